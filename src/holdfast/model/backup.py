@@ -1,0 +1,95 @@
+"""What a backup is: the set of parts of a target at one time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+FORMAT_VERSION = 1
+
+Role = Literal["globals", "database", "catalog"]
+PartFormat = Literal["plain", "custom", "json"]
+Codec = Literal["none", "zstd"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segment:
+    """One stored object. `name` is relative to the backup's folder; sizes and digests are of the stored bytes."""
+
+    name: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One piece of a backup, stored as one or more segments that are joined in order.
+
+    `size` and `sha256` are of what the dumping program printed; `stored_size` and `stored_sha256` of the joined
+    segments, after compression (`codec`) and encryption (to `recipients`; none means not encrypted).
+    """
+
+    name: str
+    role: Role
+    format: PartFormat
+    database: str | None
+    segments: tuple[Segment, ...]
+    size: int
+    stored_size: int
+    sha256: str
+    stored_sha256: str
+    codec: Codec
+    recipients: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """The server that was backed up. `version_num` is PostgreSQL's own (150018)."""
+
+    version: str
+    version_num: int
+    system_identifier: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backup:
+    """A committed backup: what its manifest says. Times are aware, in UTC; `slot` is the scheduled time, if any."""
+
+    id: str
+    format_version: int
+    target: str
+    slot: datetime | None
+    method: str
+    started_at: datetime
+    finished_at: datetime
+    server: Server
+    tools: Mapping[str, str]
+    parts: tuple[Part, ...]
+    databases: tuple[str, ...]
+    signer: str
+    host: str = ""
+    parent: str | None = None
+    wal: str | None = None
+    labels: tuple[str, ...] = ()
+    imported: bool = False
+
+    @property
+    def size(self) -> int:
+        """Bytes that the dumping programs printed."""
+        return sum(part.size for part in self.parts)
+
+    @property
+    def stored_size(self) -> int:
+        """Bytes in the store, the manifest and its companions aside."""
+        return sum(part.stored_size for part in self.parts)
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether every part is encrypted."""
+        return all(part.recipients for part in self.parts)
+
+    def part(self, role: Role, database: str | None = None) -> Part | None:
+        """Find the part of that role (and database), or None."""
+        return next((p for p in self.parts if p.role == role and p.database == database), None)

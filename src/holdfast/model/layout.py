@@ -1,0 +1,134 @@
+"""Where things lie in a store: the only module that builds and parses keys and backup ids.
+
+`<target>/<backup id>/<object name>`, relative to the store's own prefix. An object's name is made of the letters,
+digits, `.`, `_`, `-` and `=`, where `=XX` is a byte of a database name that is none of the safe ones.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from holdfast.model.backup import Codec, PartFormat
+
+MANIFEST = "manifest.json"
+SIGNATURE_SUFFIX = ".minisig"
+RESTORE_TEXT = "RESTORE.txt"
+TOMBSTONE = "tombstone.json"
+PROBE_PREFIX = ".holdfast-probe"
+SEGMENT_BYTES = 256 * 1024**3
+
+_TARGET = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+_ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{4,16}")  # \d would take digits of every script
+_OBJECT = re.compile(r"[A-Za-z0-9_=-][A-Za-z0-9._=-]{0,254}")
+_SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
+_EXTENSION: dict[PartFormat, str] = {"custom": "dump", "plain": "sql", "json": "json"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Location:
+    """A parsed key: the object `name` of backup `backup_id` of `target`."""
+
+    target: str
+    backup_id: str
+    name: str
+
+
+def check_target(name: str) -> str:
+    """Return the name if it may name a target; else raise ValueError."""
+    if not _TARGET.fullmatch(name):
+        raise ValueError(
+            f"{name!r} cannot name a target: use 1 to 63 of a-z, 0-9, - and _, beginning with a letter or digit"
+        )
+    return name
+
+
+def check_backup_id(backup_id: str) -> str:
+    """Return the id if it is one; else raise ValueError."""
+    if not _ID.fullmatch(backup_id):
+        raise ValueError(f"{backup_id!r} is not a backup id")
+    backup_time(backup_id)
+    return backup_id
+
+
+def check_object_name(name: str) -> str:
+    """Return the name if an object in a backup's folder may have it; else raise ValueError."""
+    if not _OBJECT.fullmatch(name):
+        raise ValueError(f"{name!r} cannot name an object of a backup")
+    return name
+
+
+def new_backup_id(now: datetime, token: str) -> str:
+    """Make an id that sorts by time. `token` is 4 to 16 random hexadecimal digits."""
+    return check_backup_id(f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{token}")
+
+
+def backup_time(backup_id: str) -> datetime:
+    """The time in an id, in UTC."""
+    return datetime.strptime(backup_id[:16], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+
+
+def target_prefix(target: str) -> str:
+    """The prefix of all keys of a target."""
+    return f"{check_target(target)}/"
+
+
+def backup_prefix(target: str, backup_id: str) -> str:
+    """The prefix of all keys of a backup."""
+    return f"{target_prefix(target)}{check_backup_id(backup_id)}/"
+
+
+def key(target: str, backup_id: str, name: str) -> str:
+    """The key of an object of a backup."""
+    return backup_prefix(target, backup_id) + check_object_name(name)
+
+
+def parse_key(text: str) -> Location | None:
+    """Read a key; None when it is not of this layout."""
+    pieces = text.split("/")
+    if len(pieces) != 3:  # noqa: PLR2004 - target, id, name
+        return None
+    try:
+        return Location(
+            target=check_target(pieces[0]),
+            backup_id=check_backup_id(pieces[1]),
+            name=check_object_name(pieces[2]),
+        )
+    except ValueError:
+        return None
+
+
+def part_name(stem: str, part_format: PartFormat, codec: Codec, *, encrypted: bool) -> str:
+    """The object name of a part: `app.dump.zst.age`. `stem` is any text, such as a database's name."""
+    pieces = [encode(stem), _EXTENSION[part_format]]
+    if codec == "zstd":
+        pieces.append("zst")
+    if encrypted:
+        pieces.append("age")
+    return check_object_name(".".join(pieces))
+
+
+def segment_name(part: str, number: int, *, numbered: bool) -> str:
+    """The object name of a part's segment, counted from 1. Only the first of a small part carries no number."""
+    return part if number == 1 and not numbered else f"{part}.{number:04d}"
+
+
+def signature_name(name: str) -> str:
+    """The name of the signature that lies beside an object."""
+    return name + SIGNATURE_SUFFIX
+
+
+def encode(text: str) -> str:
+    """Write any text with the safe characters only: each other byte of its UTF-8 becomes `=XX`."""
+    raw = text.encode("utf-8", "surrogateescape")
+    return "".join(chr(byte) if byte in _SAFE else f"={byte:02X}" for byte in raw)
+
+
+def decode(text: str) -> str:
+    """Read what `encode` wrote. Raise ValueError for anything else."""
+    raw = re.sub(rb"=([0-9A-F]{2})", lambda match: bytes([int(match[1], 16)]), text.encode())
+    decoded = raw.decode("utf-8", "surrogateescape")
+    if encode(decoded) != text:
+        raise ValueError(f"{text!r} is not an encoded name")
+    return decoded

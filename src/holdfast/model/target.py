@@ -1,0 +1,56 @@
+"""A target as the jobs see it: what to capture and how, without where the words came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+CompressionKind = Literal["zstd", "none", "pg_dump"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compression:
+    """How a dump is compressed. `level` is zstd's (1-19); `threads` None means one where a core is to spare.
+
+    With `pg_dump` the program compresses by itself, as its own options say.
+    """
+
+    kind: CompressionKind = "zstd"
+    level: int = 1
+    threads: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Patterns as in pg_dump's options of the same names."""
+
+    include_schemas: tuple[str, ...] = ()
+    exclude_schemas: tuple[str, ...] = ()
+    include_tables: tuple[str, ...] = ()
+    exclude_tables: tuple[str, ...] = ()
+    exclude_table_data: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """One PostgreSQL server and what of it is backed up.
+
+    `databases` None means all that allow connections and are no templates. Times are in seconds; a
+    `blocking_limit` of None never aborts a dump that others wait for.
+    """
+
+    name: str
+    stores: tuple[str, ...]
+    url: str | None = field(default=None, repr=False)
+    password: str | None = field(default=None, repr=False)
+    databases: tuple[str, ...] | None = None
+    exclude_databases: tuple[str, ...] = ()
+    selection: Selection = Selection()
+    globals: bool = True
+    options: tuple[str, ...] = ()
+    lock_wait_timeout: float = 60
+    blocking_limit: float | None = 120
+    compression: Compression = Compression()
+    fingerprint: Literal["rows", "none"] = "rows"
+    lock_database: str = "postgres"
+    schedule: str | None = None

@@ -1,0 +1,1 @@
+"""The machine: processes, stopping, the clock, locks and logs."""

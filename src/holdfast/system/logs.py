@@ -1,0 +1,136 @@
+"""Log lines on stderr, for people or as JSON, with secrets struck out. The one home of structlog.
+
+structlog takes longer to import than `--help` may take, so it is imported at the first use.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import Mapping, MutableMapping
+from typing import TYPE_CHECKING, Literal, cast
+from urllib.parse import quote
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger, Processor
+
+Format = Literal["console", "json"]
+Level = Literal["debug", "info", "warning", "error"]
+
+MASK = "***"
+_LEVELS: dict[Level, int] = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+}
+_SECRET_KEY = re.compile(
+    r"(?i)(^|_|-)(pass(word|wd|phrase)?|secret|token|authorization|(secret|private|api)_?key)s?($|_|-)"
+)
+_USERINFO = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://[^\s/:@]*):[^\s/]*@")
+_ASSIGNMENT = re.compile(
+    r"(?i)(\b\w*(?:password|passwd|passphrase|secret|token)\s*=\s*)('(?:[^'\\]|\\.)*'|[^\s&'\"]+)"
+)
+
+_secrets: set[str] = set()
+
+
+def register_secret(value: str) -> None:
+    """Strike this text out of every later log line, also where it stands URL-quoted or in a `repr`."""
+    if value:
+        _secrets.update({value, quote(value, safe="", errors="backslashreplace"), repr(value)[1:-1]})
+
+
+def redacted(text: str) -> str:
+    """Strike out registered secrets, passwords in URLs and the values of `password=` and its like."""
+    for secret in sorted(_secrets.copy(), key=len, reverse=True):  # the longest first: one may hold another
+        text = text.replace(secret, MASK)
+    text = _USERINFO.sub(rf"\1:{MASK}@", text)
+    return _ASSIGNMENT.sub(rf"\1{MASK}", text)
+
+
+def configure(*, format: Format = "console", level: Level = "info", quiet: bool = False) -> None:  # noqa: A002 - the config's word
+    """Send log lines of at least `level` (`quiet`: of at least `warning`) to stderr, those of libraries too.
+
+    `console` is a plain line a fact, coloured on a terminal; `json` one object a line. Times are UTC. Libraries
+    that use the standard library's logging are heard from `warning` on.
+    """
+    import structlog  # noqa: PLC0415 - slow, see the module's docstring
+
+    lowest = max(_LEVELS[level], logging.WARNING if quiet else 0)
+    facts = _facts()
+    structlog.configure(
+        processors=[*facts, _renderer(format)],
+        wrapper_class=structlog.make_filtering_bound_logger(lowest),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,  # a later configure reaches loggers that exist
+    )
+    _configure_standard_logging(format, facts, max(lowest, logging.WARNING))
+
+
+def get_logger(**values: object) -> FilteringBoundLogger:
+    """Give a logger that adds `values` to each line; with the default settings if nobody called `configure`."""
+    import structlog  # noqa: PLC0415 - slow, see the module's docstring
+
+    if not structlog.is_configured():
+        configure()
+    return cast("FilteringBoundLogger", structlog.get_logger(**values))
+
+
+def _facts() -> list[Processor]:
+    """What makes a line, before it is rendered. Exceptions are text (without local variables) when redacted."""
+    from structlog import processors  # noqa: PLC0415 - slow, see the module's docstring
+
+    return [
+        processors.format_exc_info,
+        _redact,
+        processors.add_log_level,
+        processors.TimeStamper(fmt="iso", utc=True),
+    ]
+
+
+def _renderer(format: Format) -> Processor:  # noqa: A002 - the config's word
+    import structlog  # noqa: PLC0415 - slow, see the module's docstring
+
+    if format == "json":
+        return structlog.processors.JSONRenderer(sort_keys=False, ensure_ascii=False, default=repr)
+    return structlog.dev.ConsoleRenderer(
+        colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback, pad_event_to=0
+    )
+
+
+def _configure_standard_logging(format: Format, facts: list[Processor], lowest: int) -> None:  # noqa: A002 - as above
+    from structlog.stdlib import ProcessorFormatter  # noqa: PLC0415 - slow, see the module's docstring
+
+    handler = logging.StreamHandler(sys.stderr)
+    handler.set_name("holdfast")
+    handler.setFormatter(
+        ProcessorFormatter(
+            foreign_pre_chain=facts,
+            processors=[ProcessorFormatter.remove_processors_meta, _renderer(format)],
+        )
+    )
+    root = logging.getLogger()
+    for old in [old for old in root.handlers if old.get_name() == "holdfast"]:
+        root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(lowest)
+
+
+def _redact(_logger: object, _method: str, event: MutableMapping[str, object]) -> MutableMapping[str, object]:
+    return {name: _redact_value(name, value) for name, value in event.items()}
+
+
+def _redact_value(name: str, value: object) -> object:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if _SECRET_KEY.search(name):
+        return MASK
+    if isinstance(value, str):
+        return redacted(value)
+    if isinstance(value, Mapping):
+        return {str(key): _redact_value(str(key), item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_redact_value("", item) for item in value]
+    return redacted(str(value))

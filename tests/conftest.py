@@ -1,0 +1,47 @@
+"""What all tests share: PostgreSQL clusters, fresh databases, and the switch for the slow suites."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from holdfast.postgres.conninfo import Conninfo
+from holdfast.postgres.scratch import Cluster
+from support.postgres import new_database, running_cluster
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--extended", action="store_true", help="also run the slow suites against real components"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--extended"):
+        return
+    slow = [item for item in items if item.get_closest_marker("extended")]
+    if slow:
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if not item.get_closest_marker("extended")]
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """Run a PostgreSQL cluster for the whole session (one per xdist worker); over TCP with a password, too."""
+    with running_cluster() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def second_cluster() -> Iterator[Cluster]:
+    """Run another cluster, to restore into."""
+    with running_cluster() as running:
+        yield running
+
+
+@pytest.fixture
+def database(cluster: Cluster) -> Iterator[Conninfo]:
+    """Create a fresh, empty database in `cluster`, dropped after the test."""
+    with new_database(cluster) as conninfo:
+        yield conninfo
