@@ -1,0 +1,147 @@
+"""Encrypts and decrypts streams in the age v1 format (age-encryption.org/v1): any age implementation opens ours."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from typing import TYPE_CHECKING
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+
+from holdfast.model.errors import IntegrityError, KeyFileError
+from holdfast.streams import age_header
+from holdfast.streams.age_stanzas import FILE_KEY_BYTES, hkdf, unwrap, wrap
+from holdfast.streams.chunks import rechunk
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from holdfast.streams.age_header import Stanza
+    from holdfast.streams.age_keys import Identity, Recipient
+
+_CHUNK = 64 * 1024
+_TAG = 16
+_NONCE = 16
+# Sixteen chunks go through at a time: few large pieces cost the stages around less than many small ones.
+_BATCH = 16
+
+
+def encrypt(chunks: Iterable[bytes], recipients: Sequence[Recipient]) -> Iterator[bytes]:
+    """Encrypt to every recipient, in pieces of about 1 MiB.
+
+    Raise KeyFileError, at once, when there is no recipient, one is no usable key, or post-quantum and classic ones
+    are mixed: the classic one would let a quantum computer in.
+    """
+    if not recipients:
+        raise KeyFileError("no recipient to encrypt to", hint="Name at least one recipient (age1…).")
+    if len({recipient.post_quantum for recipient in recipients}) > 1:
+        raise KeyFileError(
+            "post-quantum and classic recipients are mixed",
+            hint="Use only age1pq1… recipients or only age1… ones; the weakest decides how safe the file is.",
+        )
+    file_key = secrets.token_bytes(FILE_KEY_BYTES)
+    signed = age_header.write(wrap(file_key, recipient) for recipient in recipients)
+    mac = age_header.to_base64(_mac(file_key, signed))
+    nonce = secrets.token_bytes(_NONCE)
+    header = signed + f" {mac}\n".encode("ascii")
+    if len(header) > age_header.MAX_BYTES:
+        raise KeyFileError(f"{len(recipients)} recipients are too many for one file")
+    return _encrypted(header + nonce, _payload_key(file_key, nonce), chunks)
+
+
+def _encrypted(head: bytes, key: ChaCha20Poly1305, chunks: Iterable[bytes]) -> Iterator[bytes]:
+    yield head
+    for batch in _batches(chunks, _CHUNK):
+        yield b"".join(key.encrypt(nonce, chunk, None) for nonce, chunk in batch)
+
+
+def decrypt(chunks: Iterable[bytes], identities: Sequence[Identity]) -> Iterator[bytes]:
+    """Decrypt with whichever identity fits, in pieces of about 1 MiB; every byte given is authentic.
+
+    Raise KeyFileError when no identity fits, and IntegrityError when the file is malformed, altered, cut short or
+    longer than it was. That it is whole is known only when the stream ends.
+    """
+    if not identities:
+        raise KeyFileError("no identity to decrypt with", hint="Name the identity file.")
+    source = iter(chunks)
+    head, rest = _head(source)
+    header = age_header.parse(head[:-_NONCE])
+    file_key = _file_key(header.stanzas, identities)
+    if not hmac.compare_digest(_mac(file_key, header.signed), header.mac):
+        raise IntegrityError("the header of the age file was altered")
+    key = _payload_key(file_key, head[-_NONCE:])
+    for number, batch in enumerate(_batches(_chain(rest, source), _CHUNK + _TAG)):
+        try:
+            piece = b"".join([key.decrypt(nonce, chunk, None) for nonce, chunk in batch])
+        except InvalidTag as error:
+            raise IntegrityError("the age file was altered or cut short") from error
+        if len(batch[-1][1]) == _TAG and (number or len(batch) > 1):
+            raise IntegrityError("the age file is malformed: its last chunk is empty")
+        if piece:
+            yield piece
+
+
+def _chain(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    yield first
+    yield from rest
+
+
+def _batches(chunks: Iterable[bytes], size: int) -> Iterator[list[tuple[bytes, memoryview]]]:
+    """Cut a stream into batches of chunks of `size` bytes, each with its nonce; an empty stream is one empty chunk.
+
+    The nonce is a counter of 11 bytes and a byte that marks the last chunk, hence one batch is held back.
+    """
+    blocks = rechunk(chunks, size * _BATCH)
+    block = next(blocks, b"")
+    counter = 0
+    while True:
+        following = next(blocks, None)
+        view = memoryview(block)
+        pieces = [view[at : at + size] for at in range(0, max(len(block), 1), size)]
+        nonces = [(counter + place) << 8 for place in range(len(pieces))]
+        if following is None:
+            nonces[-1] |= 1
+        counter += len(pieces)
+        yield [(nonce.to_bytes(12, "big"), piece) for nonce, piece in zip(nonces, pieces, strict=True)]
+        if following is None:
+            return
+        block = following
+
+
+def _head(source: Iterator[bytes]) -> tuple[bytes, bytes]:
+    """Read the header and the nonce behind it; what was read beyond comes second."""
+    data = bytearray()
+    while (end := age_header.end_of(data)) is None or len(data) < end + _NONCE:
+        chunk = next(source, None)
+        if chunk is None:
+            raise IntegrityError("the age file ends within its header")
+        data += chunk
+    return bytes(data[: end + _NONCE]), bytes(data[end + _NONCE :])
+
+
+def _file_key(stanzas: Sequence[Stanza], identities: Sequence[Identity]) -> bytes:
+    types = [stanza.type for stanza in stanzas]
+    if "scrypt" in types and len(types) > 1:
+        # age-encryption.org/v1: a passphrase is to authenticate the file, so nobody else may open it.
+        raise IntegrityError("the header of the age file mixes a passphrase with other recipients")
+    for identity in identities:
+        for stanza in stanzas:
+            key = unwrap(stanza, identity)
+            if key is not None:
+                return key
+    count = "the one identity given does not open" if len(identities) == 1 else None
+    raise KeyFileError(
+        f"{count or f'none of the {len(identities)} identities given opens'} the age file, "
+        f"which is encrypted to {len(types)} recipients ({', '.join(sorted(set(types)))})",
+        hint="Use the identity of one of the recipients it was encrypted to; if it is the right one, the header "
+        "of the file was altered.",
+    )
+
+
+def _mac(file_key: bytes, signed: bytes) -> bytes:
+    return hmac.digest(hkdf(file_key, b"", b"header"), signed, "sha256")
+
+
+def _payload_key(file_key: bytes, nonce: bytes) -> ChaCha20Poly1305:
+    return ChaCha20Poly1305(hkdf(file_key, nonce, b"payload"))
