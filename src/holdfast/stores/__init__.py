@@ -1,0 +1,1 @@
+"""Places that keep objects. The contract is in `base`; each adapter stands alone."""

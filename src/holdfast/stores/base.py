@@ -1,0 +1,116 @@
+"""The contract of a store: five methods over keys and bytes. tests/contract proves it for every adapter.
+
+Keys are `/`-separated relative paths of plain ASCII (model.layout makes them); a key that is absolute, empty, or has
+an empty, `.` or `..` piece is refused with ValueError, so that no name leaves the store's own prefix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol, runtime_checkable
+
+from holdfast.model.errors import StoreError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """An object as the store tells of it. `size` in bytes; `modified_at` by the store's own clock, in UTC."""
+
+    key: str
+    size: int
+    modified_at: datetime
+
+
+class ExistsError(StoreError):
+    """A conditional put found the key taken."""
+
+    retryable = False
+
+
+class RefusedError(StoreError):
+    """The store said no, and will say it again until somebody changes something: a permission, a name, a key."""
+
+    retryable = False
+
+
+class Store(Protocol):
+    """One place that keeps objects. Every method raises StoreError, with a hint, for what the store refuses."""
+
+    @property
+    def name(self) -> str:
+        """The name in the config."""
+        ...
+
+    @property
+    def location(self) -> str:
+        """Where it is, for people: a path or a URL, without secrets."""
+        ...
+
+    def put(self, key: str, chunks: Iterable[bytes], *, absent: bool = False) -> bool:
+        """Store all chunks under `key`: afterwards the key holds all of them, or it is as it was.
+
+        When `chunks` raises, nothing is left behind and the error goes through. With `absent` an existing key is
+        an ExistsError and stays as it is; a store that cannot do this atomically looks just before it writes. Return whether the store has vouched for the stored content by a checksum of its own
+        making; False means that the caller has to read it back.
+        """
+        ...
+
+    def get(self, key: str) -> Iterator[bytes]:
+        """Give the object's bytes. Raise NotFoundError when there is none, StoreError when it breaks off early."""
+        ...
+
+    def stat(self, key: str) -> Stored | None:
+        """Tell of the object, or None when there is none."""
+        ...
+
+    def list(self, prefix: str = "") -> Iterator[Stored]:
+        """Tell of every object whose key begins with `prefix`, in order of keys; never of a half-written one."""
+        ...
+
+    def delete(self, key: str) -> None:
+        """Remove the object; one that is not there is no error."""
+        ...
+
+
+@runtime_checkable
+class Housekeeping(Protocol):
+    """What an adapter does besides, when half-written uploads can stay behind after a kill."""
+
+    def abort_stale(self, prefix: str, before: datetime) -> int:
+        """Remove half-written uploads of ours under `prefix` begun before `before`; return how many."""
+        ...
+
+
+@runtime_checkable
+class Space(Protocol):
+    """What an adapter tells besides, when its room is finite."""
+
+    def free_bytes(self) -> int:
+        """How many bytes may still be stored."""
+        ...
+
+
+def check_key(key: str) -> str:
+    """Return the key if it stays inside a store; else raise ValueError."""
+    pieces = key.split("/")
+    if not key.isascii() or not key.isprintable() or "\\" in key or any(p in ("", ".", "..") for p in pieces):
+        raise ValueError(f"{key!r} is not a key")
+    return key
+
+
+def check_prefix(prefix: str) -> str:
+    """Return the prefix if keys may begin with it; else raise ValueError."""
+    check_key(prefix + "x")
+    return prefix
+
+
+def read_all(store: Store, key: str, *, limit: int = 64 * 1024**2) -> bytes:
+    """Read a small object whole. Raise StoreError when it is larger than `limit` bytes."""
+    data = bytearray()
+    for chunk in store.get(key):
+        data += chunk
+        if len(data) > limit:
+            raise StoreError(f"{store.location}: {key} is larger than {limit} bytes")
+    return bytes(data)

@@ -1,0 +1,216 @@
+"""A store in a bucket of S3, or of anything that speaks its protocol."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from holdfast.model.errors import ConfigError
+from holdfast.stores import s3_errors
+from holdfast.stores.base import ExistsError, Stored, check_key, check_prefix
+
+PART_BYTES = (
+    27 * 1024**2
+)  # the least whose 10,000 (S3's limit) hold a segment of 256 GiB: two are kept in memory
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class S3Settings:
+    """How to reach a bucket. What is None is found by boto3's own chain (environment, profile, instance role).
+
+    Times are in seconds: `patience` is how long a request is tried at most, `deadline` the same within a running
+    upload or download, `retry_pause` the first pause between two tries.
+    """
+
+    name: str
+    bucket: str
+    prefix: str = ""
+    endpoint_url: str | None = None
+    region: str | None = None
+    path_style: bool = False
+    profile: str | None = None
+    role_arn: str | None = None
+    access_key_id: str | None = field(default=None, repr=False)
+    secret_access_key: str | None = field(default=None, repr=False)
+    session_token: str | None = field(default=None, repr=False)
+    storage_class: str | None = None
+    sse: Literal["AES256", "aws:kms"] | None = None
+    kms_key_id: str | None = None
+    checksum: Literal["sha256", "none"] = "sha256"
+    verify_tls: bool = True
+    ca_bundle: str | None = None
+    deadline: float = 900
+    patience: float = 60
+    retry_pause: float = 0.5
+    connect_timeout: float = 20
+    read_timeout: float = 90
+    part_bytes: int = PART_BYTES
+
+
+class S3Store:
+    """Keeps each object under the prefix of a bucket. May be used from several threads."""
+
+    def __init__(self, settings: S3Settings) -> None:
+        """Raise ConfigError for settings that make no sense, StoreError for those that boto3 refuses."""
+        from holdfast.stores.s3_client import Requests, connect  # noqa: PLC0415 - boto3 is slow to import
+
+        self.name = settings.name
+        self._settings = settings
+        self._root = _checked_root(settings)
+        self.location = _location(settings, self._root)
+        self._requests = Requests(
+            client=connect(settings),
+            where=self.location,
+            patience=settings.patience,
+            pause=settings.retry_pause,
+        )
+
+    def put(self, key: str, chunks: Iterable[bytes], *, absent: bool = False) -> bool:
+        """Store the object; see Store. True when the store's MD5 of the content is ours."""
+        from holdfast.stores.s3_upload import Destination, upload  # noqa: PLC0415 - boto3 is slow to import
+
+        if absent and self.stat(key) is not None:
+            raise ExistsError(f"{self.location}: {key} exists already")
+        destination = Destination(
+            requests=self._requests,
+            bucket=self._settings.bucket,
+            path=self._path(key),
+            key=key,
+            options=_options(self._settings),
+            part_bytes=self._settings.part_bytes,
+            checksums=self._settings.checksum == "sha256",
+            patience=self._settings.deadline,
+            absent=absent,
+        )
+        return upload(destination, chunks)
+
+    def get(self, key: str) -> Iterator[bytes]:
+        """Give the object's bytes in chunks of at most 1 MiB, going on where a connection broke; see Store."""
+        from holdfast.stores.s3_download import Origin, download  # noqa: PLC0415 - boto3 is slow to import
+
+        return download(
+            Origin(
+                requests=self._requests,
+                bucket=self._settings.bucket,
+                path=self._path(key),
+                key=key,
+                patience=self._settings.deadline,
+            )
+        )
+
+    def stat(self, key: str) -> Stored | None:
+        """Tell of the object; see Store."""
+        from holdfast.stores.s3_client import AnswerError  # noqa: PLC0415 - boto3 is slow to import
+
+        path = self._path(key)
+        try:
+            head = self._send("look at " + key, "head_object", expected=s3_errors.MISSING, Key=path)
+        except AnswerError:
+            return None
+        return Stored(key=key, size=head["ContentLength"], modified_at=head["LastModified"])
+
+    def list(self, prefix: str = "") -> Iterator[Stored]:
+        """Tell of the objects in order, a page of 1,000 at a time; see Store."""
+        path = self._root + check_prefix(prefix)
+        return self._listed(prefix, path)
+
+    def _listed(self, prefix: str, path: str) -> Iterator[Stored]:
+        page: dict[str, Any] = {}
+        while True:
+            more = {"ContinuationToken": page["NextContinuationToken"]} if page else {}
+            page = self._send(f"list {prefix or 'the bucket'}", "list_objects_v2", Prefix=path, **more)
+            for found in page.get("Contents", ()):
+                key = found["Key"].removeprefix(self._root)
+                if _is_key(key):
+                    yield Stored(key=key, size=found["Size"], modified_at=found["LastModified"])
+            if not page.get("IsTruncated"):
+                return
+
+    def delete(self, key: str) -> None:
+        """Remove the object; see Store."""
+        from holdfast.stores.s3_client import AnswerError  # noqa: PLC0415 - boto3 is slow to import
+
+        path = self._path(key)
+        with contextlib.suppress(AnswerError):
+            self._send("delete " + key, "delete_object", expected=s3_errors.MISSING, Key=path)
+
+    def abort_stale(self, prefix: str, before: datetime) -> int:
+        """Abort multipart uploads under `prefix` begun before `before`; see Housekeeping."""
+        from holdfast.stores.s3_client import AnswerError  # noqa: PLC0415 - boto3 is slow to import
+
+        stale = [
+            found for found in self._uploads(self._root + check_prefix(prefix)) if found["Initiated"] < before
+        ]
+        count = 0
+        for found in stale:
+            named = {"Key": found["Key"], "UploadId": found["UploadId"]}
+            doing = f"abort the upload of {found['Key']}"
+            with contextlib.suppress(AnswerError):
+                self._send(doing, "abort_multipart_upload", expected=s3_errors.NO_UPLOAD, **named)
+                count += 1
+        return count
+
+    def _uploads(self, path: str) -> Iterator[dict[str, Any]]:
+        more: dict[str, Any] = {}
+        while True:
+            page = self._send("list unfinished uploads", "list_multipart_uploads", Prefix=path, **more)
+            yield from page.get("Uploads", ())
+            if not page.get("IsTruncated"):
+                return
+            more = {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
+
+    def _send(self, doing: str, method: str, *, expected: frozenset[str] = frozenset(), **told: Any) -> Any:  # noqa: ANN401
+        request = getattr(self._requests.client, method)
+        return self._requests.send(
+            lambda: request(Bucket=self._settings.bucket, **told), doing, expected=expected
+        )
+
+    def _path(self, key: str) -> str:
+        return self._root + check_key(key)
+
+
+def _checked_root(settings: S3Settings) -> str:
+    """Give what every key in the bucket begins with: empty, or a path that ends in `/`."""
+    prefix = settings.prefix.strip("/")
+    try:
+        return check_key(prefix) + "/" if prefix else ""
+    except ValueError as error:
+        raise ConfigError(
+            f"store {settings.name}: {settings.prefix!r} cannot be a prefix",
+            hint="Use plain ASCII names separated by single slashes, such as backups/production.",
+        ) from error
+
+
+def _location(settings: S3Settings, root: str) -> str:
+    place = f"s3://{settings.bucket}/{root}".rstrip("/")
+    if settings.endpoint_url is None:
+        return place
+    url = urlsplit(settings.endpoint_url)
+    if url.scheme not in ("http", "https") or not url.hostname or url.username or url.password:
+        raise ConfigError(
+            f"store {settings.name}: endpoint_url is not an address that can be used",
+            hint="Write it as https://host or http://host:port; credentials have their own keys.",
+        )
+    return f"{place} at {url.netloc}"
+
+
+def _options(settings: S3Settings) -> dict[str, str]:
+    """Give what every new object is made with."""
+    told = {
+        "StorageClass": settings.storage_class,
+        "ServerSideEncryption": settings.sse,
+        "SSEKMSKeyId": settings.kms_key_id,
+    }
+    return {name: value for name, value in told.items() if value is not None}
+
+
+def _is_key(key: str) -> bool:
+    try:
+        check_key(key)
+    except ValueError:
+        return False
+    return True

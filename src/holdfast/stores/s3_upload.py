@@ -1,0 +1,304 @@
+"""Uploading a stream of unknown length: one put when it is short, else parts; whole at the end, or not there at all.
+
+Two buffers at most are alive: one part is sent in a thread while the next is filled. What was sent (MD5, SHA-256) is
+compared with what the store says of the finished object.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import functools
+import hashlib
+import secrets
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+from holdfast.model.errors import StoreError
+from holdfast.stores.base import ExistsError
+from holdfast.stores.s3_client import AnswerError, Requests
+from holdfast.stores.s3_download import Origin, download
+from holdfast.stores.s3_errors import MISSING, NO_UPLOAD, NOT_IMPLEMENTED, TAKEN
+
+MOST_PARTS = 10_000  # S3's limit
+_TOKEN = "holdfast-upload"  # noqa: S105 - the name of a metadata field
+_ABORT_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Destination:
+    """Where an upload goes. `key` is for messages, `path` the key in the bucket, `options` go with the object.
+
+    `patience` is how long a request of a running upload is tried, in seconds. `token` marks the object as this
+    upload's, so that an answer that got lost, or another writer, is told apart afterwards.
+    """
+
+    requests: Requests
+    bucket: str
+    path: str
+    key: str
+    options: Mapping[str, str]
+    part_bytes: int
+    checksums: bool
+    patience: float
+    absent: bool
+    token: str = field(default_factory=lambda: secrets.token_hex(16))
+
+    @property
+    def named(self) -> dict[str, str]:
+        """The parameters that name the object in any request."""
+        return {"Bucket": self.bucket, "Key": self.path}
+
+    def new(self) -> dict[str, Any]:
+        """Give the parameters of a request that makes the object."""
+        return {**self.named, **self.options, "Metadata": {_TOKEN: self.token}}
+
+    def error(self, text: str, hint: str | None = None) -> StoreError:
+        """Make an error about this object."""
+        return StoreError(f"{self.requests.where}: {self.key} {text}", hint=hint)
+
+
+def upload(to: Destination, chunks: Iterable[bytes]) -> bool:
+    """Store all chunks; return whether the store's own checksum of them is the expected one. Errors: see Store.put."""
+    with _Multipart(to) as parts:
+        for block in _blocks(chunks, to.part_bytes):
+            if not parts.begun and len(block) < to.part_bytes:
+                return _put_whole(to, block)
+            parts.add(block)
+        return parts.complete()
+
+
+def _blocks(chunks: Iterable[bytes], size: int) -> Iterator[bytearray]:
+    """Give the bytes in blocks of exactly `size`, the last one shorter; one empty block when there are none."""
+    # Made at full size, because one that grows takes an eighth more; pages that stay untouched cost nothing.
+    block, filled, given = bytearray(size), 0, False
+    for chunk in chunks:
+        view = memoryview(chunk)
+        while view:
+            taken = view[: size - filled]
+            block[filled : filled + len(taken)] = taken
+            filled += len(taken)
+            view = view[len(taken) :]
+            if filled == size:
+                yield block
+                block, filled, given = bytearray(size), 0, True
+    if filled or not given:
+        del block[filled:]
+        yield block
+
+
+def _digests(block: bytearray, *, checksums: bool) -> tuple[bytes, dict[str, Any]]:
+    """Give the block's MD5, and the parameters that tell the store what it is to receive."""
+    md5 = hashlib.md5(block, usedforsecurity=False).digest()
+    told: dict[str, Any] = {"ContentMD5": base64.b64encode(md5).decode()}
+    if checksums:
+        told["ChecksumSHA256"] = base64.b64encode(hashlib.sha256(block).digest()).decode()
+    return md5, told
+
+
+def _put_whole(to: Destination, block: bytearray) -> bool:
+    md5, told = _digests(block, checksums=to.checksums)
+    request = functools.partial(to.requests.client.put_object, **to.new(), **told, Body=block)
+    _conditionally(to, request, gone=frozenset())
+    if _settled(to, len(block)) == md5.hex():
+        return True
+    # Not every store's ETag is an MD5 (encryption by KMS); an object this small is simply read back.
+    origin = Origin(requests=to.requests, bucket=to.bucket, path=to.path, key=to.key, patience=to.patience)
+    if b"".join(download(origin)) != block:
+        _remove(to)
+        raise to.error(
+            "holds other bytes than were sent, and was deleted", "Look for a broken proxy or disk."
+        )
+    return True
+
+
+class _Multipart:
+    """A multipart upload that is aborted unless it was completed; begun by the first part."""
+
+    def __init__(self, to: Destination) -> None:
+        self._to = to
+        self._stop = threading.Event()
+        self._sender = ThreadPoolExecutor(1, thread_name_prefix="s3-upload")
+        self._sending: Future[None] | None = None
+        self._id: str | None = None
+        self._parts: list[dict[str, Any]] = []
+        self._md5 = b""
+        self._matching = 0
+        self._size = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        try:
+            self._sender.shutdown()
+        finally:
+            if self._id is not None:
+                self._abort(error)
+
+    @property
+    def begun(self) -> bool:
+        """Whether there was a part."""
+        return self._id is not None
+
+    def add(self, block: bytearray) -> None:
+        """Begin to send the block, once the one before has been sent. Raise what sending that one raised."""
+        if self._id is None:
+            self._id = self._begin()
+        self._wait()
+        if len(self._parts) == MOST_PARTS:
+            raise self._to.error(f"is larger than {MOST_PARTS} parts of {self._to.part_bytes} bytes")
+        self._sending = self._sender.submit(self._send, block)
+
+    def complete(self) -> bool:
+        """Make the object of the parts, and compare it with what was sent."""
+        self._wait()
+        told: dict[str, Any] = {
+            **self._to.named,
+            "UploadId": self._id,
+            "MultipartUpload": {"Parts": self._parts},
+        }
+        client = self._to.requests.client
+
+        _conditionally(self._to, functools.partial(client.complete_multipart_upload, **told), gone=NO_UPLOAD)
+        self._id = None
+        etag = _settled(self._to, self._size)
+        if 0 < self._matching < len(self._parts):
+            _remove(self._to)
+            raise self._to.error(
+                "arrived with other bytes than were sent, and was deleted", "Look for a broken proxy."
+            )
+        expected = hashlib.md5(self._md5, usedforsecurity=False).hexdigest()
+        return bool(self._matching) and etag == f"{expected}-{len(self._parts)}"
+
+    def _begin(self) -> str:
+        told = {"ChecksumAlgorithm": "SHA256"} if self._to.checksums else {}
+        client = self._to.requests.client
+        answer = self._to.requests.send(
+            lambda: client.create_multipart_upload(**self._to.new(), **told), f"begin to write {self._to.key}"
+        )
+        return str(answer["UploadId"])
+
+    def _wait(self) -> None:
+        if self._sending is not None:
+            self._sending.result()
+
+    def _send(self, block: bytearray) -> None:
+        """Send one part; runs in the sender's thread."""
+        number = len(self._parts) + 1
+        md5, told = _digests(block, checksums=self._to.checksums)
+        where = {**self._to.named, "UploadId": self._id, "PartNumber": number}
+        client = self._to.requests.client
+        answer = self._to.requests.send(
+            lambda: client.upload_part(**where, **told, Body=block),
+            f"write part {number} of {self._to.key}",
+            patience=self._to.patience,
+            stop=self._stop,
+        )
+        part = {"PartNumber": number, "ETag": answer["ETag"]}
+        if "ChecksumSHA256" in told:
+            part["ChecksumSHA256"] = told["ChecksumSHA256"]
+        self._parts.append(part)
+        self._matching += answer["ETag"].strip('"') == md5.hex()
+        self._md5 += md5
+        self._size += len(block)
+
+    def _abort(self, error: BaseException | None) -> None:
+        told = {**self._to.named, "UploadId": self._id}
+        client = self._to.requests.client
+        try:
+            with contextlib.suppress(AnswerError):
+                self._to.requests.send(
+                    lambda: client.abort_multipart_upload(**told),
+                    f"abort the upload of {self._to.key}",
+                    expected=NO_UPLOAD,
+                    patience=min(_ABORT_SECONDS, self._to.requests.patience),
+                )
+        except StoreError as second:
+            if error is None:
+                raise
+            # The first error says why; the parts that stay are swept later as a stale upload.
+            error.add_note(f"besides, {second}")
+
+
+def _conditionally(to: Destination, request: Callable[..., object], *, gone: frozenset[str]) -> None:
+    """Send the request that makes the object appear. Raise ExistsError when it must be new and is not.
+
+    `gone` are the codes that say that an earlier try, whose answer got lost, may have done it.
+    """
+    doing = f"write {to.key}"
+    condition = {"IfNoneMatch": "*"} if to.absent else {}
+    if to.absent and _head(to) is not None:  # some stores ignore the condition
+        raise _taken(to)
+    try:
+        try:
+            expected = gone | (TAKEN | NOT_IMPLEMENTED if to.absent else frozenset())
+            to.requests.send(lambda: request(**condition), doing, expected=expected, patience=to.patience)
+        except AnswerError as answer:
+            if answer.code not in NOT_IMPLEMENTED:
+                raise
+            to.requests.send(request, doing, expected=gone, patience=to.patience)
+    except AnswerError as answer:
+        head = _head(to)
+        if head is not None and _token(head) == to.token:
+            return
+        if answer.code in TAKEN:
+            raise _taken(to) from answer
+        raise to.error(
+            "was not written: its upload is gone", "Something aborted it: a lifecycle rule?"
+        ) from answer
+
+
+def _settled(to: Destination, size: int) -> str:
+    """Look at the finished object: give its ETag. Raise StoreError when it is not the one that was sent."""
+    head = _head(to)
+    if head is None:
+        raise to.error(
+            "is not there, though the store took it", "Do not trust this store: it lost what it accepted."
+        )
+    if _token(head) not in (None, to.token):
+        if to.absent:
+            raise _taken(to)
+        raise to.error("was replaced by another writer", "Let only one process at a time write to this key.")
+    if head["ContentLength"] != size:
+        _remove(to)
+        raise to.error(
+            f"has {head['ContentLength']} bytes instead of {size}",
+            "Look for a broken proxy, or another writer.",
+        )
+    kms = str(head.get("ServerSideEncryption", "")).startswith("aws:kms")
+    return "" if kms else str(head.get("ETag", "")).strip('"')
+
+
+def _head(to: Destination) -> dict[str, Any] | None:
+    client = to.requests.client
+    with contextlib.suppress(AnswerError):
+        answer: dict[str, Any] = to.requests.send(
+            lambda: client.head_object(**to.named),
+            f"look at {to.key}",
+            expected=MISSING,
+            patience=to.patience,
+        )
+        return answer
+    return None
+
+
+def _token(head: dict[str, Any]) -> str | None:
+    found: str | None = head.get("Metadata", {}).get(_TOKEN)
+    return found
+
+
+def _taken(to: Destination) -> ExistsError:
+    return ExistsError(f"{to.requests.where}: {to.key} exists already")
+
+
+def _remove(to: Destination) -> None:
+    client = to.requests.client
+    to.requests.send(lambda: client.delete_object(**to.named), f"delete {to.key}")

@@ -1,0 +1,63 @@
+"""An S3 server on loopback, in a thread of the tests' own process."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import boto3
+from botocore.config import Config
+from moto.server import ThreadedMotoServer
+
+from holdfast.stores.s3 import S3Settings
+
+ACCESS_KEY = "AKIDTEST"
+SECRET_KEY = "secret-of-a-throwaway-server"
+BUCKET = "backups"
+
+
+@contextmanager
+def moto_server() -> Iterator[str]:
+    """Start a server with a bucket named `backups`; give its URL."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        url = f"http://{host}:{port}"
+        raw_client(url).create_bucket(Bucket=BUCKET)
+        yield url
+    finally:
+        server.stop()
+
+
+def raw_client(url: str, access_key: str = ACCESS_KEY, secret_key: str = SECRET_KEY):  # type: ignore[no-untyped-def]  # noqa: ANN201 - boto3 makes its clients at run time
+    """Make a client that goes round our store, to look at what lies there."""
+    return boto3.client(
+        "s3",
+        endpoint_url=url,
+        region_name="us-east-1",
+        aws_access_key_id=access_key,
+        aws_secret_access_key=secret_key,
+        config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1, "mode": "standard"}),
+    )
+
+
+def settings(url: str, **changes: object) -> S3Settings:
+    """Settings that reach the server, impatient enough for tests; `changes` override them."""
+    base: dict[str, object] = {
+        "name": "cloud",
+        "bucket": BUCKET,
+        "endpoint_url": url,
+        "region": "us-east-1",
+        "path_style": True,
+        "access_key_id": ACCESS_KEY,
+        "secret_access_key": SECRET_KEY,
+        "patience": 3.0,
+        "deadline": 5.0,
+        "retry_pause": 0.02,
+        "connect_timeout": 2.0,
+        "read_timeout": 5.0,
+    }
+    return S3Settings(**{**base, **changes})  # type: ignore[arg-type]
