@@ -1,0 +1,1 @@
+"""PostgreSQL: connections, client programs, snapshots, archives and throwaway clusters."""

@@ -1,0 +1,298 @@
+"""Reads the table of contents at the head of a pg_dump archive (custom format) while the archive streams by.
+
+The format is that of PostgreSQL's pg_backup_archiver.c and pg_backup_custom.c, versions 1.12 to 1.16, which is what
+pg_dump 9.0 to 18 writes. Definitions are skipped, never kept; nothing is allocated on the word of a length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from holdfast.model.errors import IntegrityError
+
+Section = Literal["none", "pre-data", "data", "post-data"]
+
+_MAGIC = b"PGDMP"
+_OLDEST, _NEWEST = 12, 16
+_WITH_ACCESS_METHOD, _WITH_ALGORITHM, _WITH_RELKIND = 14, 15, 16
+_CUSTOM = 1
+_ALGORITHMS = ("none", "gzip", "lz4", "zstd")
+_SECTIONS: dict[int, Section] = {1: "none", 2: "pre-data", 3: "data", 4: "post-data"}
+_OFFSET_FLAGS = (1, 2, 3)
+_INT_SIZES = (4, 8)
+_MAX_INT = 2**31 - 1
+_MAX_OID = 2**32 - 1
+_MAX_OFFSET_SIZE = 8
+_MAX_SKIPPED = 2**30  # PostgreSQL allocates no more than 1 GiB for a string
+_MAX_KEPT = 2**24  # a tag holds a function's argument types; a name is 63 bytes
+_MAX_ENTRIES = 50_000_000
+_RELATIONS = frozenset({"TABLE", "PARTITIONED TABLE", "FOREIGN TABLE", "VIEW", "MATERIALIZED VIEW"})
+
+_Step = Generator[int, None, None]
+
+
+class UnsupportedArchiveError(IntegrityError):
+    """An archive of a version that this program does not know."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
+    """What an archive says of itself. `version` is the format's (`1.14`), the other two are texts of PostgreSQL."""
+
+    version: str
+    compression: str
+    database: str | None
+    server_version: str | None
+    dump_version: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One entry: `desc` is its kind (`TABLE DATA`), `tag` its name; `table_oid` and `oid` its row in the catalogs."""
+
+    dump_id: int
+    table_oid: int
+    oid: int
+    tag: str | None
+    desc: str
+    section: Section
+    namespace: str | None
+    owner: str | None
+    has_data: bool
+    dependencies: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Toc:
+    """A table of contents, in the archive's order."""
+
+    header: Header
+    entries: Sequence[Entry]
+
+
+class TocReader:
+    """Takes an archive in chunks of any size; `header` and `entries` fill as it goes, until it is `done`.
+
+    Raise IntegrityError, naming `where`, as soon as it cannot be an archive.
+    """
+
+    def __init__(self, where: str = "the dump") -> None:
+        self.done = False
+        self.header: Header | None = None
+        self.entries: list[Entry] = []
+        self._where = where
+        self._buffer = bytearray()
+        self._at = 0
+        self._int_size = 0
+        self._offset_size = 0
+        self._minor = 0
+        self._names: dict[bytes, str] = {}
+        self._parser = self._parse()
+        self._needed = next(self._parser)
+
+    def feed(self, chunk: bytes) -> None:
+        """Read on; bytes after the table of contents are ignored."""
+        if self.done:
+            return
+        self._buffer += chunk
+        if len(self._buffer) < self._needed:
+            return
+        try:
+            self._needed = self._parser.send(None)
+        except StopIteration:
+            self._buffer.clear()
+            self._names.clear()
+        else:
+            del self._buffer[: self._at]
+            self._at = 0
+
+    def finish(self) -> Toc:
+        """Give the whole. Raise IntegrityError when the archive ended too early."""
+        if not self.done or self.header is None:
+            raise self._bad("it ends inside its table of contents")
+        return Toc(header=self.header, entries=self.entries)
+
+    # The parser is one coroutine: it yields the number of bytes that it needs from where it is.
+
+    def _parse(self) -> _Step:
+        yield from self._read_head()
+        count = yield from self._int()
+        if not 0 <= count <= _MAX_ENTRIES:
+            raise self._bad(f"it claims {count} entries")
+        for _ in range(count):
+            self.entries.append((yield from self._entry()))
+        self.done = True
+
+    def _read_head(self) -> _Step:
+        if (yield from self._take(len(_MAGIC))) != _MAGIC:
+            raise self._bad()
+        major, self._minor, _ = yield from self._take(3)
+        version = f"{major}.{self._minor}"
+        if major != 1 or not _OLDEST <= self._minor <= _NEWEST:
+            raise UnsupportedArchiveError(
+                f"{self._where}: an archive of version {version}, and 1.{_OLDEST} to 1.{_NEWEST} are known",
+                hint="Use a release of Holdfast that knows this version of PostgreSQL.",
+            )
+        self._int_size, self._offset_size, kind = yield from self._take(3)
+        if (
+            self._int_size not in _INT_SIZES
+            or not 1 <= self._offset_size <= _MAX_OFFSET_SIZE
+            or kind != _CUSTOM
+        ):
+            raise self._bad("it is of another format or damaged")
+        compression = yield from self._compression()
+        for _ in range(7):
+            yield from self._int()  # the time of the dump, in the zone of whoever made it
+        self.header = Header(
+            version=version,
+            compression=compression,
+            database=(yield from self._text()),
+            server_version=(yield from self._text()),
+            dump_version=(yield from self._text()),
+        )
+
+    def _compression(self) -> Generator[int, None, str]:
+        if self._minor < _WITH_ALGORITHM:
+            return "gzip" if (yield from self._int()) else "none"  # a level; -1 is zlib's default
+        (algorithm,) = yield from self._take(1)
+        if algorithm >= len(_ALGORITHMS):
+            raise self._bad(f"its compression {algorithm} is unknown")
+        return _ALGORITHMS[algorithm]
+
+    def _entry(self) -> Generator[int, None, Entry]:
+        dump_id = yield from self._int()
+        if dump_id <= 0:
+            raise self._bad(f"an entry has the number {dump_id}")
+        has_data = (yield from self._int()) != 0
+        table_oid, oid = (yield from self._number()), (yield from self._number())
+        tag, desc = (yield from self._text()), (yield from self._text())
+        section = _SECTIONS.get((yield from self._int()))
+        if desc is None or section is None or table_oid is None or oid is None:
+            raise self._bad(f"entry {dump_id} is damaged")
+        for _ in range(3):
+            yield from self._skip_text()  # definition, drop statement, copy statement
+        namespace = yield from self._text()
+        yield from self._skip_text()  # tablespace
+        if self._minor >= _WITH_ACCESS_METHOD:
+            yield from self._skip_text()
+        if self._minor >= _WITH_RELKIND:
+            yield from self._int()
+        owner = yield from self._text()
+        yield from self._skip_text()  # WITH OIDS, of old
+        dependencies = yield from self._dependencies()
+        yield from self._skip_offset()
+        return Entry(
+            dump_id=dump_id,
+            table_oid=table_oid,
+            oid=oid,
+            tag=tag,
+            desc=desc,
+            section=section,
+            namespace=namespace,
+            owner=owner,
+            has_data=has_data,
+            dependencies=dependencies,
+        )
+
+    def _dependencies(self) -> Generator[int, None, tuple[int, ...]]:
+        found: list[int] = []
+        while (number := (yield from self._number())) is not None:
+            found.append(number)
+        return tuple(found)
+
+    def _skip_offset(self) -> _Step:
+        flag, *_ = yield from self._take(1 + self._offset_size)
+        if flag not in _OFFSET_FLAGS:
+            raise self._bad(f"a data offset has the flag {flag}")
+
+    def _take(self, count: int) -> Generator[int, None, bytes]:
+        if len(self._buffer) - self._at < count:
+            yield count
+        start, self._at = self._at, self._at + count
+        return bytes(self._buffer[start : self._at])
+
+    def _int(self) -> Generator[int, None, int]:
+        raw = yield from self._take(1 + self._int_size)
+        value = int.from_bytes(raw[1:], "little")
+        if value > _MAX_INT:
+            raise self._bad(f"it holds the number {value}")
+        return -value if raw[0] else value
+
+    def _length(self, limit: int) -> Generator[int, None, int]:
+        length = yield from self._int()
+        if length > limit:
+            raise self._bad(f"it claims a text of {length} bytes")
+        return length
+
+    def _bytes(self) -> Generator[int, None, bytes | None]:
+        length = yield from self._length(_MAX_KEPT)
+        return None if length < 0 else (yield from self._take(length))
+
+    def _text(self) -> Generator[int, None, str | None]:
+        raw = yield from self._bytes()
+        if raw is None:
+            return None
+        text = self._names.get(raw)  # most names occur again and again
+        return (
+            text if text is not None else self._names.setdefault(raw, raw.decode("utf-8", "surrogateescape"))
+        )
+
+    def _number(self) -> Generator[int, None, int | None]:
+        raw = yield from self._bytes()
+        if raw is None:
+            return None
+        if not raw.isdigit() or len(raw) > len(str(_MAX_OID)) or int(raw) > _MAX_OID:
+            raise self._bad(f"{raw[:20]!r} is no number")
+        return int(raw)
+
+    def _skip_text(self) -> _Step:
+        left = yield from self._length(_MAX_SKIPPED)
+        while left > (here := len(self._buffer) - self._at):
+            left -= here
+            self._at += here
+            yield 1
+        self._at += max(left, 0)
+
+    def _bad(self, what: str | None = None) -> IntegrityError:
+        detail = f": {what}" if what else ""
+        return IntegrityError(
+            f"{self._where}: not a custom-format archive of pg_dump{detail}",
+            hint="The dump is damaged or of another kind: take another backup, and restore from an older one.",
+        )
+
+
+def watch(chunks: Iterable[bytes], reader: TocReader) -> Iterator[bytes]:
+    """Pass an archive through, unchanged, while `reader` reads its table of contents.
+
+    Raise IntegrityError as soon as it cannot be one, or when it ends inside the table.
+    """
+    source = iter(chunks)
+    for chunk in source:
+        reader.feed(chunk)
+        yield chunk
+        if reader.done:
+            break
+    reader.finish()
+    yield from source
+
+
+def read_toc(chunks: Iterable[bytes], *, where: str = "the dump") -> Toc:
+    """Read the table of contents, pulling no more chunks than it spans. Raise IntegrityError, naming `where`."""
+    reader = TocReader(where)
+    for chunk in chunks:
+        reader.feed(chunk)
+        if reader.done:
+            break
+    return reader.finish()
+
+
+def defined_tables(entries: Iterable[Entry]) -> frozenset[int]:
+    """Give the OIDs of the relations with rows whose definition is in the archive: tables, views and their like."""
+    return frozenset(entry.oid for entry in entries if entry.desc in _RELATIONS)
+
+
+def data_tables(entries: Iterable[Entry]) -> frozenset[int]:
+    """Give the OIDs of the tables whose rows are in the archive."""
+    return frozenset(entry.oid for entry in entries if entry.desc == "TABLE DATA")

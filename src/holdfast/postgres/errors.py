@@ -1,0 +1,138 @@
+"""Turns what psycopg raises into SourceError: what failed, on which thing, and what to do."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import errors
+
+from holdfast.model.errors import SourceError
+
+
+class PermanentSourceError(SourceError):
+    """PostgreSQL refused something that only a change by the operator mends: a new attempt alone does not help."""
+
+    retryable = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rule:
+    """A reason for a failed connection, known by libpq's or the server's text (no SQLSTATE reaches the client)."""
+
+    text: re.Pattern[str]
+    says: str
+    hint: str
+    retryable: bool = False
+
+
+def _rule(text: str, says: str, hint: str, *, retryable: bool = False) -> _Rule:
+    return _Rule(text=re.compile(text, re.IGNORECASE), says=says, hint=hint, retryable=retryable)
+
+
+_CONNECTING = (
+    _rule(
+        r"password authentication failed|no password supplied|authentication failed for user",
+        "authentication failed",
+        "Check the user and the password (password_file, PGPASSFILE); the server's log says more.",
+    ),
+    _rule(
+        r"no pg_hba\.conf entry|pg_hba\.conf rejects",
+        "the server's pg_hba.conf lets no such connection in",
+        "Add a line for this user, database, address and TLS mode to pg_hba.conf, and reload the server.",
+    ),
+    _rule(
+        r"role \".*\" does not exist|role \".*\" is not permitted to log in",
+        "there is no such role that may log in",
+        "Create the role with LOGIN, or name another user in the url.",
+    ),
+    _rule(
+        r"database \".*\" does not exist",
+        "there is no such database",
+        "Check the database's name in the config, case and all.",
+    ),
+    _rule(
+        r"not currently accepting connections",
+        "the database does not allow connections",
+        "Exclude it, or set it to ALLOW_CONNECTIONS true.",
+    ),
+    _rule(
+        r"permission denied for database",
+        "the role may not connect to this database",
+        "GRANT CONNECT ON DATABASE to the role, or exclude the database.",
+    ),
+    _rule(
+        r"too many (clients|connections)|remaining connection slots|no more connections allowed",
+        "the server has no connection left",
+        "Free connections, or raise max_connections or the role's or database's connection limit.",
+        retryable=True,
+    ),
+    _rule(
+        r"is starting up|is shutting down|in recovery mode|not yet accepting connections",
+        "the server is starting up, shutting down or recovering",
+        "Wait until it accepts connections; on a standby see hot_standby.",
+        retryable=True,
+    ),
+    _rule(
+        r"certificate|\bSSL\b|\bTLS\b|sslmode|sslrootcert",
+        "the encrypted connection could not be made",
+        "Check sslmode, sslrootcert and the server's certificate and host name.",
+    ),
+    _rule(
+        r"could not translate host name|name or service not known|failed to resolve|nodename nor servname"
+        r"|name resolution|no address associated",
+        "the host name cannot be resolved",
+        "Check the host in the url, and DNS on this machine.",
+        retryable=True,
+    ),
+    _rule(
+        r"timeout expired|timed out|connection timeout",
+        "the server did not answer in time",
+        "Check the address, firewalls, and that the server is up.",
+        retryable=True,
+    ),
+    _rule(
+        r"connection refused|no such file or directory|no route to host|network is unreachable"
+        r"|server closed the connection|connection reset",
+        "the server cannot be reached",
+        "Check host and port, that the server is up, and that it listens there.",
+        retryable=True,
+    ),
+)
+
+
+def connection_error(error: psycopg.Error, where: str) -> SourceError:
+    """Say why no connection came about. `where` names host, port, database and user, without a secret."""
+    text = _first_line(error)
+    for rule in _CONNECTING:
+        if rule.text.search(str(error)):
+            kind = SourceError if rule.retryable else PermanentSourceError
+            return kind(f"cannot connect to {where}: {rule.says} ({text})", hint=rule.hint)
+    return SourceError(f"cannot connect to {where}: {text}", hint="Try the same connection with psql.")
+
+
+def translate(error: psycopg.Error, what: str) -> SourceError:
+    """Turn an error of a statement into ours. `what` says what was being done: "counting rows of app"."""
+    message = f"{what}: {_first_line(error)}"
+    if isinstance(error, errors.InsufficientPrivilege):
+        return PermanentSourceError(
+            message,
+            hint="Grant the role what it lacks (on 14 and later: GRANT pg_read_all_data), or leave it out.",
+        )
+    if isinstance(error, errors.LockNotAvailable):
+        return SourceError(
+            message, hint="Something holds a strong lock; try later, or raise lock_wait_timeout."
+        )
+    if isinstance(error, (errors.OutOfMemory, errors.ConfigurationLimitExceeded)):
+        return SourceError(message, hint="Raise max_locks_per_transaction, or give the server more memory.")
+    if isinstance(error, (errors.AdminShutdown, errors.CrashShutdown)) or error.sqlstate is None:
+        return SourceError(message, hint="The connection was lost; see the server's log.")
+    return SourceError(message)
+
+
+def _first_line(error: psycopg.Error) -> str:
+    """Give the server's own words, on one line; libpq repeats itself for each address that it tried."""
+    primary = error.diag.message_primary
+    lines = [line.strip() for line in (primary or str(error)).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,61 @@
+"""Small things that jobs do with open sessions: execute a statement, and watch that a lock's session lives."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import LiteralString
+
+import psycopg
+from psycopg import sql
+
+from holdfast.model.errors import Error
+from holdfast.postgres.errors import translate
+from holdfast.postgres.server import Connection, LockSession
+from holdfast.system.stop import Stop
+
+
+def execute(connection: Connection, statement: str | sql.Composed, *, what: str) -> None:
+    """Execute one statement. Raise SourceError, saying `what` was tried."""
+    try:
+        # A text comes from a backup that was authenticated, and holds no values of ours.
+        connection.execute(statement.encode() if isinstance(statement, str) else statement)
+    except psycopg.Error as error:
+        raise translate(error, what) from error
+
+
+def names(connection: Connection, query: LiteralString, *, what: str) -> frozenset[str]:
+    """Give the first column of a query's rows. Raise SourceError, saying `what` was asked."""
+    try:
+        return frozenset(str(row[0]) for row in connection.execute(query).fetchall())
+    except psycopg.Error as error:
+        raise translate(error, what) from error
+
+
+def can_read_role_passwords(connection: Connection) -> bool:
+    """Whether pg_dumpall may read the passwords of roles here."""
+    query: LiteralString = "SELECT 1 WHERE has_table_privilege('pg_catalog.pg_authid', 'SELECT')"
+    return bool(names(connection, query, what="ask for privileges on pg_authid"))
+
+
+@contextmanager
+def watched(session: LockSession, stop: Stop, *, seconds: float) -> Iterator[None]:
+    """Look every so many seconds whether the lock's session lives, and at the end; request the stop when not."""
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(seconds):
+            try:
+                session.check()
+            except Error as error:
+                stop.request(error)
+                return
+
+    thread = threading.Thread(target=watch, name="lock watch", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
