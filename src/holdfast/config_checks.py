@@ -1,0 +1,117 @@
+"""Finds what is well formed in a config but cannot be meant: contradictions, gaps, names that lead nowhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from holdfast import config_options, config_sources
+from holdfast.config_sources import PREFIX, SHORTHAND, Layer, Problem, where_is
+from holdfast.config_values import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+    from pathlib import Path
+
+    from holdfast.config_model import Config, TargetSettings
+
+_NO_STORE = "Add a section [stores.NAME], or set HOLDFAST_STORE; `holdfast init` writes a first config."
+_NO_TARGET = "Add a section [targets.NAME], or set HOLDFAST_URL; `holdfast init` writes a first config."
+_NO_RECIPIENT = (
+    "Make a key pair with `holdfast keygen -o identity.txt` and put the recipient that it prints (age1…) into "
+    "encryption.recipients or HOLDFAST_RECIPIENT; backups in the clear have to be asked for: encryption.enabled = false."
+)
+
+
+def contradictions(config: Config, layers: Sequence[Layer], file: Path | None) -> Iterator[Problem]:
+    """Give the problems, `layers` (the strongest first) being where the config came from, `file` the one read."""
+    if not config.target_settings or not config.stores:
+        yield from _incomplete(config, layers, file)
+        return
+    if config.encryption.enabled and not config.encryption.recipients:
+        yield Problem(
+            where=where_is(layers, ("encryption", "recipients")),
+            text="no recipients: nobody could open a backup",
+            hint=_NO_RECIPIENT,
+        )
+    yield from _strangers("targets", config.target_settings, layers)
+    yield from _strangers("stores", config.stores, layers)
+    yield from _mistyped(config, layers)
+    for name, store in config.stores.items():
+        if text := store.problem():
+            yield Problem(where=where_is(layers, ("stores", name)), text=text)
+    for name, target in config.effective().items():
+        yield from _target_problems(name, target, config, layers)
+
+
+def _incomplete(config: Config, layers: Sequence[Layer], file: Path | None) -> Iterator[Problem]:
+    nothing = not any(layer.data for layer in layers if layer.loose)
+    if file is None and nothing and not config.target_settings and not config.stores:
+        looked = " or ".join(str(name) for name in config_sources.FILE_NAMES)
+        yield Problem(
+            where="",
+            text=f"no config: neither --config nor HOLDFAST_CONFIG names one, and there is no {looked}",
+            hint="Write one with `holdfast init`, or set HOLDFAST_URL, HOLDFAST_STORE and HOLDFAST_RECIPIENT.",
+        )
+        return
+    where = str(file) if file else "environment"
+    if not config.target_settings:
+        yield Problem(where=where, text="no targets: there is nothing to back up", hint=_NO_TARGET)
+    if not config.stores:
+        yield Problem(where=where, text="no stores: there is no place for backups", hint=_NO_STORE)
+
+
+def _strangers(section: str, names: Collection[str], layers: Sequence[Layer]) -> Iterator[Problem]:
+    """Find HOLDFAST_URL and its like beside a file that speaks of others: whom they mean cannot be told."""
+    others = [name for name in names if name != "main"]
+    if not others or "main" in _written(section, layers):
+        return
+    for word, keys in SHORTHAND.items():
+        variable = f"{PREFIX}{word.upper()}"
+        for layer in layers:
+            origin = layer.origins.get(keys, "")
+            if keys[0] == section and origin.rpartition("/")[2].upper() == variable:
+                name = others[0].upper().replace("-", "_")
+                yield Problem(
+                    where=origin,
+                    text=f"it sets {section}.main, but there is {section}.{others[0]} too; "
+                    f"write {PREFIX}{section.upper()}__{name}__{keys[2].upper()}",
+                )
+
+
+def _mistyped(config: Config, layers: Sequence[Layer]) -> Iterator[Problem]:
+    """Find targets that only flags, variables or secret files speak of, and without saying where they are."""
+    written = _written("targets", layers)
+    for name, target in config.target_settings.items():
+        if name not in written and target.url is None:
+            close = nearest(name, written)
+            meant = f"did you mean {close}?" if close else "one that only variables speak of needs a URL"
+            first = next(layer for layer in layers if layer.depth(("targets", name)) > 1)
+            named = [keys for keys in first.origins if keys[:2] == ("targets", name)]
+            where = first.where(named[0] if named else ("targets", name))
+            yield Problem(where=where, text=f"no target {name} anywhere else; {meant}")
+
+
+def _written(section: str, layers: Sequence[Layer]) -> set[str]:
+    return {name for layer in layers if not layer.loose for name in layer.data.get(section, ())}
+
+
+def _target_problems(
+    name: str, target: TargetSettings, config: Config, layers: Sequence[Layer]
+) -> Iterator[Problem]:
+    def place(key: str) -> str:
+        said = ("targets", name) if key in config.target_settings[name].model_fields_set else ("defaults",)
+        return where_is(layers, (*said, key))
+
+    stores = tuple(config.stores) if target.stores is None else target.stores
+    if not stores:
+        yield Problem(where=place("stores"), text="no store is named: a backup needs a place")
+    for store in stores:
+        if store not in config.stores:
+            close = nearest(store, config.stores)
+            meant = f"did you mean {close}?" if close else f"there are {', '.join(config.stores)}"
+            yield Problem(where=place("stores"), text=f"no store {store!r}; {meant}")
+    if target.databases == ():
+        yield Problem(where=place("databases"), text='it is empty; name databases, or write "all"')
+    for option in target.pg_dump_options:
+        if text := config_options.problem(option, target.compression):
+            yield Problem(where=place("pg_dump_options"), text=text)

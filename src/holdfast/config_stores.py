@@ -1,0 +1,167 @@
+"""The kinds of stores in the config: one frozen model a kind, and the URLs that stand for one.
+
+A new store is one model here and its entry in `StoreSettings`.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+from urllib.parse import unquote, urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+
+from holdfast import config_values as values
+from holdfast.stores.base import Store, check_key
+
+
+def secret_text(secret: SecretStr | None) -> str | None:
+    """The value of a secret, or None."""
+    return None if secret is None else secret.get_secret_value()
+
+
+def _prefix(text: str) -> str:
+    prefix = text.strip("/")
+    try:
+        return check_key(prefix) if prefix else ""
+    except ValueError as error:
+        raise ValueError(
+            "a path such as backups/shop was expected, of plain letters, without . and .."
+        ) from error
+
+
+def _bucket(text: str) -> str:
+    if "/" in text or not text.isprintable() or " " in text:
+        raise ValueError("the name of a bucket was expected; a path inside it goes into prefix")
+    return text
+
+
+def _endpoint(text: str) -> str:
+    if urlsplit(text).scheme not in {"http", "https"} or not urlsplit(text).netloc:
+        raise ValueError("https://host or http://host:port was expected")
+    return text
+
+
+class LocalSettings(BaseModel):
+    """`type = "local"`: a directory."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    type: Literal["local"]
+    url: str | None = None
+    path: Path
+
+    @staticmethod
+    def from_url(url: str) -> dict[str, str] | None:
+        """Give the keys that the URL stands for; None when it is of another kind."""
+        if url.startswith("file://"):
+            parts = urlsplit(url)
+            return {"path": unquote(parts.path)} if parts.netloc in {"", "localhost"} else None
+        return {"path": url} if "://" not in url else None
+
+    def secrets(self) -> frozenset[str]:
+        """No secret values."""
+        return frozenset()
+
+    def problem(self) -> str | None:
+        """Tell what the keys contradict each other in, or None."""
+        return None
+
+    def open(self, name: str) -> Store:
+        """Make the store."""
+        from holdfast.stores.local import LocalStore  # noqa: PLC0415 - only the kinds in use are imported
+
+        return LocalStore(name, self.path)
+
+
+class S3Settings(BaseModel):
+    """`type = "s3"`: a bucket, or what speaks its language. What is not said boto3 finds in its own ways."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    type: Literal["s3"]
+    url: str | None = None
+    bucket: Annotated[str, Field(min_length=1), AfterValidator(_bucket)]
+    prefix: Annotated[str, AfterValidator(_prefix)] = ""
+    endpoint_url: Annotated[str, AfterValidator(_endpoint)] | None = None
+    region: str | None = None
+    path_style: bool = False
+    profile: str | None = None
+    role_arn: str | None = None
+    access_key_id: SecretStr | None = None
+    access_key_id_file: Path | None = None
+    secret_access_key: SecretStr | None = None
+    secret_access_key_file: Path | None = None
+    session_token: SecretStr | None = None
+    session_token_file: Path | None = None
+    storage_class: str | None = None
+    sse: Literal["AES256", "aws:kms"] | None = None
+    kms_key_id: str | None = None
+    checksum: Literal["sha256", "none"] = "sha256"
+    ca_bundle: Path | None = None
+    deadline: Annotated[float, BeforeValidator(values.duration)] = 900.0
+
+    @staticmethod
+    def from_url(url: str) -> dict[str, str] | None:
+        """Give the keys that the URL stands for; None when it is of another kind."""
+        scheme, separator, rest = url.partition("://")
+        if scheme.lower() != "s3" or not separator:
+            return None
+        bucket, _, prefix = rest.partition("/")
+        return {"bucket": bucket, "prefix": prefix}
+
+    def secrets(self) -> frozenset[str]:
+        """The secret values."""
+        return frozenset(filter(None, map(secret_text, (self.secret_access_key, self.session_token))))
+
+    def problem(self) -> str | None:
+        """Tell what the keys contradict each other in, or None."""
+        if (self.access_key_id is None) != (self.secret_access_key is None):
+            return "access_key_id and secret_access_key go together: set both or neither"
+        if self.session_token is not None and self.access_key_id is None:
+            return "session_token goes with access_key_id and secret_access_key"
+        if self.access_key_id is not None and self.profile is not None:
+            return "access_key_id and profile are two ways to log in: remove one"
+        if self.kms_key_id is not None and self.sse != "aws:kms":
+            return 'kms_key_id needs sse = "aws:kms"'
+        return None
+
+    def open(self, name: str) -> Store:
+        """Make the store; it reaches out when it is first used."""
+        from holdfast.stores import s3  # noqa: PLC0415 - only the kinds in use are imported
+
+        return s3.S3Store(
+            s3.S3Settings(
+                name=name,
+                bucket=self.bucket,
+                prefix=self.prefix,
+                endpoint_url=self.endpoint_url,
+                region=self.region,
+                path_style=self.path_style,
+                profile=self.profile,
+                role_arn=self.role_arn,
+                access_key_id=secret_text(self.access_key_id),
+                secret_access_key=secret_text(self.secret_access_key),
+                session_token=secret_text(self.session_token),
+                storage_class=self.storage_class,
+                sse=self.sse,
+                kms_key_id=self.kms_key_id,
+                checksum=self.checksum,
+                ca_bundle=None if self.ca_bundle is None else str(self.ca_bundle),
+                deadline=self.deadline,
+            )
+        )
+
+
+StoreSettings = Annotated[LocalSettings | S3Settings, Field(discriminator="type")]
+
+KINDS: dict[str, Any] = {
+    get_args(kind.model_fields["type"].annotation)[0]: kind for kind in get_args(get_args(StoreSettings)[0])
+}
+
+
+def from_url(url: str) -> dict[str, str]:
+    """Give the keys, `type` among them, that a store's URL stands for. Raise ValueError for another URL."""
+    for name, kind in KINDS.items():
+        keys: dict[str, str] | None = kind.from_url(url)
+        if keys is not None:
+            return {"type": name, **keys}
+    raise ValueError("s3://bucket/prefix, file:///path or a path was expected")

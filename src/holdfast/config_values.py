@@ -1,0 +1,206 @@
+"""Reads the values of the config: text or TOML values in, plain values out, ValueError for what makes no sense.
+
+No message repeats the value of something that may be a secret. Cheap to import.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+from zoneinfo import ZoneInfo, available_timezones
+
+from holdfast.model import layout
+from holdfast.streams import bech32
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
+_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_LISTEN = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%]+\]|[^\s:\[\]/]+):(?P<port>[0-9]{1,5})")
+_HIGHEST_PORT = 65535
+_SIGNER = re.compile(r"RW[A-Za-z0-9+/]{54}")
+_SHORTCUTS = frozenset({"@hourly", "@daily", "@weekly", "@monthly"})
+_RECIPIENT_BYTES = {"age": 32, "age1pq": 1216}
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+_CRON = (  # name, lowest, highest, names for the numbers from the lowest on
+    ("minute", 0, 59, ()),
+    ("hour", 0, 23, ()),
+    ("day of the month", 1, 31, ()),
+    ("month", 1, 12, _MONTHS),
+    ("day of the week", 0, 7, _DAYS),
+)
+_CRON_ITEM = re.compile(r"(?:\*|([0-9]+|[a-z]{3})(?:-([0-9]+|[a-z]{3}))?)(?:/([0-9]+))?")
+_URL_PASSWORDS = (  # libpq ends it at the first @; who wrote it may have meant the last
+    re.compile(r"://[^/:@]*:([^/@]*)@"),
+    re.compile(r"://[^/:@]*:([^/]*)@"),
+)
+_PARAMETER_PASSWORD = re.compile(r"[?&]password=([^&#]+)")
+_KEYWORD_PASSWORD = re.compile(r"\bpassword\s*=\s*(?:'((?:\\.|[^'\\])*)'|([^\s'][^\s]*))")
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Find the known name that was probably meant."""
+    matches = get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return matches[0] if matches else None
+
+
+def words(value: object) -> object:
+    """Read a list: a TOML list as it is, text as a JSON list or as words between commas."""
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    if text.startswith("["):
+        try:
+            return json.loads(text)
+        except ValueError:
+            raise ValueError("it begins like a JSON list but is none") from None  # the cause quotes it
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def filled(items: tuple[str, ...]) -> tuple[str, ...]:
+    """Refuse empty items and those that stand there twice."""
+    if not all(items):
+        raise ValueError("an item is empty")
+    if len(set(items)) < len(items):
+        raise ValueError("an item stands there twice")
+    return items
+
+
+def databases(value: object) -> object:
+    """Read a list of names, or None for `all`."""
+    return None if value == "all" else words(value)
+
+
+def duration(value: object) -> float:
+    """Read a time in seconds, or a number with ms, s, m, h or d behind it."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        seconds = float(value)
+    else:
+        match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
+        if match is None:
+            raise ValueError('a duration was expected, such as 60, "90s", "5m", "2h" or "1d"')
+        seconds = float(match[1]) * _SECONDS[match[2] or "s"]
+    if not 0 < seconds < float("inf"):
+        raise ValueError("a duration longer than 0 was expected")
+    return seconds
+
+
+def limit(value: object) -> float | None:
+    """Read a duration, or None for `off`."""
+    return None if value == "off" else duration(value)
+
+
+def timezone(name: str) -> str:
+    """Check the name of a time zone."""
+    try:
+        ZoneInfo(name)
+    except (OSError, ValueError, LookupError) as error:
+        close = nearest(name, available_timezones())
+        meant = f"; did you mean {close}?" if close else ", such as Europe/Berlin or UTC"
+        raise ValueError(f"no time zone of that name{meant}") from error
+    return name
+
+
+def listen(text: str) -> str:
+    """Check `host:port`; an IPv6 host stands in brackets."""
+    address(text)
+    return text
+
+
+def address(text: str) -> tuple[str, int]:
+    """Read `host:port`. Port 0 means any free one."""
+    match = _LISTEN.fullmatch(text)
+    if match is None or int(match["port"]) > _HIGHEST_PORT:
+        raise ValueError("host:port was expected, such as 127.0.0.1:9853 or [::1]:9853")
+    return match["host"].strip("[]"), int(match["port"])
+
+
+def target_name(name: str) -> str:
+    """Check the name of a target."""
+    return layout.check_target(name)
+
+
+def store_name(name: str) -> str:
+    """Check the name of a store: the rules are those of a target's."""
+    try:
+        return layout.check_target(name)
+    except ValueError as error:
+        raise ValueError(str(error).replace("a target", "a store")) from error
+
+
+def recipient(text: str) -> str:
+    """Check an age recipient: its shape, length and checksum."""
+    if text.upper().startswith("AGE-SECRET-KEY-"):
+        raise ValueError("this is an identity (a private key): put its recipient, age1…, here instead")
+    try:
+        prefix, data = bech32.decode(text)
+    except ValueError as error:
+        raise ValueError(f"not an age recipient: {error}") from error
+    if _RECIPIENT_BYTES.get(prefix) != len(data):
+        raise ValueError("not an age recipient: age1… or age1pq1… was expected")
+    return text
+
+
+def recipients(items: tuple[str, ...]) -> tuple[str, ...]:
+    """Check recipients as a whole, each once: age refuses a mixture of post-quantum ones and others."""
+    if len({item.startswith("age1pq1") for item in items}) > 1:
+        raise ValueError("post-quantum recipients (age1pq1…) cannot be mixed with others (age1…)")
+    return tuple(dict.fromkeys(items))
+
+
+def signer(text: str) -> str:
+    """Check the shape of a signer's public key."""
+    if not _SIGNER.fullmatch(text):
+        raise ValueError("not a signer's public key: RW… of 56 characters was expected")
+    return text
+
+
+def schedule(text: str) -> str:
+    """Check a schedule by its shape: `@daily` and its like, five cron fields, or empty for none."""
+    text = " ".join(text.split()).lower()
+    if not text or text in _SHORTCUTS:
+        return text
+    fields = text.split(" ")
+    if text.startswith("@") or len(fields) != len(_CRON):
+        raise ValueError(f"five cron fields or {', '.join(sorted(_SHORTCUTS))} were expected")
+    for field, (name, lowest, highest, names) in zip(fields, _CRON, strict=True):
+        if not all(_cron_item(item, lowest, highest, names) for item in field.split(",")):
+            raise ValueError(
+                f"{field!r} is no {name}: a number from {lowest} to {highest}, *, ranges or steps"
+            )
+    return text
+
+
+def _cron_item(item: str, lowest: int, highest: int, names: tuple[str, ...]) -> bool:
+    match = _CRON_ITEM.fullmatch(item)
+    if match is None or (match[3] is not None and int(match[3]) == 0):
+        return False
+    numbers = [
+        names.index(text) + lowest if text in names else int(text) if text.isdigit() else -1
+        for text in match.group(1, 2)
+        if text is not None
+    ]
+    return all(lowest <= number <= highest for number in numbers) and numbers == sorted(numbers)
+
+
+def target_url(text: str) -> str:
+    """Check the shape of a libpq URI or keyword string; postgres.conninfo reads it."""
+    if not re.match(r"(?i:postgres(ql)?)://|\s*\w+\s*=", text):
+        raise ValueError("postgresql://user@host:5432/database or key=value pairs were expected")
+    return text
+
+
+def passwords_in(url: str) -> frozenset[str]:
+    """Find the passwords in a libpq URI or keyword string, as they stand there and decoded."""
+    found = {match[1] for expression in _URL_PASSWORDS for match in expression.finditer(url)}
+    found |= {match[1] for match in _PARAMETER_PASSWORD.finditer(url)}
+    found |= {unquote(text) for text in found}
+    for match in _KEYWORD_PASSWORD.finditer(url):
+        text = match[1] if match[1] is not None else match[2]
+        found |= {text, re.sub(r"\\(.)", r"\1", text)}
+    return frozenset(found - {""})

@@ -1,0 +1,109 @@
+"""Writes a first config for `holdfast init`: short, commented, with the answers filled in. Cheap to import."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+
+EXAMPLE_RECIPIENT = "age1..."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answers:
+    """What `holdfast init` asks for; every answer has a default that makes sense.
+
+    `url` is a libpq URI, best without the password, which then lies in `password_file`. `store` is a path or a URL.
+    Without `recipients` and with `encrypt` the config says what is missing, and is refused until it is filled in.
+    """
+
+    target: str = "main"
+    url: str = field(default="postgresql://postgres@localhost:5432", repr=False)
+    password_file: str | None = None
+    databases: tuple[str, ...] | None = None
+    store: str = "/var/backups/holdfast"
+    recipients: tuple[str, ...] = ()
+    encrypt: bool = True
+    identity_file: str | None = None
+    schedule: str = "@daily"
+    timezone: str = "UTC"
+    state_dir: str | None = None
+
+
+def starter_config(answers: Answers) -> str:
+    """Give the text of a config file (TOML) that `holdfast.config.load` takes."""
+    sections = (_head(), _daemon(answers), _encryption(answers), _store(answers), _target(answers))
+    return "\n".join(sections)
+
+
+def _head() -> str:
+    return (
+        "# Holdfast's configuration. Every key can also be set by a variable, such as HOLDFAST_DAEMON__TIMEZONE.\n"
+        "# All keys: docs/reference/config.md and config.example.toml. Check this file with `holdfast check`.\n"
+    )
+
+
+def _daemon(answers: Answers) -> str:
+    return (
+        "[daemon]\n"
+        "# Where Holdfast keeps its memory (the ledger) and its signing key.\n"
+        f"{_line('state_dir', answers.state_dir, '/var/lib/holdfast')}"
+        "# The time zone of the schedules.\n"
+        f"timezone = {text(answers.timezone)}\n"
+    )
+
+
+def _encryption(answers: Answers) -> str:
+    lines = ["[encryption]"]
+    if answers.recipients:
+        lines += [
+            "# Backups are encrypted to these public keys. Keep the private key (identity) away from this host, twice.",
+            f"recipients = {_list(answers.recipients)}",
+        ]
+    elif answers.encrypt:
+        lines += [
+            "# Backups are encrypted to these public keys. Make a pair with `holdfast keygen -o identity.txt`, put the",
+            "# recipient that it prints here, and keep the private key (identity.txt) away from this host, twice.",
+            f"# recipients = [{text(EXAMPLE_RECIPIENT)}]",
+        ]
+    else:
+        lines += [
+            "# Backups are NOT encrypted: whoever can read the store can read the data.",
+            "enabled = false",
+        ]
+    lines.append("# Only a host that tests restores has the identity.")
+    return "\n".join(lines) + "\n" + _line("identity_file", answers.identity_file, "identity.txt")
+
+
+def _store(answers: Answers) -> str:
+    return (
+        "[stores.main]\n"
+        "# A directory on another disk than the database's, or s3://bucket/prefix.\n"
+        f"url = {text(answers.store)}\n"
+    )
+
+
+def _target(answers: Answers) -> str:
+    chosen = text("all") if answers.databases is None else _list(answers.databases)
+    return (
+        f"[targets.{answers.target}]\n"
+        "# The server. The password may stand in a file of its own, in ~/.pgpass or in a service file.\n"
+        f"url = {text(answers.url)}\n"
+        f"{_line('password_file', answers.password_file, '/etc/holdfast/password')}"
+        '# "all", or a list of names.\n'
+        f"databases = {chosen}\n"
+        '# "@hourly", "@daily", "@weekly", "@monthly", five cron fields, or "" for none.\n'
+        f"schedule = {text(answers.schedule)}\n"
+    )
+
+
+def _line(key: str, value: str | None, example: str) -> str:
+    return f"# {key} = {text(example)}\n" if value is None else f"{key} = {text(value)}\n"
+
+
+def text(value: str) -> str:
+    """Write a TOML string: JSON's form, but for one character that JSON leaves as it is."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _list(values: tuple[str, ...]) -> str:
+    return f"[{', '.join(map(text, values))}]"
