@@ -17,7 +17,8 @@ SIGNATURE_SUFFIX = ".minisig"
 RESTORE_TEXT = "RESTORE.txt"
 TOMBSTONE = "tombstone.json"
 PROBE_PREFIX = ".holdfast-probe"
-SEGMENT_BYTES = 256 * 1024**3
+# A segment fits an object store's limit of 10,000 parts with parts of 8 MiB (78 GiB), of which two are in memory.
+SEGMENT_BYTES = 64 * 1024**3
 
 _TARGET = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{4,16}")  # \d would take digits of every script

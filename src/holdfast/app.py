@@ -1,0 +1,204 @@
+"""The composition root: from a config to the services that the jobs are given."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import socket
+import tomllib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from holdfast import config as configuration
+from holdfast.jobs import catalog, find
+from holdfast.jobs.services import Keys, Reporter, Services
+from holdfast.ledger.ledger import BackupRow, Ledger
+from holdfast.model.errors import KeyFileError, NotFoundError, UsageError
+from holdfast.model.target import Target
+from holdfast.postgres import conninfo
+from holdfast.stores.base import Store
+from holdfast.streams import age_keys, sign
+from holdfast.system import logs, signals
+from holdfast.system.clock import SystemClock
+from holdfast.system.stop import Stop
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class App:
+    """What a command works with. `stop` is requested when the process is told to end."""
+
+    config: configuration.Config
+    services: Services
+    targets: tuple[Target, ...]
+    stop: Stop
+
+    def chosen(self, names: Sequence[str]) -> tuple[Target, ...]:
+        """The named targets, or all. Raise NotFoundError for an unknown one."""
+        by_name = {target.name: target for target in self.targets}
+        for name in names:
+            if name not in by_name:
+                raise NotFoundError(f"no target {name!r}", hint=f"The config has {', '.join(by_name)}.")
+        return tuple(by_name[name] for name in dict.fromkeys(names)) if names else self.targets
+
+    def writing_services(self) -> Services:
+        """The services for a job that signs: the host's signing key is made at the first use."""
+        if self.services.keys.signing is not None:
+            return self.services
+        path = self.config.signing_key_file
+        key = sign.generate()
+        sign.write_signing_key(path, key)
+        self.services.reporter.warn(
+            "made a new signing key: add its public key to your identity file, or other hosts will not trust"
+            " these backups",
+            path=str(path),
+            line=f"# holdfast-signer: {key.public.text}",
+        )
+        keys = dataclasses.replace(
+            self.services.keys, signing=key, trusted=(*self.services.keys.trusted, key.public)
+        )
+        return dataclasses.replace(self.services, keys=keys)
+
+    def find(
+        self, word: str, *, target: str | None, before: datetime | None, fresh: bool = False
+    ) -> BackupRow:
+        """Find a backup by what the operator typed; `fresh` looks through the stores first."""
+        if fresh:
+            _rebuild(self.services, quick=True)
+        return find.find(self.services, word, target=target, before=before)
+
+    def wanted(self, word: str | None, *, every: bool, target: str | None) -> list[BackupRow]:
+        """The backups to verify: one, all, or the latest of each target."""
+        if word is not None and word != find.LATEST:
+            return [self.find(word, target=target, before=None)]
+        rows = self.services.ledger.backups(target)
+        if every:
+            return rows
+        newest: dict[str, BackupRow] = {}
+        for row in rows:
+            newest.setdefault(row.backup.target, row)
+        if not newest:
+            raise NotFoundError("no backups yet", hint="`holdfast backup` takes the first.")
+        return list(newest.values())
+
+    def destination(self, url: str | None, target: str) -> conninfo.Conninfo:
+        """Where to restore: the server of `url`, else the target's own."""
+        if url is not None:
+            where = conninfo.parse(url)
+            if where.password:
+                logs.register_secret(where.password)
+            return where
+        own = next((each for each in self.targets if each.name == target), None)
+        if own is None:
+            raise UsageError(
+                f"target {target} is not in the config", hint="Say where to restore with --to URL."
+            )
+        return conninfo.parse(own.url, password=own.password)
+
+
+@contextmanager
+def open_app(
+    path: Path | None, overrides: Sequence[str], *, reporter: Reporter, quiet: bool
+) -> Iterator[App]:
+    """Load the config and open what the commands need, until the `with` ends."""
+    loaded = configuration.load(path, overrides=_overrides(overrides))
+    for secret in loaded.secrets():
+        logs.register_secret(secret)
+    logs.configure(format=loaded.daemon.log_format, level=loaded.daemon.log_level, quiet=quiet)
+    stop, clock = Stop(), SystemClock()
+    with (
+        signals.stopping(stop),
+        Ledger.open(loaded.daemon.state_dir / "ledger.sqlite", now=clock.now()) as ledger,
+    ):
+        services = Services(
+            ledger=ledger,
+            stores=open_stores(loaded),
+            keys=read_keys(loaded),
+            clock=clock,
+            reporter=reporter,
+            state_dir=loaded.daemon.state_dir,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+        )
+        _fill(services)
+        yield App(config=loaded, services=services, targets=loaded.targets(), stop=stop)
+
+
+def _overrides(texts: Sequence[str]) -> dict[str, object]:
+    """Read `section.key=value` flags into a nested dict; a value is TOML, or else plain text."""
+    nested: dict[str, object] = {}
+    for text in texts:
+        dotted, equals, value = text.partition("=")
+        if not equals or not dotted:
+            raise UsageError(
+                f"--set {text}: write KEY=VALUE", hint="For example --set daemon.state_dir=/var/lib/x."
+            )
+        here = nested
+        *sections, last = dotted.split(".")
+        for section in sections:
+            below = here.setdefault(section, {})
+            if not isinstance(below, dict):
+                raise UsageError(f"--set {text}: {section} is a value, not a section")
+            here = below
+        here[last] = _value(value)
+    return nested
+
+
+def _value(text: str) -> object:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _fill(services: Services) -> None:
+    """Fill a ledger that is new, or that took the place of a damaged one, from the stores."""
+    ledger = services.ledger
+    if ledger.opened == "replaced":
+        services.reporter.warn(
+            "the ledger was damaged: it is set aside and rebuilt from the stores; runs are forgotten",
+            set_aside=str(ledger.set_aside),
+        )
+    if ledger.meta_get("rebuilt_at") is None:
+        _rebuild(services)
+
+
+def _rebuild(services: Services, *, quick: bool = False) -> None:
+    result = catalog.rebuild(services, quick=quick)
+    for where, problem in result.problems:
+        services.reporter.warn("while reading the stores", where=where, problem=problem)
+
+
+def open_stores(loaded: configuration.Config) -> dict[str, Store]:
+    """Make the stores of the config, in its order. Nothing is contacted yet."""
+    return {name: settings.open(name) for name, settings in loaded.stores.items()}
+
+
+def read_keys(loaded: configuration.Config) -> Keys:
+    """Read the key files that the config names. Raise KeyFileError for one that is missing or malformed."""
+    encryption = loaded.encryption
+    signing_key_file = loaded.signing_key_file
+    identities: tuple[age_keys.Identity, ...] = ()
+    signers = [sign.parse_public_key(text) for text in encryption.signers]
+    if encryption.identity_file is not None:
+        file = age_keys.read_identity_file(encryption.identity_file)
+        identities = file.identities
+        signers += file.signers
+    signing = None
+    if signing_key_file.exists():
+        signing = sign.read_signing_key(signing_key_file)
+        signers.append(signing.public)
+    recipients = tuple(age_keys.parse_recipient(text) for text in loaded.recipients)
+    if len({recipient.post_quantum for recipient in recipients}) > 1:
+        raise KeyFileError(
+            "post-quantum and classic recipients do not mix: the classic ones would be the weak spot",
+            hint="Use recipients of one kind in encryption.recipients.",
+        )
+    return Keys(
+        recipients=recipients if encryption.enabled else (),
+        identities=identities,
+        signing=signing,
+        trusted=tuple(dict.fromkeys(signers)),
+    )

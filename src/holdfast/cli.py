@@ -1,0 +1,82 @@
+"""The command line: the program, its commands, and errors as exit codes.
+
+Everything slow is imported inside the commands, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from holdfast import __version__, cli_backup, cli_restore, cli_setup
+from holdfast.cli_options import ConfigPath, Quiet, common
+from holdfast.model.errors import CancelledError, Error, UsageError
+
+app = typer.Typer(
+    name="holdfast",
+    help="PostgreSQL backups on a schedule that are proven to restore.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    config: ConfigPath = None,
+    quiet: Quiet = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    common.config, common.quiet = config, quiet
+    if version:
+        print(f"holdfast {__version__}")  # noqa: T201 - before anything else is loaded
+        raise typer.Exit
+
+
+for _module in (cli_setup, cli_backup, cli_restore):
+    _module.register(app)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run a command and give its exit code (docs/reference/exit-codes.md). The outermost catcher."""
+    try:
+        result = app(args=list(argv), prog_name="holdfast", standalone_mode=False)
+    except Error as error:
+        return _failed(error)
+    except (KeyboardInterrupt, typer.Abort):  # an interrupt; or a question that got no answer
+        return _failed(CancelledError())
+    except BrokenPipeError:
+        sys.stderr.close()  # nobody reads us any more; keep the interpreter from saying so at exit
+        return Error.exit_code
+    except Exception as error:  # noqa: BLE001 - the outermost catcher: a bug is said as one
+        return _bug(error)
+    return int(result or 0)
+
+
+def _bug(error: Exception) -> int:
+    import traceback
+
+    from holdfast.system import logs
+
+    if hasattr(error, "format_message"):  # a usage error of the command line's own parser
+        prefix = "" if type(error).__name__ == "NoArgsIsHelpError" else "holdfast: "
+        print(f"{prefix}{error.format_message()}", file=sys.stderr)  # noqa: T201 - as in render.error
+        return UsageError.exit_code
+    print(logs.redacted("".join(traceback.format_exception(error))), file=sys.stderr)  # noqa: T201 - as in render.error
+    return _failed(
+        Error(
+            f"internal error: {error}",
+            hint="This is a bug in Holdfast; please report it with the lines above.",
+        )
+    )
+
+
+def _failed(error: Error) -> int:
+    from holdfast import render
+
+    render.error(error)
+    return error.exit_code

@@ -1,0 +1,170 @@
+"""The commands that take, show and verify backups."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from holdfast.cli_options import (
+    BackupWord,
+    Before,
+    ConfigPath,
+    Json,
+    Quiet,
+    Set,
+    StoreName,
+    TargetName,
+    opened_app,
+    parse_time,
+)
+from holdfast.model.errors import IntegrityError, KeyFileError, PartialError, UsageError
+
+
+def backup(
+    targets: Annotated[list[str] | None, typer.Argument(metavar="TARGET", help="Default: all.")] = None,
+    label: Annotated[
+        list[str] | None, typer.Option("--label", metavar="TEXT", help="A word to keep with the backup.")
+    ] = None,
+    config: ConfigPath = None,
+    overrides: Set = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Take a backup of the targets, now."""
+    from holdfast import facts, render
+    from holdfast.jobs.backup import backup_all
+
+    with opened_app(config, overrides, quiet=quiet) as opened:
+        taken, failed = backup_all(
+            opened.writing_services(), opened.chosen(targets or []), opened.stop, labels=tuple(label or ())
+        )
+    if as_json:
+        render.facts([facts.taken(each) for each in taken])
+    elif not quiet:
+        for each in taken:
+            render.taken(each)
+    for name, error in failed[:-1] if not taken else failed:
+        render.error(error, prefix=f"target {name}: ")
+    if failed and not taken:
+        raise failed[-1][1]
+    if failed or any(each.failed_copies for each in taken):
+        raise PartialError(
+            f"{len(taken)} backups taken, {len(failed)} failed"
+            + "".join(f"; the copy of {t.backup.id} to {s} failed" for t in taken for s, _ in t.failed_copies)
+        )
+
+
+def list_backups(
+    target: TargetName = None,
+    config: ConfigPath = None,
+    overrides: Set = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """List the backups, newest first."""
+    from holdfast import facts, render
+
+    with opened_app(config, overrides, quiet=quiet) as opened:
+        rows = opened.services.ledger.backups(target)
+    if as_json:
+        render.facts([facts.row(row) for row in rows])
+    else:
+        render.backups(rows)
+
+
+def show(
+    word: BackupWord,
+    target: TargetName = None,
+    before: Before = None,
+    config: ConfigPath = None,
+    overrides: Set = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Show all that is known of one backup, and what it covers."""
+    from holdfast import facts, render
+    from holdfast.jobs.show import coverage_of
+
+    with opened_app(config, overrides, quiet=quiet) as opened:
+        row = opened.find(word, target=target, before=parse_time(before))
+        coverage = coverage_of(opened.services, row)
+    if as_json:
+        render.facts(facts.detail(row, coverage))
+    else:
+        render.detail(row, coverage)
+
+
+def status(
+    config: ConfigPath = None, overrides: Set = None, as_json: Json = False, quiet: Quiet = False
+) -> None:
+    """Am I safe? The last good backup of each target, where it lies, and what failed last."""
+    from holdfast import facts, render
+    from holdfast.jobs.status import status as job
+
+    with opened_app(config, overrides, quiet=quiet) as opened:
+        values = job(opened.services, opened.targets)
+    if as_json:
+        render.facts([facts.target_status(value) for value in values])
+    else:
+        render.status(values)
+
+
+def verify(
+    word: Annotated[str | None, typer.Argument(metavar="BACKUP", help="Default: the latest.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every backup.")] = False,
+    target: TargetName = None,
+    store: StoreName = None,
+    config: ConfigPath = None,
+    overrides: Set = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Read every stored byte again and authenticate it; with an identity, open it to the end."""
+    from holdfast import facts, render
+    from holdfast.jobs.verify import verify as job
+
+    if every and word is not None:
+        raise UsageError("give a backup or --all, not both")
+    with opened_app(config, overrides, quiet=quiet) as opened:
+        rows = opened.wanted(word, every=every, target=target)
+        results = [result for row in rows for result in job(opened.services, row, opened.stop, store=store)]
+    if as_json:
+        render.facts([facts.verified(result) for result in results])
+    elif not quiet or any(result.error for result in results):
+        render.verified(results)
+    errors = [result.error for result in results if result.error is not None]
+    if errors:
+        kind = KeyFileError if all(isinstance(error, KeyFileError) for error in errors) else IntegrityError
+        raise kind(f"{len(errors)} of {len(results)} copies could not be verified")
+
+
+def catalog_rebuild(
+    store: StoreName = None,
+    config: ConfigPath = None,
+    overrides: Set = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Rebuild the ledger from the manifests of the stores."""
+    from holdfast import facts, render
+    from holdfast.jobs.catalog import rebuild
+
+    with opened_app(config, overrides, quiet=quiet) as opened:
+        result = rebuild(opened.services, store=store)
+    if as_json:
+        render.facts(facts.rebuilt(result))
+    elif not quiet or result.problems:
+        render.rebuilt(result)
+    if not result.stores and result.problems:
+        raise PartialError("no store could be read")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module to the program."""
+    for command in (backup, show, status, verify):
+        app.command()(command)
+    app.command("list")(list_backups)
+    catalog = typer.Typer(help="The ledger's memory of what the stores hold.", rich_markup_mode=None)
+    catalog.command("rebuild")(catalog_rebuild)
+    app.add_typer(catalog, name="catalog", no_args_is_help=True)

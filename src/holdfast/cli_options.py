@@ -1,0 +1,74 @@
+"""What the commands share: their options, and how they open the app."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from holdfast.model.errors import UsageError
+
+if TYPE_CHECKING:
+    from holdfast.app import App
+
+ConfigPath = Annotated[
+    Path | None, typer.Option("--config", "-c", metavar="FILE", help="The config file (or HOLDFAST_CONFIG).")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print facts as JSON.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say only what went wrong.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a config key: daemon.state_dir=/x."),
+]
+TargetName = Annotated[
+    str | None, typer.Option("--target", "-t", metavar="NAME", help="Of this target only.")
+]
+StoreName = Annotated[str | None, typer.Option("--store", metavar="NAME", help="In this store only.")]
+Before = Annotated[
+    str | None, typer.Option("--before", metavar="TIME", help="With `latest`: begun before this time (UTC).")
+]
+BackupWord = Annotated[
+    str, typer.Argument(metavar="BACKUP", help="An id, a unique prefix of one, or `latest`.")
+]
+DatabaseName = Annotated[
+    str | None, typer.Option("--database", "-d", metavar="NAME", help="This database only.")
+]
+
+
+@dataclass(slots=True)
+class Common:
+    """Options given before the command; those after it win."""
+
+    config: Path | None = None
+    quiet: bool = False
+
+
+common = Common()
+
+
+@contextmanager
+def opened_app(config: Path | None, overrides: list[str] | None, *, quiet: bool) -> Iterator[App]:
+    """Open the app for a command."""
+    from holdfast.app import open_app
+    from holdfast.render import Reporter
+
+    quiet = quiet or common.quiet
+    path = config or common.config
+    with open_app(path, overrides or [], reporter=Reporter(quiet=quiet), quiet=quiet) as opened:
+        yield opened
+
+
+def parse_time(text: str | None) -> datetime | None:
+    """Read what the operator typed as a time; one without a zone is UTC. Raise UsageError."""
+    if text is None:
+        return None
+    try:
+        value = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{text!r} is no time", hint="Write 2026-11-22 or 2026-11-22T02:00:00Z.") from None
+    return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)

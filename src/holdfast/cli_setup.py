@@ -1,0 +1,139 @@
+"""The commands that set Holdfast up: init, keygen, check, and the demo."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from holdfast.cli_options import ConfigPath, Json, Quiet, Set, TargetName, opened_app
+from holdfast.model.errors import ConfigError, UsageError
+
+Output = Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The new identity file.")]
+
+
+def keygen(
+    output: Output,
+    signing_key: Annotated[
+        Path | None,
+        typer.Option(
+            "--signing-key",
+            metavar="FILE",
+            help="The new signing key. Default: holdfast-signing.key beside it.",
+        ),
+    ] = None,
+    post_quantum: Annotated[
+        bool, typer.Option("--post-quantum", help="Safe against quantum computers.")
+    ] = False,
+) -> None:
+    """Make a key pair for encryption and one for signing. Nothing that exists is overwritten."""
+    from holdfast import render
+    from holdfast.streams import age_keys, sign
+    from holdfast.system.clock import SystemClock
+
+    signing = signing_key or output.with_name("holdfast-signing.key")
+    if output.resolve() == signing.resolve():
+        raise UsageError("the identity and the signing key need two files")
+    for path in (output, signing):
+        if path.exists():
+            raise UsageError(
+                f"{path} exists", hint="Nothing is overwritten: choose another name, or move it away."
+            )
+    identity, key = age_keys.generate(post_quantum=post_quantum), sign.generate()
+    sign.write_signing_key(signing, key)
+    try:
+        age_keys.write_identity_file(output, identity, key.public, SystemClock().now())
+    except BaseException:
+        signing.unlink()
+        raise
+    render.line(identity.recipient.text)
+    for text in (
+        f"identity     {output}: opens the backups. Keep it away from the database host, and a copy on paper.",
+        f"signing key  {signing}: stays on the database host (encryption.signing_key_file).",
+        "recipient    the line above: put it into encryption.recipients.",
+    ):
+        print(text, file=sys.stderr)  # noqa: T201 - stdout holds the recipient alone, for scripts
+
+
+def init(
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="The new config file.")
+    ] = Path("holdfast.toml"),
+    url: Annotated[str | None, typer.Option("--url", metavar="URL", help="The server, as a URL.")] = None,
+    store: Annotated[
+        str | None, typer.Option("--store", metavar="WHERE", help="s3://bucket/prefix, or a directory.")
+    ] = None,
+    recipient: Annotated[
+        list[str] | None, typer.Option("--recipient", metavar="AGE1…", help="age1…, from keygen.")
+    ] = None,
+) -> None:
+    """Write a commented config; on a terminal, ask a few questions first."""
+    from holdfast import render
+    from holdfast.starter import Answers, starter_config
+
+    if output.exists():
+        raise ConfigError(f"{output} exists", hint="Edit it, or choose another name with -o.")
+    ask = sys.stdin.isatty() and sys.stdout.isatty()
+    answers = Answers(
+        url=url or _ask("PostgreSQL server (URL)", "postgresql://postgres@localhost/postgres", ask=ask),
+        store=store or _ask("Store (directory, or s3://bucket/prefix)", "/var/backups/holdfast", ask=ask),
+        recipients=tuple(recipient or ()) or _recipients(ask=ask),
+    )
+    text = starter_config(answers)
+    with output.open("x", encoding="utf-8") as file:
+        output.chmod(0o600)  # a URL with a password may go in
+        file.write(text)
+    render.line(f"wrote {output}; `holdfast check --config {output}` says whether it works")
+
+
+def _ask(question: str, default: str, *, ask: bool) -> str:
+    return str(typer.prompt(question, default=default)) if ask else default
+
+
+def _recipients(*, ask: bool) -> tuple[str, ...]:
+    text = _ask("Recipient (age1…, from `holdfast keygen`; empty: fill in later)", "", ask=ask)
+    return (text,) if text else ()
+
+
+def check(
+    target: TargetName = None,
+    config: ConfigPath = None,
+    overrides: Set = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Check the config, the keys, every store and every target: a line each, ok, warn or fail."""
+    from holdfast import facts, render
+    from holdfast.jobs.check import check as job
+
+    with opened_app(config, overrides, quiet=quiet) as opened:
+        findings = job(
+            opened.services,
+            opened.chosen([target] if target else []),
+            encrypted=opened.config.encryption.enabled,
+        )
+        if as_json:
+            values = list(findings)
+            render.facts([facts.finding(value) for value in values])
+            failed = sum(value.level == "fail" for value in values)
+        else:
+            failed = render.findings(findings, quiet=quiet)
+    if failed:
+        raise ConfigError(f"{failed} checks failed")
+
+
+def demo(
+    keep: Annotated[bool, typer.Option("--keep", help="Leave keys, config and backup behind.")] = False,
+) -> None:
+    """Show the main job on throwaway servers: back up, list, verify, restore, compare."""
+    from holdfast.demo.demo import run
+
+    run(keep=keep)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module to the program."""
+    for command in (init, keygen, check, demo):
+        app.command()(command)

@@ -1,0 +1,132 @@
+"""The facts that `--json` prints, as plain values with stable keys (docs/reference/commands.md lists them)."""
+
+from __future__ import annotations
+
+from holdfast.jobs.backup import Taken
+from holdfast.jobs.catalog import Rebuilt
+from holdfast.jobs.check import Finding
+from holdfast.jobs.restore import Report
+from holdfast.jobs.status import TargetStatus
+from holdfast.jobs.verify import Verified
+from holdfast.ledger.ledger import BackupRow
+from holdfast.model.backup import Backup
+from holdfast.model.catalog import Coverage
+from holdfast.model.codec import Json, time_text, to_json
+from holdfast.model.run import Run
+
+Facts = dict[str, Json]
+
+
+def backup(value: Backup) -> Facts:
+    """What a manifest tells, without its parts."""
+    return {
+        "id": value.id,
+        "target": value.target,
+        "slot": to_json(value.slot),
+        "started_at": time_text(value.started_at),
+        "finished_at": time_text(value.finished_at),
+        "seconds": (value.finished_at - value.started_at).total_seconds(),
+        "size": value.size,
+        "stored_size": value.stored_size,
+        "encrypted": value.encrypted,
+        "method": value.method,
+        "server_version": value.server.version,
+        "databases": to_json(value.databases),
+        "labels": to_json(value.labels),
+        "imported": value.imported,
+        "signer": value.signer,
+        "host": value.host,
+    }
+
+
+def row(value: BackupRow) -> Facts:
+    """A backup as the ledger knows it: `list`."""
+    return backup(value.backup) | {
+        "proof": value.proof,
+        "proof_at": to_json(value.proof_at),
+        "copies": [
+            {"store": copy.store, "state": copy.state, "at": time_text(copy.at), "error": copy.error}
+            for copy in value.copies
+        ],
+    }
+
+
+def detail(value: BackupRow, coverage: Coverage | None) -> Facts:
+    """A backup with its parts and its coverage: `show`."""
+    return row(value) | {"parts": to_json(value.backup.parts), "coverage": to_json(coverage)}
+
+
+def taken(value: Taken) -> Facts:
+    """A backup that was just taken."""
+    return backup(value.backup) | {
+        "coverage": to_json(value.coverage),
+        "failed_copies": [{"store": store, "error": error} for store, error in value.failed_copies],
+    }
+
+
+def run(value: Run | None) -> Json:
+    """A run, or null."""
+    return to_json(value)
+
+
+def target_status(value: TargetStatus) -> Facts:
+    """One target of `status`."""
+    return {
+        "target": value.target,
+        "safe": not value.problems,
+        "problems": to_json(value.problems),
+        "backups": value.backups,
+        "age_seconds": value.age_seconds,
+        "last_good": row(value.last_good) if value.last_good is not None else None,
+        "last_failure": run(value.last_failure),
+        "running": run(value.running),
+    }
+
+
+def verified(value: Verified) -> Facts:
+    """One copy that was verified."""
+    return {
+        "id": value.backup_id,
+        "target": value.target,
+        "store": value.store,
+        "ok": value.error is None,
+        "proof": value.proof.level if value.proof is not None else None,
+        "method": value.proof.method if value.proof is not None else None,
+        "error": value.error.message if value.error is not None else None,
+        "error_code": value.error.code if value.error is not None else None,
+    }
+
+
+def report(value: Report) -> Facts:
+    """What a restore did."""
+    return {
+        "id": value.backup_id,
+        "target": value.target,
+        "taken_at": time_text(value.taken_at),
+        "into": value.into,
+        "globals": to_json(value.globals),
+        "databases": to_json(value.databases),
+        "size": value.size,
+        "seconds": value.seconds,
+        "warnings": to_json(value.warnings),
+    }
+
+
+def finding(value: Finding) -> Facts:
+    """One line of `check`."""
+    return {
+        "level": value.level,
+        "subject": value.subject,
+        "message": value.message,
+        "hint": value.hint,
+    }
+
+
+def rebuilt(value: Rebuilt) -> Facts:
+    """What a rebuild of the ledger found."""
+    return {
+        "backups": value.backups,
+        "forgotten": value.forgotten,
+        "stores": to_json(value.stores),
+        "problems": [{"where": where, "problem": problem} for where, problem in value.problems],
+    }

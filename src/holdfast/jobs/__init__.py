@@ -1,0 +1,1 @@
+"""The verbs of Holdfast, one function each. They are given what they need and know neither config nor terminal."""

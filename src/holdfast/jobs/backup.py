@@ -1,0 +1,234 @@
+"""Takes a backup: lock, capture, store, commit, record. What fails on the way leaves nothing that looks like one."""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+from holdfast.jobs import copy, runner, writing
+from holdfast.jobs.reading import open_backup
+from holdfast.jobs.restore_text import restore_text
+from holdfast.jobs.services import Services
+from holdfast.methods.base import Method, Source
+from holdfast.methods.logical import Logical
+from holdfast.model import catalog as catalog_model
+from holdfast.model import layout
+from holdfast.model.backup import FORMAT_VERSION, Backup, Part
+from holdfast.model.errors import Error, NotFoundError
+from holdfast.model.run import Run, Trigger
+from holdfast.model.target import Target
+from holdfast.postgres import conninfo, server, sessions
+from holdfast.system.stop import Stop
+
+_LOCK_TICK = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """What a backup run gave: the backup, what of the tables it holds, and the copies that failed, with why."""
+
+    backup: Backup
+    coverage: catalog_model.Coverage
+    failed_copies: tuple[tuple[str, str], ...] = ()
+
+
+def backup(
+    services: Services,
+    target: Target,
+    stop: Stop,
+    *,
+    slot: datetime | None = None,
+    trigger: Trigger = "manual",
+    labels: tuple[str, ...] = (),
+) -> Taken:
+    """Back up one target into its first store, then copy to the others. Raises what went wrong, after recording it.
+
+    A copy that failed does not undo the backup: it is told in the result.
+    """
+    with runner.target_lock(services, target.name):
+        services.stage("locked")
+        sweep(services, target)
+        started = services.clock.now()
+        backup_id = layout.new_backup_id(started, secrets.token_hex(2))
+        run = Run(
+            job="backup",
+            target=target.name,
+            trigger=trigger,
+            slot=slot,
+            started_at=started,
+            backup_id=backup_id,
+            host=services.host,
+            pid=services.pid,
+        )
+        draft = _Draft(id=backup_id, started=started, slot=slot, labels=labels)
+        taken = runner.execute(services, run, lambda meter: _take(services, target, draft, meter, stop))
+        return _copy_out(services, target, taken, stop)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Draft:
+    id: str
+    started: datetime
+    slot: datetime | None
+    labels: tuple[str, ...]
+
+
+def _take(services: Services, target: Target, draft: _Draft, meter: runner.Meter, stop: Stop) -> Taken:
+    place = writing.Place(store=services.store(target.stores[0]), target=target.name, backup_id=draft.id)
+    signer = services.keys.signer()
+    with stop.derived() as inner, _server_lock(services, target, inner) as session:
+        method = Logical(
+            target,
+            label=f"holdfast dump {draft.id}",
+            warn=lambda text: services.reporter.warn(text, target=target.name),
+        )
+        try:
+            parts = _write_parts(services, place, target, method, meter, inner)
+            session.check()
+            inner.check()
+            facts = method.facts
+            made = Backup(
+                id=draft.id,
+                format_version=FORMAT_VERSION,
+                target=target.name,
+                slot=draft.slot,
+                method=method.name,
+                started_at=draft.started,
+                finished_at=services.clock.now(),
+                server=facts.server,
+                tools=facts.tools,
+                parts=parts,
+                databases=facts.databases,
+                signer=signer.public.text,
+                host=services.host,
+                labels=draft.labels,
+            )
+            data, signature = writing.commit(services, place, made, restore_text(made))
+        except BaseException:
+            writing.discard(services, place)
+            raise
+    taken = Taken(backup=made, coverage=catalog_model.coverage(facts.catalog))
+    services.ledger.record_backup(made, manifest=data, signature=signature, coverage=taken.coverage)
+    services.ledger.record_copy(made.id, place.store.name, "complete", services.clock.now())
+    services.stage("recorded")
+    return taken
+
+
+def _write_parts(
+    services: Services, place: writing.Place, target: Target, method: Method, meter: runner.Meter, stop: Stop
+) -> tuple[Part, ...]:
+    parts: list[Part] = []
+    with closing(method.capture(stop)) as sources:
+        for source in sources:
+            services.stage(f"part:{source.role}")
+            parts.append(_write_part(services, place, target, source, meter))
+            services.stage(f"stored:{source.role}")
+    services.stage("parts_stored")
+    return tuple(parts)
+
+
+def _write_part(
+    services: Services, place: writing.Place, target: Target, source: Source, meter: runner.Meter
+) -> Part:
+    label = source.database if source.database is not None else source.role
+    with services.reporter.progress(label, source.size_hint) as show:
+        started = False
+
+        def on_bytes(count: int) -> None:
+            nonlocal started
+            if not started:
+                started = True
+                services.stage(f"streaming:{source.role}")
+            meter.add(count)
+            show(count)
+
+        part = writing.write_part(
+            place,
+            source,
+            recipients=services.keys.recipients,
+            compression=target.compression,
+            on_bytes=on_bytes,
+        )
+    services.reporter.info(
+        "stored", target=target.name, part=part.name, size=part.size, stored_size=part.stored_size
+    )
+    return part
+
+
+@contextmanager
+def _server_lock(services: Services, target: Target, stop: Stop) -> Iterator[server.LockSession]:
+    """Hold the target's lock across hosts while the dump runs; losing its session stops the run."""
+    where = conninfo.parse(target.url, password=target.password).with_database(target.lock_database)
+    holder = f"holdfast backup of {target.name} on {services.host} pid {services.pid}"[:63]
+    with server.backup_lock(where, target.name, application_name=holder) as session:
+        services.stage("server_locked")
+        with sessions.watched(session, stop, seconds=_LOCK_TICK):
+            yield session
+
+
+def _copy_out(services: Services, target: Target, taken: Taken, stop: Stop) -> Taken:
+    """Bring a new backup to the target's other stores."""
+    failed: list[tuple[str, str]] = []
+    for name in target.stores[1:]:
+        try:
+            copy.copy(services, target.name, taken.backup.id, target.stores[0], name, stop)
+        except Error as error:
+            services.reporter.warn("a copy failed", store=name, backup=taken.backup.id, error=str(error))
+            failed.append((name, error.message))
+    return dataclasses.replace(taken, failed_copies=tuple(failed))
+
+
+def sweep(services: Services, target: Target) -> None:
+    """Clear up after runs of this target that died: adopt what they committed, remove what they did not.
+
+    The caller holds the target's lock, so an open run of this host cannot be alive.
+    """
+    for run in runner.lost_runs(services, "backup", target.name):
+        adopted = False
+        for name in target.stores:
+            if run.backup_id is not None:
+                adopted |= _sweep_store(services, target, name, run.backup_id)
+        if adopted:
+            services.ledger.finish(run.id, status="succeeded", now=services.clock.now())
+        else:
+            runner.close_lost(services, run)
+    for name in target.stores:
+        writing.abort_stale_uploads(services, services.store(name), target.name)
+
+
+def _sweep_store(services: Services, target: Target, store: str, backup_id: str) -> bool:
+    """Adopt or remove what a dead run left in one store; return whether a whole backup was there."""
+    place = writing.Place(store=services.store(store), target=target.name, backup_id=backup_id)
+    try:
+        opened = open_backup(place, services.keys)
+    except NotFoundError:
+        services.reporter.info("sweeping after a run that died", store=store, backup=backup_id)
+        writing.discard(services, place)
+        return False
+    services.ledger.record_backup(
+        opened.backup, manifest=opened.manifest, signature=opened.signature, coverage=None
+    )
+    services.ledger.record_copy(backup_id, store, "complete", services.clock.now())
+    services.reporter.info("adopted a backup that was committed", store=store, backup=backup_id)
+    return True
+
+
+def backup_all(
+    services: Services, targets: tuple[Target, ...], stop: Stop, *, labels: tuple[str, ...] = ()
+) -> tuple[tuple[Taken, ...], tuple[tuple[str, Error], ...]]:
+    """Back up several targets, one after the other; a failure of one does not keep the others from theirs."""
+    taken: list[Taken] = []
+    failed: list[tuple[str, Error]] = []
+    for target in targets:
+        stop.check()
+        try:
+            taken.append(backup(services, target, stop, labels=labels))
+        except Error as error:
+            if stop.requested:
+                raise
+            failed.append((target.name, error))
+    return tuple(taken), tuple(failed)

@@ -1,0 +1,258 @@
+"""Checks that everything a backup needs is there, before it is needed. Finds, never mends; one line a finding."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol, runtime_checkable
+
+from holdfast.jobs.services import Keys, Services
+from holdfast.methods.logical import choose_databases
+from holdfast.model import layout
+from holdfast.model.errors import Error, IntegrityError
+from holdfast.model.target import Target
+from holdfast.postgres import catalog, conninfo, server, sessions, tools
+from holdfast.stores.base import ExistsError, Space, Store, read_all
+
+Level = Literal["ok", "warn", "fail"]
+LABEL = "holdfast check"
+_SHOWN = 5
+_LOW_SPACE = 1024**3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One line of the check: how it is, of what, and what to do."""
+
+    level: Level
+    subject: str
+    message: str
+    hint: str | None = None
+
+
+@runtime_checkable
+class _OnDisk(Protocol):
+    """A store that lies in a directory of this machine."""
+
+    @property
+    def path(self) -> Path: ...
+
+
+def check(services: Services, targets: tuple[Target, ...], *, encrypted: bool) -> Iterator[Finding]:
+    """Look at the keys, the state directory, every store and every target."""
+    yield from _check_keys(services.keys, encrypted=encrypted)
+    yield _check_space("state directory", services.state_dir)
+    for store in services.stores.values():
+        yield from check_store(store)
+    for target in targets:
+        yield from _guarded(f"target {target.name}", _check_target(services, target))
+
+
+def _guarded(subject: str, findings: Iterator[Finding]) -> Iterator[Finding]:
+    """Turn an error that ends a chain of checks into its last finding."""
+    try:
+        yield from findings
+    except Error as error:
+        yield Finding(level="fail", subject=subject, message=error.message, hint=error.hint)
+
+
+def _check_keys(keys: Keys, *, encrypted: bool) -> Iterator[Finding]:
+    if not encrypted:
+        yield Finding(
+            level="warn",
+            subject="encryption",
+            message="off: whoever reads a store reads your data",
+            hint="Make a key with `holdfast keygen -o FILE` and set encryption.recipients.",
+        )
+        return
+    yield Finding(level="ok", subject="encryption", message=f"{len(keys.recipients)} recipients")
+    if not keys.identities:
+        yield Finding(
+            level="ok", subject="identity", message="none here: this host writes backups that it cannot read"
+        )
+        return
+    opened = {identity.recipient.text for identity in keys.identities}
+    strangers = [r.text for r in keys.recipients if r.text not in opened]
+    if len(strangers) == len(keys.recipients):
+        yield Finding(
+            level="fail",
+            subject="identity",
+            message="opens none of the recipients: new backups could not be restored with it",
+            hint="Set encryption.recipients to the public key in the identity file, or give the right file.",
+        )
+    elif strangers:
+        yield Finding(
+            level="ok",
+            subject="identity",
+            message=f"matches; {len(strangers)} recipients belong to other identities",
+        )
+    else:
+        yield Finding(level="ok", subject="identity", message="opens what is encrypted to the recipients")
+
+
+def _check_space(subject: str, path: Path) -> Finding:
+    from shutil import disk_usage  # noqa: PLC0415 - only here
+
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        free = disk_usage(path).free
+    except OSError as error:
+        return Finding(
+            level="fail",
+            subject=subject,
+            message=f"{path}: {error.strerror}",
+            hint="Set daemon.state_dir to a directory that this user can write.",
+        )
+    return _space(subject, str(path), free)
+
+
+def _space(subject: str, where: str, free: int) -> Finding:
+    level: Level = "ok" if free >= _LOW_SPACE else "warn"
+    return Finding(level=level, subject=subject, message=f"{where}: {free / 1e9:.1f} GB free")
+
+
+def check_store(store: Store) -> Iterator[Finding]:
+    """Write, read, list and delete a probe object in a store."""
+    subject = f"store {store.name}"
+    yield from _guarded(subject, _probe(store, subject))
+    if isinstance(store, Space):
+        yield from _guarded(subject, iter([_space(subject, store.location, store.free_bytes())]))
+
+
+def _probe(store: Store, subject: str) -> Iterator[Finding]:
+    key, data = f"{layout.PROBE_PREFIX}/{secrets.token_hex(8)}", secrets.token_bytes(64)
+    store.put(key, [data], absent=True)
+    try:
+        if read_all(store, key) != data:
+            raise IntegrityError(f"{store.location}: reads back differently from what was written")
+        if key not in {found.key for found in store.list(f"{layout.PROBE_PREFIX}/")}:
+            raise IntegrityError(
+                f"{store.location}: does not list what was written", hint="Its listing is not consistent."
+            )
+        conditional = _refuses_second(store, key)
+    finally:
+        store.delete(key)
+    if store.stat(key) is not None:
+        raise IntegrityError(f"{store.location}: still has what was deleted")
+    yield Finding(level="ok", subject=subject, message=f"{store.location}: write, read, list and delete work")
+    if not conditional:
+        yield Finding(
+            level="warn",
+            subject=subject,
+            message="does not refuse to overwrite (no conditional put)",
+            hint="Let only one host write there.",
+        )
+
+
+def _refuses_second(store: Store, key: str) -> bool:
+    try:
+        store.put(key, [b"second"], absent=True)
+    except ExistsError:
+        return True
+    return False
+
+
+def _check_target(services: Services, target: Target) -> Iterator[Finding]:
+    subject = f"target {target.name}"
+    where = conninfo.parse(target.url, password=target.password).at_server()
+    with closing(server.connect(where, application_name=LABEL)) as connection:
+        facts = server.facts(connection)
+        standby = ", a standby" if facts.in_recovery else ""
+        yield Finding(
+            level="ok", subject=subject, message=f"{where.safe}: PostgreSQL {facts.version_text}{standby}"
+        )
+        yield from _guarded(subject, _check_tools(subject, facts.version_num))
+        if target.globals and not sessions.can_read_role_passwords(connection):
+            yield Finding(
+                level="warn",
+                subject=subject,
+                message=f"{facts.user} may not read pg_authid: roles are saved without their passwords",
+                hint="Back up as a superuser, or set the passwords by hand after a restore.",
+            )
+        chosen, _ = choose_databases(target, connection)
+    yield from _check_pooler(subject, where, facts)
+    yield from _check_disk(services, subject, target, facts)
+    yield from _guarded(subject, _check_lock_database(subject, where, target))
+    for info in chosen:
+        yield from _guarded(
+            f"{subject}, database {info.name}", _check_database(subject, where.with_database(info.name))
+        )
+
+
+def _check_tools(subject: str, version_num: int) -> Iterator[Finding]:
+    toolset = tools.choose(tools.find_toolsets(), version_num)
+    yield Finding(level="ok", subject=subject, message=f"pg_dump {toolset.text} in {toolset.bin_dir}")
+
+
+def _check_pooler(subject: str, where: conninfo.Conninfo, facts: server.ServerFacts) -> Iterator[Finding]:
+    if not facts.pooler:
+        return
+    if server.transaction_pooling(where):
+        yield Finding(
+            level="fail",
+            subject=subject,
+            message="a transaction pooler stands before the server: pg_dump needs a session of its own",
+            hint="Connect to the server itself, or to the pooler's session mode.",
+        )
+    else:
+        yield Finding(
+            level="warn",
+            subject=subject,
+            message="a pooler stands before the server",
+            hint="It works in session mode only; better connect to the server itself.",
+        )
+
+
+def _check_disk(
+    services: Services, subject: str, target: Target, facts: server.ServerFacts
+) -> Iterator[Finding]:
+    """Warn when a local store shares the disk with the data that it should survive."""
+    data = Path(facts.data_directory) if facts.data_directory else None
+    for name in target.stores:
+        store = services.stores.get(name)
+        if data is None or not isinstance(store, _OnDisk):
+            continue
+        try:
+            same = store.path.stat().st_dev == data.stat().st_dev
+        except OSError:
+            continue
+        if same:
+            yield Finding(
+                level="warn",
+                subject=subject,
+                message=f"store {name} lies on the same filesystem as the server's data",
+                hint="When that disk dies, so do the backups: add a store elsewhere.",
+            )
+
+
+def _check_lock_database(subject: str, where: conninfo.Conninfo, target: Target) -> Iterator[Finding]:
+    try:
+        server.connect(where.with_database(target.lock_database), application_name=LABEL).close()
+    except Error as error:
+        yield Finding(
+            level="fail",
+            subject=subject,
+            message=f"cannot take the lock across hosts: {error.message}",
+            hint=f"Set targets.{target.name}.lock_database to a database that this user may connect to.",
+        )
+
+
+def _check_database(subject: str, where: conninfo.Conninfo) -> Iterator[Finding]:
+    with closing(server.connect(where, application_name=LABEL)) as connection:
+        unreadable = catalog.unreadable(connection)
+    name = f"{subject}, database {where.database}"
+    if not unreadable:
+        yield Finding(level="ok", subject=name, message="everything is readable")
+        return
+    first = ", ".join(f"{item.kind} {item.name} ({item.reason})" for item in unreadable[:_SHOWN])
+    more = f" and {len(unreadable) - _SHOWN} more" if len(unreadable) > _SHOWN else ""
+    yield Finding(
+        level="fail",
+        subject=name,
+        message=f"not readable: {first}{more}",
+        hint="GRANT pg_read_all_data TO the backup role (PostgreSQL 14 and later; BYPASSRLS for row-level security),"
+        " or leave them out with exclude_tables.",
+    )

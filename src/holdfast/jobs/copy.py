@@ -1,0 +1,92 @@
+"""Brings a committed backup from one store to another, object by object, as it lies there: encrypted and signed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from holdfast.jobs import runner, writing
+from holdfast.jobs.reading import Opened, open_backup
+from holdfast.jobs.services import Services
+from holdfast.model import layout
+from holdfast.model.backup import Segment
+from holdfast.model.errors import IntegrityError, NotFoundError
+from holdfast.model.run import Run
+from holdfast.stores.base import read_all
+from holdfast.streams.chunks import Tally, tally
+from holdfast.system.stop import Stop
+
+
+def copy(services: Services, target: str, backup_id: str, source: str, destination: str, stop: Stop) -> None:
+    """Copy one backup. The manifest comes last, so that a copy that breaks off is none; a later one goes on."""
+    run = Run(
+        job="copy",
+        target=target,
+        started_at=services.clock.now(),
+        backup_id=backup_id,
+        host=services.host,
+        pid=services.pid,
+    )
+    origin = writing.Place(store=services.store(source), target=target, backup_id=backup_id)
+    place = writing.Place(store=services.store(destination), target=target, backup_id=backup_id)
+    services.ledger.record_copy(backup_id, destination, "copying", services.clock.now())
+    try:
+        runner.execute(services, run, lambda meter: _copy(services, origin, place, meter, stop))
+    except BaseException as error:
+        services.ledger.record_copy(backup_id, destination, "missing", services.clock.now(), str(error))
+        raise
+    services.ledger.record_copy(backup_id, destination, "complete", services.clock.now())
+
+
+def _copy(
+    services: Services, origin: writing.Place, place: writing.Place, meter: runner.Meter, stop: Stop
+) -> None:
+    opened = open_backup(origin, services.keys)
+    label = f"copy to {place.store.name}"
+    with services.reporter.progress(label, opened.backup.stored_size) as show:
+        for part in opened.backup.parts:
+            for segment in part.segments:
+                stop.check()
+                _copy_segment(origin, place, segment, meter, stop)
+                show(segment.size)
+    _copy_commit(origin, place, opened)
+
+
+def _copy_segment(
+    origin: writing.Place, place: writing.Place, segment: Segment, meter: runner.Meter, stop: Stop
+) -> None:
+    found = place.store.stat(place.key(segment.name))
+    if found is not None:
+        place.store.delete(
+            place.key(segment.name)
+        )  # without a manifest it is the rest of a copy that broke off
+    read = Tally()
+
+    def chunks() -> Iterator[bytes]:
+        for chunk in tally(origin.store.get(origin.key(segment.name)), read):
+            stop.check()
+            meter.add(len(chunk))
+            yield chunk
+        if (read.size, read.sha256) != (segment.size, segment.sha256):
+            raise IntegrityError(
+                f"{origin.store.location}: {origin.key(segment.name)} is not what was written",
+                hint="`holdfast verify` tells what else is damaged.",
+            )
+
+    writing.put_checked(place, segment.name, chunks(), read)
+
+
+def _copy_commit(origin: writing.Place, place: writing.Place, opened: Opened) -> None:
+    for name, data in (
+        (layout.RESTORE_TEXT, _optional(origin, layout.RESTORE_TEXT)),
+        (layout.signature_name(layout.MANIFEST), opened.signature),
+        (layout.MANIFEST, opened.manifest),
+    ):
+        if data is not None:
+            writing.put_bytes(place, name, data)
+
+
+def _optional(place: writing.Place, name: str) -> bytes | None:
+    try:
+        return read_all(place.store, place.key(name))
+    except NotFoundError:
+        return None

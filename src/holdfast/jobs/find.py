@@ -1,0 +1,97 @@
+"""Finds the backup that an operator means: an id, a unique prefix of one, or `latest`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from holdfast.jobs.reading import Opened, open_backup
+from holdfast.jobs.services import Services
+from holdfast.jobs.writing import Place
+from holdfast.ledger.ledger import BackupRow
+from holdfast.model.errors import Error, NotFoundError, UsageError
+
+LATEST = "latest"
+
+
+def find(
+    services: Services, word: str, *, target: str | None = None, before: datetime | None = None
+) -> BackupRow:
+    """Find one backup. `latest` may be narrowed to a target and a time (started before it).
+
+    Raise NotFoundError when nothing fits and UsageError when several do.
+    """
+    rows = [row for row in services.ledger.backups() if target in (None, row.backup.target)]
+    if word == LATEST:
+        return _latest(rows, target=target, before=before)
+    if before is not None:
+        raise UsageError("--before goes with `latest`, not with an id")
+    found = [row for row in rows if row.backup.id.startswith(word)]
+    if not found:
+        raise NotFoundError(
+            f"no backup {word!r}{_of(target)}",
+            hint="`holdfast list` shows what there is; `holdfast catalog rebuild` reads the stores again.",
+        )
+    if len(found) > 1 and all(row.backup.id != word for row in found):
+        ids = ", ".join(f"{row.backup.target}/{row.backup.id}" for row in found[:5])
+        raise UsageError(f"{word!r} fits {len(found)} backups: {ids}", hint="Give more of the id.")
+    return next((row for row in found if row.backup.id == word), found[0])
+
+
+def _latest(rows: list[BackupRow], *, target: str | None, before: datetime | None) -> BackupRow:
+    fitting = [row for row in rows if before is None or row.backup.started_at < before]
+    targets = sorted({row.backup.target for row in rows})
+    if target is None and len(targets) > 1:
+        raise UsageError(
+            f"`latest` of which target? There are {', '.join(targets)}", hint="Add --target NAME."
+        )
+    if not fitting:
+        when = f" before {before:%Y-%m-%d %H:%M:%SZ}" if before is not None else ""
+        raise NotFoundError(
+            f"no backup{_of(target)}{when}",
+            hint="`holdfast list` shows what there is; `holdfast catalog rebuild` reads the stores again.",
+        )
+    return max(fitting, key=lambda row: row.backup.started_at)
+
+
+def _of(target: str | None) -> str:
+    return f" of target {target}" if target else ""
+
+
+def places(services: Services, row: BackupRow, store: str | None = None) -> tuple[Place, ...]:
+    """Where the backup lies, the best copy first. Raise NotFoundError for a store that does not hold it."""
+    names: Iterable[str] = [copy.store for copy in row.copies if copy.state != "missing"]
+    if store is not None:
+        services.store(store)
+        if store not in names:
+            raise NotFoundError(f"store {store} holds no copy of backup {row.backup.id}")
+        names = [store]
+    known = [name for name in names if name in services.stores]
+    order = sorted(known, key=lambda name: _rank(row, name))
+    if not order:
+        raise NotFoundError(
+            f"no configured store holds backup {row.backup.id}",
+            hint="`holdfast catalog rebuild` looks through the stores again.",
+        )
+    return tuple(
+        Place(store=services.stores[name], target=row.backup.target, backup_id=row.backup.id)
+        for name in order
+    )
+
+
+def _rank(row: BackupRow, name: str) -> int:
+    state = next(copy.state for copy in row.copies if copy.store == name)
+    return ("complete", "copying", "damaged").index(state) if state != "missing" else 3
+
+
+def open_best(services: Services, row: BackupRow, store: str | None = None) -> Opened:
+    """Open the backup where it can be opened; raise the first store's error when it can be nowhere."""
+    first: Error | None = None
+    for place in places(services, row, store):
+        try:
+            return open_backup(place, services.keys)
+        except Error as error:
+            services.reporter.warn("cannot open a copy", store=place.store.name, error=str(error))
+            first = first or error
+    assert first is not None  # noqa: S101 - places() gives at least one
+    raise first

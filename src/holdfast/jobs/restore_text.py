@@ -1,0 +1,116 @@
+"""Writes RESTORE.txt: how to restore a backup with `age`, `zstd`, `psql` and `pg_restore` alone."""
+
+from __future__ import annotations
+
+from holdfast.model import codec
+from holdfast.model.backup import Backup, Part
+
+_HEAD = """\
+Holdfast backup {id} of target {target}
+taken {started} from PostgreSQL {version}
+
+This folder restores without Holdfast. You need an empty PostgreSQL server, and on the machine that restores:
+{needs}
+
+Run the commands in bash, in this folder (or in a copy of it), one after the other; each has to end
+without an error. They connect as libpq does: set PGHOST, PGPORT, PGUSER and PGPASSWORD for the new
+server first. The user has to be a superuser there.
+
+    set -o pipefail
+"""
+
+_CHECK = """
+1. Check the files; each line has to say OK:
+
+{sums}
+
+   The program minisign can check the manifest itself, against the signer's key that you trust (not the one that
+   a stranger may have put here): `minisign -V -P {signer} -m manifest.json`
+"""
+
+_GLOBALS = """
+2. Roles and tablespaces. That a role exists already is a harmless error; read the others:
+
+    {command}
+"""
+
+_NO_GLOBALS = """
+2. Roles and tablespaces are not part of this backup: create the owners and the grantees by hand.
+"""
+
+_DATABASES = """
+3. The databases. Each is created with its owner, encoding, locale, settings and grants; `postgres`, which every server
+   has, is restored in place. To restore under another name, create that database yourself and leave out --create.
+
+{commands}
+"""
+
+_CATALOG = """
+4. To compare: what there was, with the number of rows of each table, as JSON:
+
+    {command}
+"""
+
+
+def restore_text(backup: Backup) -> str:
+    """Give the text for a backup. Every command in it stands on lines that begin with four spaces."""
+    encrypted = any(part.recipients for part in backup.parts)
+    text = _HEAD.format(
+        id=backup.id,
+        target=backup.target,
+        started=codec.time_text(backup.started_at),
+        version=backup.server.version,
+        needs=_needs(backup),
+    )
+    if encrypted:
+        text += (
+            "    IDENTITY=${IDENTITY:-identity.txt}   # the path of the file that `holdfast keygen` wrote\n"
+        )
+    text += _CHECK.format(sums=_sums(backup), signer=backup.signer)
+    roles = backup.part("globals")
+    text += (
+        _GLOBALS.format(command=f"{_open(roles)} | psql --no-psqlrc -d postgres") if roles else _NO_GLOBALS
+    )
+    text += _DATABASES.format(
+        commands="\n".join(_database(part) for part in backup.parts if part.role == "database")
+    )
+    catalog = backup.part("catalog")
+    return text if catalog is None else text + _CATALOG.format(command=_open(catalog))
+
+
+def _needs(backup: Backup) -> str:
+    lines = []
+    if any(part.recipients for part in backup.parts):
+        post_quantum = any(text.startswith("age1pq1") for part in backup.parts for text in part.recipients)
+        version = " 1.3 or later (the recipients are post-quantum)" if post_quantum else ""
+        lines.append(f"- age{version}, or any program that reads age v1 files, and the identity file")
+    if any(part.codec == "zstd" for part in backup.parts):
+        lines.append("- zstd")
+    major = backup.server.version_num // 10000
+    lines.append(
+        f"- psql and pg_restore of PostgreSQL {major}, or of the new server's version where that is later"
+    )
+    return "\n".join(lines)
+
+
+def _sums(backup: Backup) -> str:
+    return "\n".join(
+        f"    echo '{segment.sha256}  {segment.name}' | sha256sum --check"
+        for part in backup.parts
+        for segment in part.segments
+    )
+
+
+def _open(part: Part) -> str:
+    """The shell pipe that prints what the dumping program printed."""
+    steps = ["cat " + " ".join(segment.name for segment in part.segments)]
+    if part.recipients:
+        steps.append('age --decrypt -i "$IDENTITY"')
+    if part.codec == "zstd":
+        steps.append("zstd -d -c")
+    return " | ".join(steps)
+
+
+def _database(part: Part) -> str:
+    into = "--dbname=postgres" if part.database == "postgres" else "--create --dbname=postgres"
+    return f"    {_open(part)} | pg_restore --exit-on-error --no-password {into}"

@@ -1,0 +1,130 @@
+"""Runs a job and writes down what became of it: begin, heartbeat, finish. One of the two outer catchers."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+from holdfast.jobs.services import Services
+from holdfast.ledger.ledger import Ledger
+from holdfast.model.errors import CancelledError, Error, LedgerError
+from holdfast.model.run import Job, Run, Status
+from holdfast.system import lock
+
+T = TypeVar("T")
+_HEARTBEAT_SECONDS = 10.0
+
+
+@dataclass(slots=True)
+class Meter:
+    """Counts what a run has done so far, in bytes; the heartbeat writes it down."""
+
+    done: int = 0
+
+    def add(self, count: int) -> None:
+        """Count more bytes."""
+        self.done += count
+
+
+@contextmanager
+def target_lock(services: Services, target: str) -> Iterator[None]:
+    """Hold the lock of a target on this host. Raise BusyError, naming the holder, when it is taken."""
+    since = services.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
+    with lock.exclusive(
+        services.state_dir / "locks" / f"{target}.lock",
+        what=f"target {target}",
+        holder=f"process {services.pid} on {services.host} since {since}",
+    ):
+        yield
+
+
+def execute(services: Services, run: Run, body: Callable[[Meter], T]) -> T:
+    """Run `body` as the run, recording its end whatever that is. Errors go through after they are recorded."""
+    ledger, clock = services.ledger, services.clock
+    run = ledger.begin(run)
+    meter = Meter()
+    services.stage("begun")
+    try:
+        with _heartbeat(services, run.id, meter):
+            result = body(meter)
+    except BaseException as error:
+        status: Status = "failed"
+        if isinstance(error, CancelledError | KeyboardInterrupt):
+            status = "cancelled"
+        code = error.code if isinstance(error, Error) else Error.code
+        _finish_failed(services, run, meter, status, code, str(error) or type(error).__name__)
+        raise
+    ledger.finish(run.id, status="succeeded", now=clock.now(), bytes_done=meter.done)
+    services.stage("finished")
+    return result
+
+
+def _finish_failed(services: Services, run: Run, meter: Meter, status: Status, code: str, text: str) -> None:
+    try:
+        services.ledger.finish(
+            run.id,
+            status=status,
+            now=services.clock.now(),
+            bytes_done=meter.done,
+            error_code=code,
+            error=text,
+        )
+    except LedgerError as trouble:  # the failure itself is what matters; it goes through
+        services.reporter.warn("the ledger could not record the failure", run=run.id, error=str(trouble))
+
+
+def lost_runs(services: Services, job: Job, target: str) -> list[Run]:
+    """The runs that a dead process of this host left open. For backups the caller holds the target's lock."""
+    return [
+        run
+        for run in services.ledger.unfinished(target, job)
+        if run.host == services.host and run.pid != services.pid and (job == "backup" or not _alive(run.pid))
+    ]
+
+
+def close_lost(services: Services, run: Run) -> None:
+    """Record that a run died without an end of its own."""
+    services.ledger.finish(
+        run.id,
+        status="lost",
+        now=services.clock.now(),
+        error_code="lost",
+        error=f"process {run.pid} on {run.host} ended without finishing the run",
+    )
+    services.reporter.warn("an earlier run died", job=run.job, target=run.target, backup=run.backup_id)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+@contextmanager
+def _heartbeat(services: Services, run_id: int, meter: Meter) -> Iterator[None]:
+    done = threading.Event()
+    thread = threading.Thread(
+        target=_beat, args=(services.ledger, services, run_id, meter, done), name="heartbeat", daemon=True
+    )
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def _beat(ledger: Ledger, services: Services, run_id: int, meter: Meter, done: threading.Event) -> None:
+    while not done.wait(_HEARTBEAT_SECONDS):
+        try:
+            ledger.heartbeat(run_id, now=services.clock.now(), bytes_done=meter.done)
+        except LedgerError as trouble:
+            services.reporter.warn("the ledger could not take a heartbeat", run=run_id, error=str(trouble))

@@ -1,0 +1,90 @@
+"""Answers "am I safe?" from the ledger: per target the last good backup, where it lies, and what went wrong last."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from holdfast.jobs.services import Services
+from holdfast.ledger.ledger import BackupRow
+from holdfast.model.run import Run
+from holdfast.model.target import Target
+
+OLD = timedelta(hours=48)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetStatus:
+    """The state of one target. `age_seconds` counts from when the last good backup began: what is newer is lost.
+
+    `problems` is empty when all is well; each is a sentence without a full stop.
+    """
+
+    target: str
+    backups: int
+    last_good: BackupRow | None
+    age_seconds: float | None
+    last_failure: Run | None
+    running: Run | None
+    problems: tuple[str, ...]
+
+
+def good(row: BackupRow) -> bool:
+    """Whether at least one whole copy of the backup is known."""
+    return any(copy.state == "complete" for copy in row.copies)
+
+
+def status(services: Services, targets: Sequence[Target]) -> tuple[TargetStatus, ...]:
+    """Tell of every configured target, and of those that only the ledger knows."""
+    now = services.clock.now()
+    configured = {target.name: target for target in targets}
+    known = {row.backup.target for row in services.ledger.backups()}
+    names = [*configured, *sorted(known - configured.keys())]
+    return tuple(_status(services, name, configured.get(name), now) for name in names)
+
+
+def _status(services: Services, name: str, target: Target | None, now: datetime) -> TargetStatus:
+    rows = services.ledger.backups(name)
+    last = next((row for row in rows if good(row)), None)
+    failure = services.ledger.last_run(name, "backup", ("failed", "lost", "cancelled"))
+    age = (now - last.backup.started_at).total_seconds() if last is not None else None
+    return TargetStatus(
+        target=name,
+        backups=sum(1 for row in rows if good(row)),
+        last_good=last,
+        age_seconds=age,
+        last_failure=failure,
+        running=next(iter(services.ledger.unfinished(name, "backup")), None),
+        problems=tuple(_problems(target, rows, last, failure, now)),
+    )
+
+
+def _problems(
+    target: Target | None,
+    rows: list[BackupRow],
+    last: BackupRow | None,
+    failure: Run | None,
+    now: datetime,
+) -> list[str]:
+    problems: list[str] = []
+    if target is None:
+        problems.append("not in the config any more")
+    if last is None:
+        problems.append("no good backup")
+    else:
+        age = now - last.backup.started_at
+        if age > OLD:
+            problems.append(f"the last good backup is {age.days} days old")
+        if age < timedelta(0):
+            problems.append("the last good backup is dated in the future: check the clock")
+        held = {copy.store for copy in last.copies if copy.state == "complete"}
+        missing = [name for name in (target.stores if target is not None else ()) if name not in held]
+        if missing:
+            problems.append(f"the last good backup is not in {', '.join(missing)}")
+    if failure is not None and (last is None or failure.started_at > last.backup.started_at):
+        problems.append(f"the last run {'died' if failure.status == 'lost' else failure.status}")
+    damaged = [row.backup.id for row in rows if any(copy.state == "damaged" for copy in row.copies)]
+    if damaged:
+        problems.append(f"damaged copies: {', '.join(damaged[:3])}")
+    return problems

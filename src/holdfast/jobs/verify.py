@@ -1,0 +1,110 @@
+"""Verifies backups: every stored byte re-read and authenticated, and with an identity opened to the end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from holdfast.jobs import runner, writing
+from holdfast.jobs.find import places
+from holdfast.jobs.reading import Opened, can_open, open_backup, plain_chunks, read_catalog, stored_chunks
+from holdfast.jobs.services import Services
+from holdfast.ledger.ledger import BackupRow
+from holdfast.methods.logical import check_complete
+from holdfast.model.backup import Part
+from holdfast.model.catalog import Catalog
+from holdfast.model.errors import Error, IntegrityError, KeyFileError, NotFoundError
+from holdfast.model.proof import Proof
+from holdfast.model.run import Run
+from holdfast.postgres import archive
+from holdfast.system.stop import Stop
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verified:
+    """The outcome for one copy of a backup: a proof, or the error that tells what is wrong."""
+
+    target: str
+    backup_id: str
+    store: str
+    proof: Proof | None
+    error: Error | None
+
+
+def verify(services: Services, row: BackupRow, stop: Stop, *, store: str | None = None) -> list[Verified]:
+    """Verify each copy of a backup (or the one in `store`) and record the outcome. Trouble is in the result."""
+    results = []
+    for place in places(services, row, store):
+        run = Run(
+            job="verify",
+            target=place.target,
+            started_at=services.clock.now(),
+            backup_id=place.backup_id,
+            host=services.host,
+            pid=services.pid,
+        )
+        for dead in runner.lost_runs(services, "verify", place.target):
+            runner.close_lost(services, dead)
+        results.append(_verify_copy(services, place, run, stop))
+    return results
+
+
+def _verify_copy(services: Services, place: writing.Place, run: Run, stop: Stop) -> Verified:
+    name = place.store.name
+    try:
+        proof = runner.execute(services, run, lambda meter: _verify(services, place, meter, stop))
+    except (IntegrityError, NotFoundError, KeyFileError) as error:
+        if not isinstance(error, KeyFileError):
+            services.ledger.record_copy(place.backup_id, name, "damaged", services.clock.now(), error.message)
+        return Verified(target=place.target, backup_id=place.backup_id, store=name, proof=None, error=error)
+    services.ledger.record_copy(place.backup_id, name, "complete", services.clock.now())
+    services.ledger.record_proof(proof)
+    _keep(services, place, proof)
+    return Verified(target=place.target, backup_id=place.backup_id, store=name, proof=proof, error=None)
+
+
+def _keep(services: Services, place: writing.Place, proof: Proof) -> None:
+    """Put the proof beside the backup, where this host may sign and write; the ledger has it in any case."""
+    if services.keys.signing is None:
+        return
+    try:
+        writing.put_proof(services, place, proof)
+    except Error as trouble:
+        services.reporter.warn("could not store the proof", store=place.store.name, error=str(trouble))
+
+
+def _verify(services: Services, place: writing.Place, meter: runner.Meter, stop: Stop) -> Proof:
+    try:
+        opened = open_backup(place, services.keys)
+    except NotFoundError as error:
+        raise IntegrityError(f"{error.message}: the backup has no manifest there") from error
+    deep = can_open(opened.backup, services.keys)
+    catalog = read_catalog(opened, services.keys) if deep else None
+    with services.reporter.progress(
+        f"verify {place.backup_id}", opened.backup.size if deep else opened.backup.stored_size
+    ) as show:
+        for part in opened.backup.parts:
+            toc = archive.TocReader() if deep and part.format == "custom" else None
+            chunks = plain_chunks(place, part, services.keys) if deep else stored_chunks(place, part)
+            for chunk in archive.watch(chunks, toc) if toc is not None else chunks:
+                stop.check()
+                meter.add(len(chunk))
+                show(len(chunk))
+            if toc is not None:
+                _check_contents(opened, part, toc, catalog)
+    return Proof(
+        backup_id=opened.backup.id,
+        target=opened.backup.target,
+        level="verified",
+        method="opened" if deep else "digests",
+        at=services.clock.now(),
+        store=place.store.name,
+        archive_bytes=opened.backup.size,
+    )
+
+
+def _check_contents(opened: Opened, part: Part, toc: archive.TocReader, catalog: Catalog | None) -> None:
+    if not toc.done:
+        raise IntegrityError(f"{opened.place.key(part.name)}: its table of contents is not complete")
+    database = catalog.database(part.database) if catalog is not None and part.database is not None else None
+    if database is not None and not opened.backup.imported:
+        check_complete(database.name, toc, database)

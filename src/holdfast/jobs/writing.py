@@ -1,0 +1,190 @@
+"""Writes parts and the commit of a backup into a store, and takes back what was not committed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+
+from holdfast.jobs.services import Services
+from holdfast.methods.base import Source
+from holdfast.model import codec, layout, manifest
+from holdfast.model.backup import Backup, Codec, Part, Segment
+from holdfast.model.errors import Error, IntegrityError, StoreError
+from holdfast.model.proof import Proof
+from holdfast.model.target import Compression
+from holdfast.stores.base import ExistsError, Housekeeping, Store
+from holdfast.streams import age, compress
+from holdfast.streams.age_keys import Recipient
+from holdfast.streams.chunks import Tally, counted, split, tally
+from holdfast.streams.sign import SigningKey, sign
+
+_STALE_UPLOAD = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """The folder of one backup in one store."""
+
+    store: Store
+    target: str
+    backup_id: str
+
+    def key(self, name: str) -> str:
+        """The key of an object of the backup."""
+        return layout.key(self.target, self.backup_id, name)
+
+    @property
+    def prefix(self) -> str:
+        """The prefix of all its keys."""
+        return layout.backup_prefix(self.target, self.backup_id)
+
+
+def write_part(
+    place: Place,
+    source: Source,
+    *,
+    recipients: tuple[Recipient, ...],
+    compression: Compression,
+    on_bytes: Callable[[int], None],
+) -> Part:
+    """Compress, encrypt and store one source, and read it back; give the part as the manifest tells of it."""
+    plain = Tally()
+    chunks = tally(counted(source.chunks, on_bytes), plain)
+    part_codec: Codec = "zstd" if source.compressible and compression.kind != "none" else "none"
+    if part_codec == "zstd":
+        threads = (
+            compress.spare_threads(os.cpu_count()) if compression.threads is None else compression.threads
+        )
+        chunks = compress.compress(chunks, level=compression.level, threads=threads)
+    if recipients:
+        chunks = age.encrypt(chunks, recipients)
+    name = layout.part_name(source.stem, source.format, part_codec, encrypted=bool(recipients))
+    numbered = source.size_hint > layout.SEGMENT_BYTES
+    segments, stored = _write_segments(place, name, chunks, numbered=numbered)
+    return Part(
+        name=name,
+        role=source.role,
+        format=source.format,
+        database=source.database,
+        segments=segments,
+        size=plain.size,
+        sha256=plain.sha256,
+        stored_size=stored.size,
+        stored_sha256=stored.sha256,
+        codec=part_codec,
+        recipients=tuple(recipient.text for recipient in recipients),
+    )
+
+
+def _write_segments(
+    place: Place, name: str, chunks: Iterator[bytes], *, numbered: bool
+) -> tuple[tuple[Segment, ...], Tally]:
+    """Store a stream in pieces that any store can hold. The whole's tally doubles as the first segment's."""
+    whole = Tally()
+    segments: list[Segment] = []
+    for number, piece in enumerate(split(chunks, layout.SEGMENT_BYTES), start=1):
+        own = whole if number == 1 else Tally()
+        passing = tally(piece, whole)
+        segment = layout.segment_name(name, number, numbered=numbered)
+        put_checked(place, segment, passing if number == 1 else tally(passing, own), own)
+        segments.append(Segment(name=segment, size=own.size, sha256=own.sha256))
+    return tuple(segments), whole
+
+
+def put_checked(place: Place, name: str, chunks: Iterator[bytes], written: Tally) -> None:
+    """Store an object under a new key and make sure that it lies there as written (`written` tallies `chunks`)."""
+    key, store = place.key(name), place.store
+    try:
+        vouched = store.put(key, chunks, absent=True)
+    except ExistsError:  # our own put may have landed though its answer was lost: the content tells
+        vouched = False
+    found = store.stat(key)
+    if found is None or found.size != written.size:
+        size = "nothing" if found is None else f"{found.size} bytes"
+        raise StoreError(f"{store.location}: {key}: {written.size} bytes were written, {size} is there")
+    if not vouched:
+        read = Tally()
+        for _ in tally(store.get(key), read):
+            pass
+        if read.sha256 != written.sha256:
+            raise IntegrityError(
+                f"{store.location}: {key} reads back differently from what was written",
+                hint="The store or the way to it damages data: check its disks, memory and network.",
+            )
+
+
+def put_bytes(place: Place, name: str, data: bytes) -> None:
+    """Store a small object, checked."""
+    written = Tally()
+    put_checked(place, name, tally(iter([data]), written), written)
+
+
+def put_signed(place: Place, name: str, data: bytes, key: SigningKey) -> bytes:
+    """Store a small object after its signature, so that it is never seen without; return the signature."""
+    signature = sign(data, key, trusted_comment=trusted_comment(place.target, place.backup_id, name))
+    put_bytes(place, layout.signature_name(name), signature)
+    put_bytes(place, name, data)
+    return signature
+
+
+def trusted_comment(target: str, backup_id: str, name: str) -> str:
+    """What the signature binds an object to, besides its bytes: its place."""
+    return f"holdfast {target}/{backup_id}/{name}"
+
+
+def commit(services: Services, place: Place, backup: Backup, restore_text: str) -> tuple[bytes, bytes]:
+    """Write what makes the backup exist; the manifest comes last. Return the manifest and its signature."""
+    services.stage("restore_text")
+    put_bytes(place, layout.RESTORE_TEXT, restore_text.encode())
+    services.stage("manifest")
+    data = manifest.dump(backup)
+    signature = put_signed(place, layout.MANIFEST, data, services.keys.signer())
+    services.stage("committed")
+    return data, signature
+
+
+def put_proof(services: Services, place: Place, proof: Proof) -> None:
+    """Keep a proof beside the backup, where a rebuilt ledger finds it."""
+    data = json.dumps(codec.to_json(proof), indent=2, sort_keys=True, ensure_ascii=False).encode() + b"\n"
+    digest = hashlib.sha256(data).hexdigest()[:8]  # two of one second are two objects
+    name = f"proof-{proof.at:%Y%m%dT%H%M%SZ}-{proof.level}-{digest}.json"
+    put_signed(place, name, data, services.keys.signer())
+
+
+def discard(services: Services, place: Place) -> None:
+    """Remove all objects of a backup that was not committed; the manifest first, if one lies there.
+
+    Trouble is a warning: the failure that led here matters more, and the next run sweeps again.
+    """
+    store = place.store
+    try:
+        for name in (layout.MANIFEST, layout.signature_name(layout.MANIFEST)):
+            store.delete(place.key(name))
+        for found in list(store.list(place.prefix)):
+            store.delete(found.key)
+        if isinstance(store, Housekeeping):
+            store.abort_stale(place.prefix, services.clock.now() + _STALE_UPLOAD)
+    except Error as trouble:
+        services.reporter.warn(
+            "could not remove the objects of a failed backup",
+            store=store.name,
+            backup=place.backup_id,
+            error=str(trouble),
+        )
+
+
+def abort_stale_uploads(services: Services, store: Store, target: str) -> None:
+    """Abort half-written uploads of a target that are older than a day."""
+    if not isinstance(store, Housekeeping):
+        return
+    try:
+        count = store.abort_stale(layout.target_prefix(target), services.clock.now() - _STALE_UPLOAD)
+    except Error as trouble:
+        services.reporter.warn("could not look for stale uploads", store=store.name, error=str(trouble))
+        return
+    if count:
+        services.reporter.info("removed stale uploads", store=store.name, count=count)

@@ -1,0 +1,104 @@
+"""Applies the globals of a backup to a server, statement by statement: what is there already is kept as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from holdfast.postgres import sessions, statements
+from holdfast.postgres.server import Connection
+from holdfast.postgres.statements import Global
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """What became of the globals. `kept` names the roles that were there before: nothing of them was changed."""
+
+    created: tuple[str, ...]
+    kept: tuple[str, ...]
+    tablespaces_created: tuple[str, ...]
+    tablespaces_left_out: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class _Progress:
+    """What is known while the statements are applied."""
+
+    roles_before: frozenset[str]
+    tablespaces_before: frozenset[str]
+    created: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
+    tablespaces_created: list[str] = field(default_factory=list)
+    tablespaces_left_out: list[str] = field(default_factory=list)
+
+
+def apply(connection: Connection, text: bytes, *, tablespace_map: Mapping[str, str]) -> Applied:
+    """Apply what pg_dumpall printed. `tablespace_map` gives directories to tablespaces, by their old names.
+
+    A tablespace that is neither mapped nor there is left out. Raise SourceError, naming the statement's subject, at
+    the first that fails; it never quotes the statement, which may hold a password.
+    """
+    progress = _Progress(
+        roles_before=sessions.names(connection, "SELECT rolname FROM pg_roles", what="list the roles"),
+        tablespaces_before=_tablespaces(connection),
+    )
+    for statement in statements.split_statements([text]):
+        each = statements.classify(statement)
+        wanted = _wanted(each, progress, tablespace_map)
+        if wanted is not None:
+            what = f"restore {each.kind.replace('_', ' ')} {each.name or ''}".rstrip()
+            sessions.execute(connection, wanted.text, what=what)
+    return Applied(
+        created=tuple(progress.created),
+        kept=tuple(progress.kept),
+        tablespaces_created=tuple(progress.tablespaces_created),
+        tablespaces_left_out=tuple(progress.tablespaces_left_out),
+    )
+
+
+def has_tablespaces(connection: Connection, names: Mapping[str, str]) -> bool:
+    """Whether the server has all tablespaces of these names."""
+    return names.keys() <= _tablespaces(connection)
+
+
+def _tablespaces(connection: Connection) -> frozenset[str]:
+    return sessions.names(connection, "SELECT spcname FROM pg_tablespace", what="list the tablespaces")
+
+
+def _wanted(
+    each: Global, progress: _Progress, tablespace_map: Mapping[str, str]
+) -> statements.Statement | None:
+    """Give the statement to execute, or None for one that stays out."""
+    name = each.name or ""
+    wanted = True
+    match each.kind:
+        case "create_role":
+            wanted = name not in progress.roles_before
+            (progress.created if wanted else progress.kept).append(name)
+        case "alter_role" | "role_comment" | "role_label":
+            wanted = name not in progress.roles_before
+        case "role_setting":
+            # What is set for one database is restored with that database.
+            wanted = name not in progress.roles_before and each.database is None
+        case "membership":
+            wanted = not {name, each.member or ""} <= progress.roles_before
+        case "create_tablespace":
+            return _tablespace(each, progress, tablespace_map)
+        case "tablespace_setting" | "tablespace_comment" | "tablespace_label" | "tablespace_grant":
+            wanted = name in progress.tablespaces_created
+        case "setting" | "parameter_grant" | "other":
+            pass
+    return each.statement if wanted else None
+
+
+def _tablespace(
+    each: Global, progress: _Progress, tablespace_map: Mapping[str, str]
+) -> statements.Statement | None:
+    name = each.name or ""
+    if name in progress.tablespaces_before:
+        return None
+    if name not in tablespace_map:
+        progress.tablespaces_left_out.append(name)
+        return None
+    progress.tablespaces_created.append(name)
+    return statements.relocated(each, tablespace_map[name])

@@ -1,0 +1,322 @@
+"""Everything that people read: tables, sentences, progress bars and JSON. The only module that formats for people.
+
+Facts go to stdout, progress and warnings to stderr. Rich is imported only where a table or a bar is drawn.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from holdfast.jobs.backup import Taken
+from holdfast.jobs.catalog import Rebuilt
+from holdfast.jobs.check import Finding
+from holdfast.jobs.restore import Report
+from holdfast.jobs.status import TargetStatus
+from holdfast.jobs.verify import Verified
+from holdfast.ledger.ledger import BackupRow
+from holdfast.model.catalog import Coverage
+from holdfast.model.codec import Json
+from holdfast.model.errors import Error
+from holdfast.model.run import Run
+from holdfast.system import logs
+
+_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
+_THOUSAND = 1000
+_SHOWN = 10
+
+
+def line(text: str = "") -> None:
+    """Print one line for people."""
+    print(text, flush=True)
+
+
+def facts(value: Json) -> None:
+    """Print facts as JSON."""
+    print(json.dumps(value, indent=2, ensure_ascii=False), flush=True)
+
+
+def error(value: Error, *, prefix: str = "") -> None:
+    """Say what failed and what to do, on stderr, with secrets struck out."""
+    print(f"holdfast: {prefix}{logs.redacted(value.message)}", file=sys.stderr)
+    if value.hint:
+        print(f"  {logs.redacted(value.hint)}", file=sys.stderr)
+
+
+def size(count: float) -> str:
+    """Give bytes as people read them: `1.2 GB`."""
+    for unit in _UNITS[:-1]:
+        if count < _THOUSAND:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= _THOUSAND
+    return f"{count:.1f} {_UNITS[-1]}"
+
+
+def duration(seconds: float) -> str:
+    """Give seconds as people read them: `3 min 20 s`, `5 h 3 min`, `2 d 4 h`."""
+    seconds = max(seconds, 0)
+    if seconds < 10:  # noqa: PLR2004 - a tenth matters for short times only
+        return f"{seconds:.1f} s"
+    for unit, name, smaller, smaller_name in (
+        (86400, "d", 3600, "h"),
+        (3600, "h", 60, "min"),
+        (60, "min", 1, "s"),
+    ):
+        if seconds >= unit:
+            return f"{seconds // unit:.0f} {name} {seconds % unit // smaller:.0f} {smaller_name}"
+    return f"{seconds:.0f} s"
+
+
+def when(value: datetime) -> str:
+    """Give a time in UTC, to the second."""
+    return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}"
+
+
+def table(
+    columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: frozenset[str] = frozenset()
+) -> None:
+    """Print a table; on a narrow or absent terminal every cell stays whole."""
+    from rich.console import Console  # noqa: PLC0415 - slow to import
+    from rich.table import Table  # noqa: PLC0415 - slow to import
+
+    drawn = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        drawn.add_column(
+            column, justify="right" if column in right else "left", no_wrap=True, overflow="ignore"
+        )
+    for cells in rows:
+        drawn.add_row(*cells)
+    console = Console(highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, markup=False, emoji=False, width=10_000)
+    with console.capture() as captured:
+        console.print(drawn)
+    for text in captured.get().splitlines():
+        line(text.rstrip())
+
+
+def copies(row: BackupRow) -> str:
+    """Say where a backup lies, and where it is not whole."""
+    return (
+        ", ".join(c.store if c.state == "complete" else f"{c.store} ({c.state})" for c in row.copies)
+        or "nowhere"
+    )
+
+
+def backups(rows: Sequence[BackupRow]) -> None:
+    """Print the list of backups, newest first."""
+    if not rows:
+        line("no backups yet; `holdfast backup` takes the first")
+        return
+    table(
+        ("ID", "TARGET", "STARTED", "TOOK", "SIZE", "STORED", "PROOF", "COPIES"),
+        (
+            (
+                row.backup.id,
+                row.backup.target,
+                when(row.backup.started_at),
+                duration((row.backup.finished_at - row.backup.started_at).total_seconds()),
+                size(row.backup.size),
+                size(row.backup.stored_size),
+                row.proof,
+                copies(row),
+            )
+            for row in rows
+        ),
+        right=frozenset({"TOOK", "SIZE", "STORED"}),
+    )
+
+
+def detail(row: BackupRow, coverage: Coverage | None) -> None:
+    """Print everything that is known of one backup."""
+    value = row.backup
+    line(f"backup {value.id} of target {value.target}")
+    line(
+        f"  taken    {when(value.started_at)}, in {duration((value.finished_at - value.started_at).total_seconds())}"
+    )
+    line(
+        f"  server   PostgreSQL {value.server.version}, system identifier {value.server.system_identifier or 'unknown'}"
+    )
+    line(
+        f"  size     {size(value.size)}, stored as {size(value.stored_size)}{'' if value.encrypted else ', NOT encrypted'}"
+    )
+    line(f"  proof    {row.proof}{f' at {when(row.proof_at)}' if row.proof_at else ''}")
+    line(f"  copies   {copies(row)}")
+    line(f"  signer   {value.signer}")
+    if value.labels:
+        line(f"  labels   {', '.join(value.labels)}")
+    line()
+    table(
+        ("PART", "SIZE", "STORED", "OBJECTS"),
+        (
+            (
+                part.database if part.database is not None else part.role,
+                size(part.size),
+                size(part.stored_size),
+                ", ".join(segment.name for segment in part.segments),
+            )
+            for part in value.parts
+        ),
+        right=frozenset({"SIZE", "STORED"}),
+    )
+    line()
+    covered(coverage)
+
+
+def covered(coverage: Coverage | None) -> None:
+    """Say how much of the server's tables the backup holds."""
+    if coverage is None:
+        line("coverage unknown here: the catalog is encrypted and there is no identity")
+        return
+    rows = f", {coverage.rows:,} rows" if coverage.rows is not None else ""
+    left = coverage.left_out
+    text = f"covered {coverage.tables_covered} of {coverage.tables} tables{rows}"
+    if not left:
+        line(f"{text}; nothing left out")
+        return
+    line(f"{text}; left out:")
+    for item in left[:_SHOWN]:
+        line(f"  {item.kind} {item.name}: {item.reason}")
+    if len(left) > _SHOWN:
+        line(f"  and {len(left) - _SHOWN} more (--json lists all)")
+
+
+def taken(value: Taken) -> None:
+    """Say what a backup run gave."""
+    made = value.backup
+    seconds = (made.finished_at - made.started_at).total_seconds()
+    line(
+        f"{made.target}: backup {made.id} is complete: {len(made.databases)} databases, {size(made.size)}"
+        f" stored as {size(made.stored_size)}, in {duration(seconds)}"
+    )
+    covered(value.coverage)
+    for store, text in value.failed_copies:
+        line(f"the copy to {store} FAILED: {text}")
+
+
+def verified(results: Sequence[Verified]) -> None:
+    """Say how each copy is."""
+    for result in results:
+        where = f"{result.target}/{result.backup_id} in {result.store}"
+        if result.error is not None:
+            line(f"FAIL  {where}: {logs.redacted(result.error.message)}")
+            if result.error.hint:
+                line(f"      {result.error.hint}")
+        elif result.proof is not None and result.proof.method == "digests":
+            line(f"ok    {where}: stored bytes and signature hold; not opened, as there is no identity here")
+        else:
+            line(f"ok    {where}: opened to the last byte, every digest and the signature hold")
+
+
+def report(value: Report) -> None:
+    """Say what was restored."""
+    if value.globals is not None:
+        line(f"roles: {len(value.globals.created)} created")
+        if value.globals.kept:
+            line(f"  kept as they were here: {', '.join(value.globals.kept)}")
+        if value.globals.tablespaces_left_out:
+            line(
+                f"  tablespaces left out: {', '.join(value.globals.tablespaces_left_out)} (--tablespace-map OLD=PATH)"
+            )
+    for database in value.databases:
+        rows = (
+            f"{database.rows:,} rows, as in the backup" if database.rows is not None else "rows not counted"
+        )
+        line(f"database {database.name}: {database.tables} tables, {rows}")
+        for note in database.notes:
+            line(f"  {note}")
+    rate = value.size / value.seconds if value.seconds else 0
+    line(
+        f"restored {value.backup_id} into {value.into}: {size(value.size)} in {duration(value.seconds)}"
+        f" ({size(rate)}/s)"
+    )
+
+
+def findings(values: Iterable[Finding], *, quiet: bool) -> int:
+    """Print findings as they come; return how many failed."""
+    failed = 0
+    for value in values:
+        failed += value.level == "fail"
+        if quiet and value.level == "ok":
+            continue
+        line(f"{value.level:<5} {value.subject}: {logs.redacted(value.message)}")
+        if value.hint:
+            line(f"      {value.hint}")
+    return failed
+
+
+def rebuilt(value: Rebuilt) -> None:
+    """Say what a rebuild of the ledger found."""
+    line(f"{value.backups} backups in {', '.join(value.stores) or 'no store'}; {value.forgotten} forgotten")
+    for where, problem in value.problems:
+        line(f"warn  {where}: {problem}")
+
+
+def status(values: Sequence[TargetStatus]) -> None:
+    """Answer "am I safe?" in one screen."""
+    for value in values:
+        line(f"{'SAFE' if not value.problems else 'LOOK'}  {value.target}" + _why(value.problems))
+        if value.last_good is not None:
+            made = value.last_good.backup
+            line(
+                f"      last good  {made.id}, {duration(value.age_seconds or 0)} ago, {value.last_good.proof}"
+            )
+            line(
+                f"      size       {size(made.size)}, stored as {size(made.stored_size)}; {value.backups} backups"
+            )
+            line(f"      copies     {copies(value.last_good)}")
+        if value.last_failure is not None:
+            line(f"      failed     {_failure(value.last_failure)}")
+        if value.running is not None:
+            line(
+                f"      running    since {when(value.running.started_at)}, {size(value.running.bytes_done)} done"
+            )
+
+
+def _why(problems: Sequence[str]) -> str:
+    return ": " + "; ".join(problems) if problems else ""
+
+
+def _failure(run: Run) -> str:
+    first = (logs.redacted(run.error or "no reason recorded").splitlines() or [""])[0]
+    return f"{when(run.started_at)} {run.error_code or run.status}: {first}"
+
+
+class Reporter:
+    """Tells the operator what a job does: log lines always, a progress bar where stderr is a terminal."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._bars = sys.stderr.isatty() and not quiet
+
+    def info(self, event: str, **facts: object) -> None:
+        """Tell of something expected; where bars show it, no line is needed."""
+        if self._bars:
+            return
+        logs.get_logger().info(event, **facts)
+
+    def warn(self, event: str, **facts: object) -> None:
+        """Tell of something that the operator should look at."""
+        logs.get_logger().warning(event, **facts)
+
+    @contextmanager
+    def progress(self, label: str, total: int) -> Iterator[Callable[[int], None]]:
+        """Show work of about `total` bytes; the callable is told how many more are done."""
+        if not self._bars:
+            yield lambda _: None
+            return
+        from rich import progress  # noqa: PLC0415 - slow to import
+        from rich.console import Console  # noqa: PLC0415 - slow to import
+
+        columns = (
+            progress.TextColumn("{task.description}", markup=False),
+            progress.BarColumn(),
+            progress.DownloadColumn(),
+            progress.TransferSpeedColumn(),
+            progress.TimeRemainingColumn(),
+        )
+        with progress.Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+            task = bars.add_task(label, total=total or None)
+            yield lambda count: bars.advance(task, count)
