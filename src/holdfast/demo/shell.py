@@ -1,0 +1,79 @@
+"""Prints commands as a user types them, runs exactly those, and shows what they print."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from holdfast import render
+from holdfast.model.errors import Error
+from holdfast.postgres.conninfo import base_environment
+from holdfast.system import proc
+from holdfast.system.stop import Stop
+
+
+class StepError(Error):
+    """A command of the demo that failed. It said why, and the exit code is its own."""
+
+    def __init__(self, typed: str, status: int) -> None:
+        super().__init__(
+            f"the demo failed: `{typed}` exited with status {status}", hint="The lines above say why."
+        )
+        self.exit_code = status if status > 0 else Error.exit_code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shell:
+    """Where commands run: in `folder`, with nothing of the user's own settings for Holdfast or PostgreSQL."""
+
+    folder: Path
+    stop: Stop
+
+    def run(self, *words: str) -> tuple[str, ...]:
+        """Print a command, run it, show and give the lines of its stdout. Raise StepError unless it exits 0.
+
+        `holdfast` is the program that runs the demo.
+        """
+        typed = shlex.join(words)
+        render.line(f"   $ {typed}")
+        argv = (sys.executable, "-m", *words) if words[0] == "holdfast" else words
+        command = proc.Command(argv=argv, env=base_environment(), cwd=str(self.folder))
+        said: list[str] = []
+        told: list[str] = []  # on stderr; shown last, so that the order is always the same
+        try:
+            for line in _lines(proc.stdout_of(command, self.stop, on_line=told.append)):
+                _show(line)
+                said.append(line)
+        except proc.ProcessError as error:
+            raise StepError(typed, error.status) from error
+        finally:
+            for line in told:
+                _show(line)
+        return tuple(said)
+
+
+def step(number: int, text: str) -> None:
+    """Print the heading of a step."""
+    render.line()
+    render.line(f"{number}. {text}")
+
+
+def note(text: str) -> None:
+    """Print what is worth knowing within a step."""
+    render.line(f"   {text}")
+
+
+def _show(text: str) -> None:
+    render.line(f"     {text}".rstrip())
+
+
+def _lines(chunks: Iterable[bytes]) -> Iterator[str]:
+    rest = b""
+    for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield from (line.decode("utf-8", "replace") for line in lines)
+    if rest:
+        yield rest.decode("utf-8", "replace")
