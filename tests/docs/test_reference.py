@@ -1,0 +1,233 @@
+"""The reference pages and the program say the same: commands, options, JSON keys, exit codes, tables, formats."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import sqlite3
+import types
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import pytest
+import typer.main
+
+from holdfast import facts
+from holdfast.cli import app
+from holdfast.jobs.backup import Taken
+from holdfast.jobs.catalog import Rebuilt
+from holdfast.jobs.check import Finding
+from holdfast.jobs.restore import Report
+from holdfast.jobs.status import TargetStatus
+from holdfast.jobs.verify import Verified
+from holdfast.ledger.ledger import BackupRow, Ledger
+from holdfast.ledger.rows import Copy
+from holdfast.methods.logical_globals import Applied
+from holdfast.methods.logical_restore import Restored
+from holdfast.model import catalog, errors
+from holdfast.model.backup import FORMAT_VERSION, Backup
+from holdfast.model.proof import Proof
+from holdfast.model.run import Run
+from support.documents import REFERENCE, first_cells, json_keys, page, section
+from support.home import shape
+from support.model_values import NOW, sample_backup
+
+SHARED = "## Options of many commands"
+OPTION = re.compile(r"`(--?[a-z][a-z-]*)`")
+
+
+def commands() -> dict[str, set[str]]:
+    """Give every command and its options, as the parser knows them."""
+    found: dict[str, set[str]] = {}
+
+    def walk(command: Any, name: str) -> None:  # noqa: ANN401 - typer's own classes are private
+        children = getattr(command, "commands", None)
+        for child, below in (children or {}).items():
+            walk(below, f"{name} {child}".strip())
+        if not children:
+            options = (param for param in command.params if param.param_type_name == "option")
+            found[name] = {text for param in options for text in (*param.opts, *param.secondary_opts)}
+
+    walk(typer.main.get_command(app), "")
+    return found
+
+
+def headings() -> dict[str, str]:
+    """Give the page's heading of each command."""
+    lines = [line.replace("`", "") for line in page("commands.md").splitlines() if line.startswith("## `")]
+    return {re.sub(r" \[?[A-Z]+\]?$", "", line.removeprefix("## ")): line for line in lines}
+
+
+def test_every_command_has_its_place_on_the_page() -> None:
+    assert set(headings()) == set(commands())
+
+
+@pytest.mark.parametrize("command", sorted(commands()))
+def test_every_option_of_a_command_is_on_the_page_and_no_other(command: str) -> None:
+    own = section(page("commands.md"), headings()[command]).partition("### ")[0]
+    explained = {text for cell in first_cells(own) for text in OPTION.findall(cell)}
+    listed = {text for line in re.findall(r"(?m)^(?:And|Options): .*", own) for text in OPTION.findall(line)}
+    shared = [OPTION.findall(cell) for cell in first_cells(section(page("commands.md"), SHARED))]
+    with_short = {text for names in shared if listed & set(names) for text in names}
+    assert listed <= {text for names in shared for text in names}, "listed, but explained nowhere"
+    assert commands()[command] - {"--help"} == explained | with_short
+
+
+def samples() -> dict[str, object]:
+    """Give the JSON of every command, with nothing missing in it."""
+    left = catalog.LeftOut(kind="table", name="t", reason="asked for")
+    coverage = catalog.Coverage(tables=2, tables_covered=1, rows=7, left_out=(left,))
+    made, run = sample_backup(), Run(job="backup", target="shop", started_at=NOW)
+    copies = (Copy(store="disk", state="complete", at=NOW),)
+    row = BackupRow(
+        backup=made,
+        coverage=coverage,
+        proof="stored",
+        proof_at=None,
+        copies=copies,
+        manifest=b"",
+        signature=b"",
+    )
+    applied = Applied(created=(), kept=(), tablespaces_created=(), tablespaces_left_out=())
+    restored = Restored(name="app", created=True, tables=1, rows=7, notes=())
+    report = Report(
+        backup_id=made.id,
+        target="shop",
+        taken_at=NOW,
+        into="here",
+        globals=applied,
+        databases=(restored,),
+        size=1,
+        seconds=1.0,
+        warnings=(),
+    )
+    status = TargetStatus(
+        target="shop", backups=1, last_good=row, age_seconds=1.0, last_failure=run, running=run, problems=()
+    )
+    return {
+        "check": [facts.finding(Finding(level="ok", subject="store", message="works"))],
+        "backup": [facts.taken(Taken(backup=made, coverage=coverage, failed_copies=(("b", "full"),)))],
+        "list": [facts.row(row)],
+        "show": facts.detail(row, coverage),
+        "status": [facts.target_status(status)],
+        "verify": [
+            facts.verified(Verified(target="shop", backup_id=made.id, store="disk", proof=None, error=None))
+        ],
+        "restore": facts.report(report),
+        "catalog rebuild": facts.rebuilt(Rebuilt(problems=[("here", "gone")])),
+    }
+
+
+@pytest.mark.parametrize("command", sorted(samples()))
+def test_the_keys_of_json_are_those_on_the_page(command: str) -> None:
+    documented, printed = json_keys(command), shape(samples()[command])
+    if command == "show":
+        coverage = {key for key in json_keys("backup") if key.startswith("coverage")}
+        documented |= json_keys("list") | coverage
+    if command == "status":  # the page refers to list and to the ledger for what is within
+        within = {key for key in printed if key.startswith(("last_good.", "last_failure.", "running."))}
+        assert {
+            key.removeprefix("last_good.") for key in within if key.startswith("last_good.")
+        } == json_keys("list")
+        printed -= within
+    assert printed == documented
+
+
+def test_every_command_with_json_has_its_keys_on_the_page() -> None:
+    assert {name for name, options in commands().items() if "--json" in options} == set(samples())
+
+
+def kinds(kind: type[errors.Error] = errors.Error) -> Iterator[type[errors.Error]]:
+    yield kind
+    for below in kind.__subclasses__():
+        if below.__module__ == errors.__name__:
+            yield from kinds(below)
+
+
+def test_every_error_has_its_exit_code_on_the_page() -> None:
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in page("exit-codes.md").splitlines()
+        if re.match(r"\| \d", line)
+    ]
+    documented = {(int(row[0]), row[1].strip("`"), row[3]) for row in rows}
+    expected = {
+        (kind.exit_code, kind.code, "yes" if kind.retryable else "no")
+        for kind in kinds()
+        if kind is not errors.CancelledError
+    }
+    cancelled = {(number, "cancelled", "yes") for number in (129, 130, 143)}
+    assert documented == expected | cancelled | {(0, "", "")}
+
+
+def test_the_ledgers_tables_and_columns_are_on_the_page(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    Ledger.open(path, now=NOW).close()
+    with closing(sqlite3.connect(path)) as connection:
+        columns = connection.execute(
+            "SELECT m.name, c.name FROM sqlite_schema m JOIN pragma_table_info(m.name) c"
+            " WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite_%'"
+        ).fetchall()
+    text = page("ledger.md")
+    tables = {table for table, _ in columns}
+    assert tables == set(re.findall(r"(?m)^### (\w+)$", text))
+    missing = [
+        f"{table}.{column}"
+        for table, column in columns
+        if table != "meta" and not re.search(rf"\b{column}\b", section(text, f"### {table}"))
+    ]
+    assert missing == []
+
+
+def type_name(hint: Any) -> str:  # noqa: ANN401 - a type hint
+    """Give the word that the page has for a type."""
+    origin, args = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        return f"{type_name(next(arg for arg in args if arg is not type(None)))} or null"
+    if origin is tuple:
+        return "array of strings" if args[0] is str else "array"
+    if origin is Mapping:
+        return "object of strings"
+    if origin is Literal or hint is str:
+        return "string"
+    if dataclasses.is_dataclass(hint):
+        return "object"
+    return {int: "integer", bool: "boolean", float: "number", datetime: "time"}[hint]
+
+
+def fields_of(kind: Any, path: str = "") -> dict[str, str]:  # noqa: ANN401 - a dataclass
+    """Give the paths of a dataclass's fields and the words for their types."""
+    found: dict[str, str] = {}
+    for name, hint in get_type_hints(kind).items():
+        found[f"{path}{name}"] = type_name(hint)
+        inner = get_args(hint)[0] if get_origin(hint) is tuple else hint
+        if dataclasses.is_dataclass(inner):
+            found |= fields_of(inner, f"{path}{name}{'[]' if inner is not hint else ''}.")
+    return found
+
+
+@pytest.mark.parametrize(("heading", "kind"), [("## The manifest", Backup), ("## Proofs", Proof)])
+def test_the_format_of_signed_objects_is_on_the_page(heading: str, kind: type) -> None:
+    rows = re.findall(r"(?m)^\| `([^`]+)` \| ([^|]+) \|", section(page("format.md"), heading))
+    assert {name: word.strip() for name, word in rows} == fields_of(kind)
+
+
+def test_the_catalogs_fields_are_on_the_page() -> None:
+    text = section(page("format.md"), "## The catalog")
+    described = {word for cell in re.findall(r"`([^`]+)`", text) for word in [cell.rpartition(".")[2]]}
+    missing = {path for path in fields_of(catalog.Catalog) if path.rpartition(".")[2] not in described}
+    assert missing == set()
+
+
+def test_the_page_speaks_of_the_current_format_version() -> None:
+    assert f"**format version {FORMAT_VERSION}**" in page("format.md")
+
+
+def test_every_document_is_in_the_index() -> None:
+    docs = REFERENCE.parent
+    linked = set(re.findall(r"\]\(([^)#]+)\)", (docs / "README.md").read_text()))
+    pages = {path.relative_to(docs).as_posix() for path in docs.rglob("*.md")} - {"README.md"}
+    assert {name for name in pages if "/decisions/" not in name} == linked - {"explanation/decisions/"}

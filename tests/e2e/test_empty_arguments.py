@@ -1,0 +1,41 @@
+"""An argument that is empty, as `"$UNSET"` in a script is, never stands for something that exists."""
+
+from __future__ import annotations
+
+import pytest
+
+from support.home import Home
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("show", ""), "an empty text is no backup"),
+        (("restore", ""), "an empty text is no backup"),
+        (("verify", ""), "an empty text is no backup"),
+        (("restore", "latest", "--to", ""), "--to is empty"),
+        (("restore", "latest", "--to", " "), "--to is empty"),
+        (("restore", "latest", "--database", "app", "--as", ""), "--as is empty"),
+        (("show", "latest", "--before", ""), "is no time"),
+        (("show", "latest", "--before", "0001-01-01T00:00:00+05:00"), "is no time"),
+        (("show", "latest", "--before", "9999-12-31T23:59:59-05:00"), "is no time"),
+    ],
+)
+def test_it_is_refused(stocked: Home, args: tuple[str, ...], said: str) -> None:
+    done = stocked.run(*args, code=2)
+    assert said in done.stderr
+    assert "internal" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("show", "latest", "--target", ""),
+        ("verify", "latest", "--store", ""),
+        ("restore", "latest", "--database", ""),
+        ("backup", ""),
+    ],
+)
+def test_nothing_has_the_empty_name(stocked: Home, args: tuple[str, ...]) -> None:
+    done = stocked.run(*args, code=12)
+    assert "no " in done.stderr

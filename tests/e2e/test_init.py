@@ -1,0 +1,154 @@
+"""`holdfast init` as a person uses it, on a terminal, and as a script does."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from holdfast.config import load
+from support.config import RECIPIENT
+
+PROMPTS = ("PostgreSQL server", "Store", "Recipient")
+INIT = (sys.executable, "-m", "holdfast", "init")
+
+
+class Terminal:
+    """`holdfast init` on a terminal of its own; `text` is what it showed so far."""
+
+    def __init__(self, folder: Path) -> None:
+        self._master, slave = pty.openpty()
+        self.process = subprocess.Popen(INIT, stdin=slave, stdout=slave, stderr=slave, cwd=folder)
+        os.close(slave)
+        self.text = ""
+
+    def wait_for(self, word: str | None) -> None:
+        """Read until `word` was shown since the last answer; None: until the end."""
+        seen = ""
+        deadline = time.monotonic() + 20
+        while word is None or word not in seen:
+            ready, _, _ = select.select([self._master], [], [], max(0, deadline - time.monotonic()))
+            assert ready, f"{word} did not come; so far {self.text!r}"
+            try:
+                more = os.read(self._master, 4096).decode("utf-8", "replace")
+            except OSError:  # the other side has closed
+                more = ""
+            if not more:
+                assert word is None, f"{word} did not come before the end: {self.text!r}"
+                break
+            seen += more
+            self.text += more
+
+    def answer(self, text: str) -> None:
+        os.write(self._master, f"{text}\n".encode())
+
+    def end(self) -> int:
+        self.wait_for(None)
+        os.close(self._master)
+        return self.process.wait(timeout=20)
+
+
+def _converse(folder: Path, answers: Sequence[tuple[str, str]]) -> tuple[int, str]:
+    terminal = Terminal(folder)
+    for prompt, answer in answers:
+        terminal.wait_for(prompt)
+        terminal.answer(answer)
+    return terminal.end(), terminal.text
+
+
+def test_the_answers_stand_in_the_config(tmp_path: Path) -> None:
+    answers = ("postgresql://backup@db.example/app", "s3://acme-backups/pg", RECIPIENT)
+    code, text = _converse(tmp_path, list(zip(PROMPTS, answers, strict=True)))
+    assert code == 0, text
+    path = tmp_path / "holdfast.toml"
+    config = load(path, environ={"HOME": str(tmp_path)})
+    assert config.targets()[0].url == answers[0]
+    assert config.recipients == (RECIPIENT,)
+    assert "acme-backups" in path.read_text()
+    assert path.stat().st_mode & 0o777 == 0o600  # a password may stand in it
+    assert "holdfast check" in text
+
+
+def test_empty_answers_take_the_defaults_and_what_is_missing_is_said(tmp_path: Path) -> None:
+    code, text = _converse(tmp_path, [(prompt, "") for prompt in PROMPTS])
+    assert code == 0, text
+    written = (tmp_path / "holdfast.toml").read_text()
+    assert 'url = "/var/backups/holdfast"' in written
+    assert "\n# recipients = " in written
+    assert "holdfast keygen" in text.splitlines()[-1]
+    assert "[]" not in text
+
+
+def test_a_wrong_answer_is_asked_again_with_the_reason(tmp_path: Path) -> None:
+    code, text = _converse(
+        tmp_path,
+        [
+            (PROMPTS[0], "postgresql://host:port:1/x?y=1"),
+            (PROMPTS[0], "postgresql://localhost"),
+            (PROMPTS[1], ""),
+            (PROMPTS[2], "age1nonsense"),
+            (PROMPTS[2], RECIPIENT),
+        ],
+    )
+    assert code == 0, text
+    assert "malformed PostgreSQL URL" in text
+    assert "is not a recipient" in text
+    assert RECIPIENT in (tmp_path / "holdfast.toml").read_text()
+
+
+def test_an_interrupt_writes_nothing(tmp_path: Path) -> None:
+    terminal = Terminal(tmp_path)
+    terminal.wait_for(PROMPTS[0])
+    terminal.process.send_signal(signal.SIGINT)
+    assert terminal.end() == 130
+    assert list(tmp_path.iterdir()) == []
+
+
+def _run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*INIT, *words], cwd=folder, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
+    )
+
+
+def test_without_a_terminal_nothing_is_asked(tmp_path: Path) -> None:
+    done = _run(tmp_path, "--store", "/backups", "--recipient", RECIPIENT)
+    assert done.returncode == 0, done.stderr
+    assert load(tmp_path / "holdfast.toml", environ={"HOME": "/"}).recipients == (RECIPIENT,)
+
+
+def test_the_signing_key_that_keygen_left_there_is_used(tmp_path: Path) -> None:
+    keygen = [sys.executable, "-m", "holdfast", "keygen", "-o", "identity.txt"]
+    made = subprocess.run(keygen, cwd=tmp_path, capture_output=True, text=True, check=True)
+    done = _run(tmp_path, "--recipient", made.stdout.strip())
+    assert done.returncode == 0, done.stderr
+    config = load(tmp_path / "holdfast.toml", environ={"HOME": "/"})
+    assert config.signing_key_file == tmp_path / "holdfast-signing.key"
+    assert config.encryption.identity_file is None  # a host that writes need not read
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("--recipient", "age1nonsense"), 23, "is not a recipient"),
+        (("--url", "postgresql://host:port:1/x?y=1"), 10, "malformed PostgreSQL URL"),
+        (("-o", "missing/holdfast.toml"), 10, "cannot write missing/holdfast.toml"),
+        (("-o", "there.toml"), 10, "there.toml exists"),
+    ],
+)
+def test_what_cannot_be_is_refused_and_nothing_is_written(
+    tmp_path: Path, words: tuple[str, ...], code: int, said: str
+) -> None:
+    (tmp_path / "there.toml").write_text("mine")
+    done = _run(tmp_path, *words)
+    assert done.returncode == code, done.stderr
+    assert said in done.stderr
+    assert "internal" not in done.stderr
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]

@@ -1,0 +1,81 @@
+"""Makes a golden backup: one of each format version is kept for ever, and every test run restores it.
+
+Run it once for a new format version, never again for an old one: an old backup that no longer restores is a bug of
+the program. `PYTHONPATH=tests python tests/golden/make.py` writes tests/golden/v<FORMAT_VERSION>/:
+
+- `store/`: the store, with one backup of the target `golden`
+- `identity.txt`: the identity that opens it, with its signer. A test's secret, made for this and used for nothing else
+- `expected.json`: queries, and the rows that they gave in the server that was backed up
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from holdfast.jobs.backup import backup
+from holdfast.model.backup import FORMAT_VERSION
+from holdfast.postgres.conninfo import Conninfo
+from holdfast.streams import age_keys
+from support.postgres import execute, query, running_cluster
+from support.world import world
+
+HERE = Path(__file__).parent
+ROLES = (
+    "CREATE ROLE golden_owner NOLOGIN",
+    "CREATE ROLE golden_reader LOGIN PASSWORD 'golden' CONNECTION LIMIT 7",
+    "GRANT golden_owner TO golden_reader",
+)
+DATABASE = (
+    "CREATE DATABASE golden TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C' OWNER golden_owner",
+    "ALTER DATABASE golden SET work_mem TO '5MB'",
+    "COMMENT ON DATABASE golden IS 'a golden database'",
+)
+QUERIES = (
+    "SELECT id, name, price::text, tags, about::text, encode(picture, 'hex') FROM products ORDER BY id",
+    "SELECT id, (placed_at AT TIME ZONE 'UTC')::text, state::text, product, weight::text FROM orders ORDER BY id",
+    "SELECT tableoid::regclass::text, count(*) FROM orders GROUP BY 1 ORDER BY 1",
+    "SELECT last_value, is_called FROM invoices",
+    "SELECT revenue('paid')::text, (SELECT count(*) FROM paid)",
+    "SELECT state::text, orders FROM by_state ORDER BY state",
+    "SELECT oid::text, encode(sha256(lo_get(oid)), 'hex') FROM pg_largeobject_metadata ORDER BY 1",
+    "SELECT obj_description(oid), pg_get_userbyid(relowner) FROM pg_class WHERE relname = 'products'",
+    "SELECT has_table_privilege('golden_reader', name, 'SELECT') FROM (VALUES ('paid'), ('orders')) AS v (name)",
+    "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1",
+    "SELECT pg_get_userbyid(datdba), shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = 'golden'",
+    "SELECT current_setting('work_mem')",
+    "SELECT rolname, rolcanlogin, rolconnlimit FROM pg_roles WHERE rolname LIKE 'golden%' ORDER BY 1",
+)
+
+
+def answers(database: Conninfo) -> dict[str, list[list[object]]]:
+    """Give the rows of all queries, as JSON has them."""
+    rows = {text: [list(row) for row in query(database, text)] for text in QUERIES}
+    given: dict[str, list[list[object]]] = json.loads(json.dumps(rows))
+    return given
+
+
+def make(folder: Path) -> None:
+    """Fill a server, back it up into the new folder, and write down what is to come back."""
+    folder.mkdir()
+    with running_cluster() as cluster, tempfile.TemporaryDirectory() as scratch:
+        execute(cluster.conninfo, *ROLES, *DATABASE)
+        database = cluster.conninfo.with_database("golden")
+        execute(database, (HERE / "shop.sql").read_text())
+        with world(Path(scratch), cluster.conninfo.argv_dsn(), name="golden", databases=("golden",)) as host:
+            taken = backup(replace(host.services, host="golden"), host.target, host.stop)
+            (Path(scratch) / "store-a").rename(folder / "store")
+            signer, now = host.keys.signer().public, taken.backup.started_at
+            age_keys.write_identity_file(folder / "identity.txt", host.identity, signer, now)
+        text = json.dumps(answers(database), indent=1, ensure_ascii=False)
+    (folder / "expected.json").write_text(f"{text}\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    destination = HERE / f"v{FORMAT_VERSION}"
+    if destination.exists():
+        sys.exit(f"{destination} exists: a golden backup is made once")
+    make(destination)
