@@ -69,23 +69,35 @@ class App:
             _rebuild(self.services, quick=True)
         return find.find(self.services, word, target=target, before=before)
 
-    def wanted(self, word: str | None, *, every: bool, target: str | None) -> list[BackupRow]:
-        """The backups to verify: one, all, or the latest of each target."""
+    def listed(self, target: str | None) -> list[BackupRow]:
+        """The backups (of a target), newest first. Raise NotFoundError for a target that nobody knows."""
+        rows = self.services.ledger.backups(target)
+        if target is not None and not rows:
+            self.chosen([target])
+        return rows
+
+    def wanted(
+        self, word: str | None, *, every: bool, target: str | None, store: str | None
+    ) -> list[BackupRow]:
+        """The backups to verify: one, all (in that store), or the latest of each target. Looks through the stores."""
+        _rebuild(self.services, quick=True)
         if word is not None and word != find.LATEST:
             return [self.find(word, target=target, before=None)]
-        rows = self.services.ledger.backups(target)
+        rows = [row for row in self.listed(target) if _is_in(row, store)]
+        if not rows:
+            raise NotFoundError("no backups yet", hint="`holdfast backup` takes the first.")
         if every:
             return rows
         newest: dict[str, BackupRow] = {}
         for row in rows:
             newest.setdefault(row.backup.target, row)
-        if not newest:
-            raise NotFoundError("no backups yet", hint="`holdfast backup` takes the first.")
         return list(newest.values())
 
     def destination(self, url: str | None, target: str) -> conninfo.Conninfo:
         """Where to restore: the server of `url`, else the target's own."""
         if url is not None:
+            if not url.strip():  # libpq would take it for the server of this machine
+                raise UsageError("--to is empty", hint="Give the URL of the server to restore into.")
             where = conninfo.parse(url)
             if where.password:
                 logs.register_secret(where.password)
@@ -96,6 +108,10 @@ class App:
                 f"target {target} is not in the config", hint="Say where to restore with --to URL."
             )
         return conninfo.parse(own.url, password=own.password)
+
+
+def _is_in(row: BackupRow, store: str | None) -> bool:
+    return store is None or any(copy.store == store and copy.state != "missing" for copy in row.copies)
 
 
 @contextmanager

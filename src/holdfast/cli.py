@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from holdfast import __version__, cli_backup, cli_restore, cli_setup
-from holdfast.cli_options import ConfigPath, Quiet, common
+from holdfast.cli_options import ConfigPath, common
 from holdfast.model.errors import CancelledError, Error, UsageError
 
 app = typer.Typer(
@@ -28,7 +28,7 @@ app = typer.Typer(
 @app.callback(invoke_without_command=True)
 def _root(
     config: ConfigPath = None,
-    quiet: Quiet = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say only what went wrong.")] = False,
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
     common.config, common.quiet = config, quiet

@@ -18,7 +18,7 @@ from holdfast.cli_options import (
     opened_app,
     parse_time,
 )
-from holdfast.model.errors import IntegrityError, KeyFileError, PartialError, UsageError
+from holdfast.model.errors import IntegrityError, KeyFileError, PartialError, StoreError, UsageError
 
 
 def backup(
@@ -66,7 +66,7 @@ def list_backups(
     from holdfast import facts, render
 
     with opened_app(config, overrides, quiet=quiet) as opened:
-        rows = opened.services.ledger.backups(target)
+        rows = opened.listed(target)
     if as_json:
         render.facts([facts.row(row) for row in rows])
     else:
@@ -127,7 +127,7 @@ def verify(
     if every and word is not None:
         raise UsageError("give a backup or --all, not both")
     with opened_app(config, overrides, quiet=quiet) as opened:
-        rows = opened.wanted(word, every=every, target=target)
+        rows = opened.wanted(word, every=every, target=target, store=store)
         results = [result for row in rows for result in job(opened.services, row, opened.stop, store=store)]
     if as_json:
         render.facts([facts.verified(result) for result in results])
@@ -135,7 +135,8 @@ def verify(
         render.verified(results)
     errors = [result.error for result in results if result.error is not None]
     if errors:
-        kind = KeyFileError if all(isinstance(error, KeyFileError) for error in errors) else IntegrityError
+        alike = (k for k in (KeyFileError, StoreError) if all(isinstance(error, k) for error in errors))
+        kind = next(alike, IntegrityError)
         raise kind(f"{len(errors)} of {len(results)} copies could not be verified")
 
 

@@ -20,7 +20,12 @@ ConfigPath = Annotated[
     Path | None, typer.Option("--config", "-c", metavar="FILE", help="The config file (or HOLDFAST_CONFIG).")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print facts as JSON.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say only what went wrong.")]
+Quiet = Annotated[
+    bool,
+    typer.Option(
+        "--quiet", "-q", help="Say only what went wrong.", callback=lambda value: value or common.quiet
+    ),
+]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a config key: daemon.state_dir=/x."),
@@ -57,7 +62,6 @@ def opened_app(config: Path | None, overrides: list[str] | None, *, quiet: bool)
     from holdfast.app import open_app
     from holdfast.render import Reporter
 
-    quiet = quiet or common.quiet
     path = config or common.config
     with open_app(path, overrides or [], reporter=Reporter(quiet=quiet), quiet=quiet) as opened:
         yield opened
@@ -69,6 +73,6 @@ def parse_time(text: str | None) -> datetime | None:
         return None
     try:
         value = datetime.fromisoformat(text)
-    except ValueError:
+        return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         raise UsageError(f"{text!r} is no time", hint="Write 2026-11-22 or 2026-11-22T02:00:00Z.") from None
-    return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)

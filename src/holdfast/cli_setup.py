@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from holdfast.cli_options import ConfigPath, Json, Quiet, Set, TargetName, opened_app
-from holdfast.model.errors import ConfigError, UsageError
+from holdfast.model.errors import ConfigError, Error, UsageError
 
+SIGNING_KEY = "holdfast-signing.key"
 Output = Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The new identity file.")]
 
 
@@ -33,7 +35,7 @@ def keygen(
     from holdfast.streams import age_keys, sign
     from holdfast.system.clock import SystemClock
 
-    signing = signing_key or output.with_name("holdfast-signing.key")
+    signing = signing_key or output.with_name(SIGNING_KEY)
     if output.resolve() == signing.resolve():
         raise UsageError("the identity and the signing key need two files")
     for path in (output, signing):
@@ -71,29 +73,53 @@ def init(
 ) -> None:
     """Write a commented config; on a terminal, ask a few questions first."""
     from holdfast import render
+    from holdfast.postgres.conninfo import parse
     from holdfast.starter import Answers, starter_config
+    from holdfast.streams.age_keys import parse_recipient
 
     if output.exists():
         raise ConfigError(f"{output} exists", hint="Edit it, or choose another name with -o.")
+    parse(url)
+    for text in recipient or ():
+        parse_recipient(text)
     ask = sys.stdin.isatty() and sys.stdout.isatty()
+    signing_key = output.with_name(SIGNING_KEY)
     answers = Answers(
-        url=url or _ask("PostgreSQL server (URL)", "postgresql://postgres@localhost/postgres", ask=ask),
+        url=url
+        or _ask("PostgreSQL server (URL)", "postgresql://postgres@localhost/postgres", parse, ask=ask),
         store=store or _ask("Store (directory, or s3://bucket/prefix)", "/var/backups/holdfast", ask=ask),
-        recipients=tuple(recipient or ()) or _recipients(ask=ask),
+        recipients=tuple(recipient or ()) or _recipients(parse_recipient, ask=ask),
+        signing_key_file=SIGNING_KEY if signing_key.exists() else None,
     )
-    text = starter_config(answers)
-    with output.open("x", encoding="utf-8") as file:
-        output.chmod(0o600)  # a URL with a password may go in
-        file.write(text)
+    try:
+        with output.open("x", encoding="utf-8") as file:
+            output.chmod(0o600)  # a URL with a password may go in
+            file.write(starter_config(answers))
+    except OSError as error:
+        raise ConfigError(f"cannot write {output}: {error.strerror}") from error
     render.line(f"wrote {output}; `holdfast check --config {output}` says whether it works")
+    if not answers.recipients:
+        render.line("but first put a recipient into it: `holdfast keygen -o identity.txt` prints one")
 
 
-def _ask(question: str, default: str, *, ask: bool) -> str:
-    return str(typer.prompt(question, default=default)) if ask else default
+def _ask(question: str, default: str, check: Callable[[str], object] | None = None, *, ask: bool) -> str:
+    """Ask until `check` finds nothing wrong; without a terminal give the default."""
+
+    def checked(text: str) -> str:
+        try:
+            if check is not None and text:
+                check(text)
+        except Error as error:
+            raise typer.BadParameter(f"{error.message}. {error.hint or ''}") from error
+        return text
+
+    if not ask:
+        return default
+    return str(typer.prompt(question, default=default, show_default=bool(default), value_proc=checked))
 
 
-def _recipients(*, ask: bool) -> tuple[str, ...]:
-    text = _ask("Recipient (age1…, from `holdfast keygen`; empty: fill in later)", "", ask=ask)
+def _recipients(check: Callable[[str], object], *, ask: bool) -> tuple[str, ...]:
+    text = _ask("Recipient (age1…, from `holdfast keygen`; empty: fill in later)", "", check, ask=ask)
     return (text,) if text else ()
 
 

@@ -25,7 +25,7 @@ def backup(value: Backup) -> Facts:
         "slot": to_json(value.slot),
         "started_at": time_text(value.started_at),
         "finished_at": time_text(value.finished_at),
-        "seconds": (value.finished_at - value.started_at).total_seconds(),
+        "seconds": value.seconds,
         "size": value.size,
         "stored_size": value.stored_size,
         "encrypted": value.encrypted,

@@ -6,10 +6,10 @@ Facts go to stdout, progress and warnings to stderr. Rich is imported only where
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 
 from holdfast.jobs.backup import Taken
 from holdfast.jobs.catalog import Rebuilt
@@ -23,56 +23,38 @@ from holdfast.model.codec import Json
 from holdfast.model.errors import Error
 from holdfast.model.run import Run
 from holdfast.system import logs
+from holdfast.words import duration, many, size, when
 
-_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
-_THOUSAND = 1000
 _SHOWN = 10
+_CONTROLS = re.compile("[\x7f-\x9f]")
 
 
 def line(text: str = "") -> None:
     """Print one line for people."""
-    print(text, flush=True)
+    print(_one_line(text), flush=True)
+
+
+def _one_line(text: str) -> str:
+    """Keep a text on its line: a name with a line break in it must not look like two facts."""
+    return logs.printable(text).replace("\n", "\\n")
 
 
 def facts(value: Json) -> None:
     """Print facts as JSON."""
-    print(json.dumps(value, indent=2, ensure_ascii=False), flush=True)
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    # A stray byte of a name is a lone surrogate, which only an escape can say; 7f to 9f steer terminals, too.
+    print(_CONTROLS.sub(_escape, text).encode("utf-8", "backslashreplace").decode(), flush=True)
+
+
+def _escape(found: re.Match[str]) -> str:
+    return f"\\u{ord(found[0]):04x}"
 
 
 def error(value: Error, *, prefix: str = "") -> None:
     """Say what failed and what to do, on stderr, with secrets struck out."""
-    print(f"holdfast: {prefix}{logs.redacted(value.message)}", file=sys.stderr)
+    print(f"holdfast: {logs.printable(prefix + logs.redacted(value.message))}", file=sys.stderr)
     if value.hint:
-        print(f"  {logs.redacted(value.hint)}", file=sys.stderr)
-
-
-def size(count: float) -> str:
-    """Give bytes as people read them: `1.2 GB`."""
-    for unit in _UNITS[:-1]:
-        if count < _THOUSAND:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= _THOUSAND
-    return f"{count:.1f} {_UNITS[-1]}"
-
-
-def duration(seconds: float) -> str:
-    """Give seconds as people read them: `3 min 20 s`, `5 h 3 min`, `2 d 4 h`."""
-    seconds = max(seconds, 0)
-    if seconds < 10:  # noqa: PLR2004 - a tenth matters for short times only
-        return f"{seconds:.1f} s"
-    for unit, name, smaller, smaller_name in (
-        (86400, "d", 3600, "h"),
-        (3600, "h", 60, "min"),
-        (60, "min", 1, "s"),
-    ):
-        if seconds >= unit:
-            return f"{seconds // unit:.0f} {name} {seconds % unit // smaller:.0f} {smaller_name}"
-    return f"{seconds:.0f} s"
-
-
-def when(value: datetime) -> str:
-    """Give a time in UTC, to the second."""
-    return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}"
+        print(f"  {logs.printable(logs.redacted(value.hint))}", file=sys.stderr)
 
 
 def table(
@@ -88,22 +70,20 @@ def table(
             column, justify="right" if column in right else "left", no_wrap=True, overflow="ignore"
         )
     for cells in rows:
-        drawn.add_row(*cells)
+        drawn.add_row(*map(_one_line, cells))
     console = Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
         console = Console(highlight=False, markup=False, emoji=False, width=10_000)
     with console.capture() as captured:
         console.print(drawn)
-    for text in captured.get().splitlines():
-        line(text.rstrip())
+    for text in captured.get().split("\n")[:-1]:
+        print(text.rstrip(), flush=True)  # not by way of line(): rich's own bold is meant
 
 
 def copies(row: BackupRow) -> str:
     """Say where a backup lies, and where it is not whole."""
-    return (
-        ", ".join(c.store if c.state == "complete" else f"{c.store} ({c.state})" for c in row.copies)
-        or "nowhere"
-    )
+    places = [c.store if c.state == "complete" else f"{c.store} ({c.state})" for c in row.copies]
+    return ", ".join(places) or "nowhere"
 
 
 def backups(rows: Sequence[BackupRow]) -> None:
@@ -118,7 +98,7 @@ def backups(rows: Sequence[BackupRow]) -> None:
                 row.backup.id,
                 row.backup.target,
                 when(row.backup.started_at),
-                duration((row.backup.finished_at - row.backup.started_at).total_seconds()),
+                duration(row.backup.seconds),
                 size(row.backup.size),
                 size(row.backup.stored_size),
                 row.proof,
@@ -134,15 +114,11 @@ def detail(row: BackupRow, coverage: Coverage | None) -> None:
     """Print everything that is known of one backup."""
     value = row.backup
     line(f"backup {value.id} of target {value.target}")
-    line(
-        f"  taken    {when(value.started_at)}, in {duration((value.finished_at - value.started_at).total_seconds())}"
-    )
-    line(
-        f"  server   PostgreSQL {value.server.version}, system identifier {value.server.system_identifier or 'unknown'}"
-    )
-    line(
-        f"  size     {size(value.size)}, stored as {size(value.stored_size)}{'' if value.encrypted else ', NOT encrypted'}"
-    )
+    line(f"  taken    {when(value.started_at)}, in {duration(value.seconds)}")
+    identifier = value.server.system_identifier or "unknown"
+    line(f"  server   PostgreSQL {value.server.version}, system identifier {identifier}")
+    clear = "" if value.encrypted else ", NOT encrypted"
+    line(f"  size     {size(value.size)}, stored as {size(value.stored_size)}{clear}")
     line(f"  proof    {row.proof}{f' at {when(row.proof_at)}' if row.proof_at else ''}")
     line(f"  copies   {copies(row)}")
     line(f"  signer   {value.signer}")
@@ -187,10 +163,9 @@ def covered(coverage: Coverage | None) -> None:
 def taken(value: Taken) -> None:
     """Say what a backup run gave."""
     made = value.backup
-    seconds = (made.finished_at - made.started_at).total_seconds()
     line(
-        f"{made.target}: backup {made.id} is complete: {len(made.databases)} databases, {size(made.size)}"
-        f" stored as {size(made.stored_size)}, in {duration(seconds)}"
+        f"{made.target}: backup {made.id} is complete: {many(len(made.databases), 'database')}, {size(made.size)}"
+        f" stored as {size(made.stored_size)}, in {duration(made.seconds)}"
     )
     covered(value.coverage)
     for store, text in value.failed_copies:
@@ -217,15 +192,12 @@ def report(value: Report) -> None:
         line(f"roles: {len(value.globals.created)} created")
         if value.globals.kept:
             line(f"  kept as they were here: {', '.join(value.globals.kept)}")
-        if value.globals.tablespaces_left_out:
-            line(
-                f"  tablespaces left out: {', '.join(value.globals.tablespaces_left_out)} (--tablespace-map OLD=PATH)"
-            )
+        if left := ", ".join(value.globals.tablespaces_left_out):
+            line(f"  tablespaces left out: {left} (--tablespace-map OLD=PATH)")
     for database in value.databases:
-        rows = (
-            f"{database.rows:,} rows, as in the backup" if database.rows is not None else "rows not counted"
-        )
-        line(f"database {database.name}: {database.tables} tables, {rows}")
+        known = database.rows
+        rows = "rows not counted" if known is None else f"{many(known, 'row')}, as in the backup"
+        line(f"database {database.name}: {many(database.tables, 'table')}, {rows}")
         for note in database.notes:
             line(f"  {note}")
     rate = value.size / value.seconds if value.seconds else 0
@@ -250,7 +222,8 @@ def findings(values: Iterable[Finding], *, quiet: bool) -> int:
 
 def rebuilt(value: Rebuilt) -> None:
     """Say what a rebuild of the ledger found."""
-    line(f"{value.backups} backups in {', '.join(value.stores) or 'no store'}; {value.forgotten} forgotten")
+    where = ", ".join(value.stores) or "no store"
+    line(f"{many(value.backups, 'backup')} in {where}; {value.forgotten} forgotten")
     for where, problem in value.problems:
         line(f"warn  {where}: {problem}")
 
@@ -261,11 +234,10 @@ def status(values: Sequence[TargetStatus]) -> None:
         line(f"{'SAFE' if not value.problems else 'LOOK'}  {value.target}" + _why(value.problems))
         if value.last_good is not None:
             made = value.last_good.backup
+            age = duration(value.age_seconds or 0)
+            line(f"      last good  {made.id}, {age} ago, {value.last_good.proof}")
             line(
-                f"      last good  {made.id}, {duration(value.age_seconds or 0)} ago, {value.last_good.proof}"
-            )
-            line(
-                f"      size       {size(made.size)}, stored as {size(made.stored_size)}; {value.backups} backups"
+                f"      size       {size(made.size)}, stored as {size(made.stored_size)}; {many(value.backups, 'backup')}"
             )
             line(f"      copies     {copies(value.last_good)}")
         if value.last_failure is not None:
@@ -318,5 +290,5 @@ class Reporter:
             progress.TimeRemainingColumn(),
         )
         with progress.Progress(*columns, console=Console(stderr=True), transient=True) as bars:
-            task = bars.add_task(label, total=total or None)
+            task = bars.add_task(_one_line(label), total=total or None)
             yield lambda count: bars.advance(task, count)

@@ -24,6 +24,7 @@ class Answers:
     recipients: tuple[str, ...] = ()
     encrypt: bool = True
     identity_file: str | None = None
+    signing_key_file: str | None = None
     schedule: str = "@daily"
     timezone: str = "UTC"
     state_dir: str | None = None
@@ -71,7 +72,13 @@ def _encryption(answers: Answers) -> str:
             "enabled = false",
         ]
     lines.append("# Only a host that tests restores has the identity.")
-    return "\n".join(lines) + "\n" + _line("identity_file", answers.identity_file, "identity.txt")
+    return (
+        "\n".join(lines)
+        + "\n"
+        + _line("identity_file", answers.identity_file, "identity.txt")
+        + "# With what this host signs its backups. Default: signing.key in the state_dir, made when missing.\n"
+        + _line("signing_key_file", answers.signing_key_file, "holdfast-signing.key")
+    )
 
 
 def _store(answers: Answers) -> str:

@@ -94,7 +94,15 @@ def test_ci_runs_script_test_and_nothing_else() -> None:
 
 @pytest.mark.parametrize(
     "script",
-    [".ci/run", "script/bootstrap", "script/demo", "script/lint", "script/requirements", "script/test"],
+    [
+        ".ci/run",
+        "script/bench",
+        "script/bootstrap",
+        "script/demo",
+        "script/lint",
+        "script/requirements",
+        "script/test",
+    ],
 )
 def test_scripts_can_be_run_and_stop_at_the_first_error(script: str) -> None:
     path = ROOT / script

@@ -225,7 +225,7 @@ def reader(cluster: Cluster, database: Conninfo) -> Conninfo:
 
 def test_what_a_role_cannot_dump_is_listed(reader: Conninfo, database: Conninfo) -> None:
     with connect(reader, application_name="test") as conn:
-        found = {(item.kind, item.name, item.reason) for item in unreadable(conn)}
+        found = {(item.kind, item.name, item.reason) for item in unreadable(conn, Selection())}
     assert found == {
         ("schema", "closed", "no USAGE privilege"),
         ("table", "public.hidden", "no SELECT privilege"),
@@ -234,7 +234,7 @@ def test_what_a_role_cannot_dump_is_listed(reader: Conninfo, database: Conninfo)
         ("large object", "77", "no SELECT privilege"),
     }
     with connect(database, application_name="test") as conn:
-        assert unreadable(conn) == ()
+        assert unreadable(conn, Selection()) == ()
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import sys
@@ -63,6 +64,17 @@ def test_all_output_is_given_when_the_child_exits_0() -> None:
     chunks = list(stdout_of(sh("head -c 5000000 /dev/zero"), Stop()))
     assert sum(map(len, chunks)) == 5_000_000
     assert set(b"".join(chunks)) == {0}
+
+
+@pytest.mark.skipif(not hasattr(fcntl, "F_GETPIPE_SZ"), reason="only Linux tells how much a pipe holds")
+def test_a_child_can_run_ahead_by_a_whole_read() -> None:
+    script = (
+        "import fcntl, time; size = lambda: fcntl.fcntl(1, fcntl.F_GETPIPE_SZ)\n"
+        "end = time.monotonic() + 10\n"
+        "while size() < 1048576 and time.monotonic() < end: time.sleep(0.01)\n"
+        "print(size())"
+    )
+    assert b"".join(stdout_of(python(script), Stop())) == b"1048576\n"
 
 
 def test_a_child_without_output_that_exits_0_ends_normally() -> None:

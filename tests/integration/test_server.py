@@ -11,6 +11,7 @@ import pytest
 from holdfast.model.errors import BusyError, SourceError
 from holdfast.postgres.conninfo import Conninfo
 from holdfast.postgres.errors import connection_error
+from holdfast.postgres.pooler import transaction_pooling
 from holdfast.postgres.scratch import Cluster
 from holdfast.postgres.server import (
     Blocked,
@@ -19,7 +20,6 @@ from holdfast.postgres.server import (
     connect,
     databases,
     facts,
-    transaction_pooling,
 )
 from holdfast.postgres.snapshot import exported_snapshot
 from support.postgres import execute, query, run_tool, toolset

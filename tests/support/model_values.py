@@ -20,7 +20,7 @@ digests = st.text(string.hexdigits.lower(), min_size=64, max_size=64)
 zones = st.integers(min_value=-14 * 60, max_value=14 * 60).map(lambda m: timezone(timedelta(minutes=m)))
 times = st.datetimes(datetime(1000, 1, 2), datetime(9999, 12, 30), timezones=zones)  # noqa: DTZ001 - zone follows
 targets = st.from_regex(r"[a-z0-9][a-z0-9_-]{0,62}", fullmatch=True)
-tokens = st.text("0123456789abcdef", min_size=4, max_size=16)
+tokens = st.text("0123456789abcdef", min_size=4, max_size=12)
 # What a database may be called: any text, with bytes that are no UTF-8 as Python's lone surrogates.
 names = st.binary(min_size=1, max_size=63).map(lambda raw: raw.decode("utf-8", "surrogateescape")) | st.text(
     st.characters(exclude_categories=["Cs"]), min_size=1, max_size=63
@@ -58,6 +58,7 @@ def parts(draw: st.DrawFn, number: int) -> Part:
         stored_sha256=draw(digests),
         codec=draw(st.sampled_from(["none", "zstd"])),
         recipients=tuple(draw(st.lists(st.text("age1qpzry", min_size=4), max_size=2))),
+        header_sha256=draw(st.none() | digests),
     )
 
 
@@ -80,6 +81,7 @@ def backups(draw: st.DrawFn) -> Backup:
         signer=draw(names),
         host=draw(names),
         labels=tuple(draw(st.lists(names, max_size=2))),
+        documents=draw(st.sampled_from([(), (Segment(name="RESTORE.txt", size=3, sha256="0" * 64),)])),
         imported=draw(st.booleans()),
     )
 

@@ -6,6 +6,7 @@ import json
 import logging
 import subprocess
 import sys
+import unicodedata
 from collections.abc import Iterator
 from datetime import datetime
 
@@ -187,3 +188,20 @@ def test_the_module_is_cheap_to_import() -> None:
         env={"PYTHONPATH": ":".join(sys.path)},
     ).stdout
     assert printed.split() == ["False", "False"]
+
+
+def test_a_console_line_does_not_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure()
+    logs.get_logger().warning("table \x1b[2J\u202e gone", name="\x9b2J\udce9")
+    (line,) = lines(capsys)
+    assert "table \\x1b[2J\\u202e gone" in line
+    assert "\\x9b2J\\udce9" in line
+
+
+@given(st.text(st.characters()))
+def test_printable_text_can_be_printed_anywhere_and_ordinary_text_is_as_it_was(text: str) -> None:
+    shown = logs.printable(text)
+    assert all(letter in "\n\t" or unicodedata.category(letter) != "Cc" for letter in shown)
+    shown.encode()  # no lone surrogate is left
+    if text.isprintable() or not text.strip("\n\t"):
+        assert shown == text

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import io
 import random
 from typing import TYPE_CHECKING
@@ -286,3 +287,23 @@ def test_a_machine_without_ml_kem_is_told_so(monkeypatch: pytest.MonkeyPatch) ->
         sealed(b"rows", HYBRID.recipient)
     with pytest.raises(KeyFileError, match="without ML-KEM"):
         opened(file, HYBRID)
+
+
+def test_another_file_to_the_same_recipient_is_refused_before_its_first_byte() -> None:
+    """The recipients are public, so a good file alone does not tell who wrote it; its header does."""
+    head, *rest = age.encrypt([noise(CHUNK)], [IDENTITY.recipient])
+    pinned = hashlib.sha256(head).hexdigest()
+    assert b"".join(age.decrypt([head, *rest], [IDENTITY], header_sha256=pinned)) == noise(CHUNK)
+    forged = age.decrypt([sealed(b"DROP")], [IDENTITY], header_sha256=pinned)
+    with pytest.raises(IntegrityError, match="not the one that was written"):
+        next(forged)
+
+
+def test_a_pinned_header_in_front_of_another_payload_is_refused() -> None:
+    head, *_ = age.encrypt([b"ours"], [IDENTITY.recipient])
+    other = sealed(b"DROP")
+    forged = age.decrypt(
+        [head, other[payload_at(other) :]], [IDENTITY], header_sha256=hashlib.sha256(head).hexdigest()
+    )
+    with pytest.raises(IntegrityError, match="altered or cut short"):
+        next(forged)

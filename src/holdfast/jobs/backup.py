@@ -9,8 +9,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
-from holdfast.jobs import copy, runner, writing
-from holdfast.jobs.reading import open_backup
+from holdfast.jobs import copy, runner, sweep, writing
 from holdfast.jobs.restore_text import restore_text
 from holdfast.jobs.services import Services
 from holdfast.methods.base import Method, Source
@@ -18,13 +17,14 @@ from holdfast.methods.logical import Logical
 from holdfast.model import catalog as catalog_model
 from holdfast.model import layout
 from holdfast.model.backup import FORMAT_VERSION, Backup, Part
-from holdfast.model.errors import Error, NotFoundError
+from holdfast.model.errors import Error, StoreError
 from holdfast.model.run import Run, Trigger
 from holdfast.model.target import Target
-from holdfast.postgres import conninfo, server, sessions
+from holdfast.postgres import conninfo, pooler, server, sessions
 from holdfast.system.stop import Stop
 
 _LOCK_TICK = 5.0
+_TOKEN_BYTES = 2  # many hosts begin at the same moment, and an id is to be one backup's alone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,9 +51,9 @@ def backup(
     """
     with runner.target_lock(services, target.name):
         services.stage("locked")
-        sweep(services, target)
+        sweep.sweep(services, target)
         started = services.clock.now()
-        backup_id = layout.new_backup_id(started, secrets.token_hex(2))
+        backup_id = layout.new_backup_id(started, secrets.token_hex(_TOKEN_BYTES))
         run = Run(
             job="backup",
             target=target.name,
@@ -81,6 +81,7 @@ def _take(services: Services, target: Target, draft: _Draft, meter: runner.Meter
     place = writing.Place(store=services.store(target.stores[0]), target=target.name, backup_id=draft.id)
     signer = services.keys.signer()
     with stop.derived() as inner, _server_lock(services, target, inner) as session:
+        _prepare_stores(services, target, place)
         method = Logical(
             target,
             label=f"holdfast dump {draft.id}",
@@ -107,7 +108,10 @@ def _take(services: Services, target: Target, draft: _Draft, meter: runner.Meter
                 host=services.host,
                 labels=draft.labels,
             )
-            data, signature = writing.commit(services, place, made, restore_text(made))
+            services.stage("restore_text")
+            document = writing.put_bytes(place, layout.RESTORE_TEXT, restore_text(made).encode())
+            made = dataclasses.replace(made, documents=(document,))
+            data, signature = writing.commit(services, place, made)
         except BaseException:
             writing.discard(services, place)
             raise
@@ -116,6 +120,20 @@ def _take(services: Services, target: Target, draft: _Draft, meter: runner.Meter
     services.ledger.record_copy(made.id, place.store.name, "complete", services.clock.now())
     services.stage("recorded")
     return taken
+
+
+def _prepare_stores(services: Services, target: Target, place: writing.Place) -> None:
+    """Clear away stale uploads, and make sure that what a failure of this run discards is this run's alone.
+
+    The lock across hosts is held, so that no stale upload is a slow one of another host.
+    """
+    for name in target.stores:
+        writing.abort_stale_uploads(services, services.store(name), target.name)
+    if next(iter(place.store.list(place.prefix)), None) is not None:
+        raise StoreError(
+            f"{place.store.location}: {place.prefix} is there already, and was to be the new backup",
+            hint="Try again: the next backup gets another id. Is the clock right?",
+        )
 
 
 def _write_parts(
@@ -163,6 +181,7 @@ def _write_part(
 def _server_lock(services: Services, target: Target, stop: Stop) -> Iterator[server.LockSession]:
     """Hold the target's lock across hosts while the dump runs; losing its session stops the run."""
     where = conninfo.parse(target.url, password=target.password).with_database(target.lock_database)
+    pooler.require_own_session(where)
     holder = f"holdfast backup of {target.name} on {services.host} pid {services.pid}"[:63]
     with server.backup_lock(where, target.name, application_name=holder) as session:
         services.stage("server_locked")
@@ -177,44 +196,11 @@ def _copy_out(services: Services, target: Target, taken: Taken, stop: Stop) -> T
         try:
             copy.copy(services, target.name, taken.backup.id, target.stores[0], name, stop)
         except Error as error:
+            if stop.requested:
+                raise
             services.reporter.warn("a copy failed", store=name, backup=taken.backup.id, error=str(error))
             failed.append((name, error.message))
     return dataclasses.replace(taken, failed_copies=tuple(failed))
-
-
-def sweep(services: Services, target: Target) -> None:
-    """Clear up after runs of this target that died: adopt what they committed, remove what they did not.
-
-    The caller holds the target's lock, so an open run of this host cannot be alive.
-    """
-    for run in runner.lost_runs(services, "backup", target.name):
-        adopted = False
-        for name in target.stores:
-            if run.backup_id is not None:
-                adopted |= _sweep_store(services, target, name, run.backup_id)
-        if adopted:
-            services.ledger.finish(run.id, status="succeeded", now=services.clock.now())
-        else:
-            runner.close_lost(services, run)
-    for name in target.stores:
-        writing.abort_stale_uploads(services, services.store(name), target.name)
-
-
-def _sweep_store(services: Services, target: Target, store: str, backup_id: str) -> bool:
-    """Adopt or remove what a dead run left in one store; return whether a whole backup was there."""
-    place = writing.Place(store=services.store(store), target=target.name, backup_id=backup_id)
-    try:
-        opened = open_backup(place, services.keys)
-    except NotFoundError:
-        services.reporter.info("sweeping after a run that died", store=store, backup=backup_id)
-        writing.discard(services, place)
-        return False
-    services.ledger.record_backup(
-        opened.backup, manifest=opened.manifest, signature=opened.signature, coverage=None
-    )
-    services.ledger.record_copy(backup_id, store, "complete", services.clock.now())
-    services.reporter.info("adopted a backup that was committed", store=store, backup=backup_id)
-    return True
 
 
 def backup_all(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from holdfast.jobs.reading import open_backup, read_signed
 from holdfast.jobs.services import Services
 from holdfast.jobs.writing import Place
-from holdfast.ledger.ledger import CopyState
+from holdfast.ledger.ledger import BackupRow, CopyState
 from holdfast.model import codec, layout
 from holdfast.model.backup import Backup
 from holdfast.model.errors import Error, IntegrityError, KeyFileError, NotFoundError, StoreError
@@ -33,9 +34,11 @@ def rebuild(services: Services, *, store: str | None = None, quick: bool = False
     """Read every manifest of the stores (or of one) into the ledger; forget what is nowhere any more.
 
     `quick` does not read again the manifests that the ledger knows, as long as all their objects are listed.
-    A store that cannot be listed is a problem in the result, and nothing is forgotten on its account.
+    A store that cannot be listed is a problem in the result, and nothing is forgotten on its account; nor on that of
+    one that lists no backup at all, unless it is named in `store`: a disk that is not mounted looks like that.
     """
     result = Rebuilt()
+    before = services.ledger.backups()  # a backup that is committed while we look is not forgotten
     chosen = [services.store(store)] if store is not None else list(services.stores.values())
     seen: dict[str, set[str]] = {}
     for each in chosen:
@@ -45,70 +48,93 @@ def rebuild(services: Services, *, store: str | None = None, quick: bool = False
             result.problems.append((each.location, _text(error)))
             continue
         result.stores.append(each.name)
-    _forget(services, seen, result)
-    if len(seen) == len(services.stores):
+        if store is None and not seen[each.name]:
+            _doubt_empty(each, before, seen, result)
+    _forget(services, before, seen, result)
+    if result.stores == list(services.stores):
         services.ledger.meta_set("rebuilt_at", codec.time_text(services.clock.now()))
     return result
 
 
 def _rebuild_store(services: Services, store: Store, result: Rebuilt, *, quick: bool) -> set[str]:
     """Adopt the backups of one store; return the ids that it holds."""
-    folders: dict[tuple[str, str], set[str]] = {}
+    folders: dict[tuple[str, str], dict[str, int]] = {}
     for found in store.list():
         location = layout.parse_key(found.key)
         if location is not None:
-            folders.setdefault((location.target, location.backup_id), set()).add(location.name)
+            folders.setdefault((location.target, location.backup_id), {})[location.name] = found.size
     held: set[str] = set()
-    for (target, backup_id), names in sorted(folders.items()):
+    for (target, backup_id), sizes in sorted(folders.items()):
         place = Place(store=store, target=target, backup_id=backup_id)
-        if layout.TOMBSTONE in names:
+        if layout.TOMBSTONE in sizes:
             continue
-        if layout.MANIFEST not in names:
+        if layout.MANIFEST not in sizes:
             result.problems.append(
                 (place.prefix, "objects without a manifest: a backup under way, or what a failed one left")
             )
             continue
-        if (quick and _known_whole(services, place, names)) or _adopt(services, place, names, result):
+        if (quick and _known_whole(services, place, sizes)) or _adopt(services, place, sizes, result):
             held.add(backup_id)
     return held
 
 
-def _known_whole(services: Services, place: Place, names: set[str]) -> bool:
+def _known_whole(services: Services, place: Place, sizes: Mapping[str, int]) -> bool:
     row = services.ledger.backup(place.backup_id)
     if row is None or row.backup.target != place.target:
         return False
     whole = any(copy.store == place.store.name and copy.state == "complete" for copy in row.copies)
-    return whole and not _missing(row.backup, names)
+    return whole and not _wrong(row.backup, sizes)
 
 
-def _missing(backup: Backup, names: set[str]) -> list[str]:
-    return [s.name for part in backup.parts for s in part.segments if s.name not in names]
+def _wrong(backup: Backup, sizes: Mapping[str, int]) -> str | None:
+    """Tell which objects are missing or not as large as they were, or None."""
+    segments = [segment for part in backup.parts for segment in part.segments]
+    missing = [each.name for each in segments if each.name not in sizes]
+    resized = [each.name for each in segments if sizes.get(each.name, each.size) != each.size]
+    said = [
+        f"{what}: {', '.join(names)}"
+        for what, names in (("missing", missing), ("of another size", resized))
+        if names
+    ]
+    return "; ".join(said) or None
 
 
-def _adopt(services: Services, place: Place, names: set[str], result: Rebuilt) -> bool:
+def _adopt(services: Services, place: Place, sizes: Mapping[str, int], result: Rebuilt) -> bool:
     try:
         opened = open_backup(place, services.keys)
     except (IntegrityError, KeyFileError, NotFoundError) as error:
         result.problems.append((place.key(layout.MANIFEST), _text(error)))
         return False
-    missing = _missing(opened.backup, names)
     known = services.ledger.backup(place.backup_id)
+    if known is not None and known.backup.target != place.target:
+        other = f"the id is that of a backup of {known.backup.target}, too: only that one is listed"
+        result.problems.append((place.key(layout.MANIFEST), other))
+        return False
     services.ledger.record_backup(
         opened.backup,
         manifest=opened.manifest,
         signature=opened.signature,
         coverage=known.coverage if known is not None else None,
     )
-    state: CopyState = "damaged" if missing else "complete"
-    error_text = f"missing: {', '.join(missing)}" if missing else None
-    services.ledger.record_copy(place.backup_id, place.store.name, state, services.clock.now(), error_text)
-    if missing:
-        result.problems.append((place.prefix, f"objects are missing: {', '.join(missing)}"))
-    for name in sorted(names):
+    wrong = _wrong(opened.backup, sizes) or _found_damaged(known, opened.manifest, place.store.name)
+    state: CopyState = "complete" if wrong is None else "damaged"
+    services.ledger.record_copy(place.backup_id, place.store.name, state, services.clock.now(), wrong)
+    if wrong is not None:
+        result.problems.append((place.prefix, wrong))
+    for name in sorted(sizes):
         if _PROOF.fullmatch(name):
             _adopt_proof(services, place, name, result)
     result.backups += 1
     return True
+
+
+def _found_damaged(known: BackupRow | None, manifest: bytes, store: str) -> str | None:
+    """What an earlier verify found wrong with a copy: a listing cannot tell that it was mended, a verify can."""
+    if known is None or known.manifest != manifest:
+        return None
+    return next(
+        (c.error or "damaged" for c in known.copies if (c.store, c.state) == (store, "damaged")), None
+    )
 
 
 def _adopt_proof(services: Services, place: Place, name: str, result: Rebuilt) -> None:
@@ -123,14 +149,30 @@ def _adopt_proof(services: Services, place: Place, name: str, result: Rebuilt) -
     services.ledger.record_proof(proof)
 
 
-def _forget(services: Services, seen: dict[str, set[str]], result: Rebuilt) -> None:
-    """Take out of the ledger what the listed stores no longer hold."""
-    for row in services.ledger.backups():
-        for copy in row.copies:
-            if copy.store in seen and row.backup.id not in seen[copy.store]:
-                services.ledger.forget_copy(row.backup.id, copy.store)
-        left = [copy for copy in row.copies if copy.store not in seen or row.backup.id in seen[copy.store]]
-        if not left:
+def _doubt_empty(store: Store, before: list[BackupRow], seen: dict[str, set[str]], result: Rebuilt) -> None:
+    known = [row for row in before if any((c.store, c.state) == (store.name, "complete") for c in row.copies)]
+    if not known:
+        return
+    del seen[store.name]
+    count = f"{len(known)} backup{'' if len(known) == 1 else 's'}"
+    problem = (
+        f"holds no backup, but should hold {count}: is it mounted, and its path or prefix right? Nothing is forgotten;"
+        f" `holdfast catalog rebuild --store {store.name}` would"
+    )
+    result.problems.append((store.location, problem))
+
+
+def _forget(services: Services, before: list[BackupRow], seen: dict[str, set[str]], result: Rebuilt) -> None:
+    """Take out of the ledger what was there `before` and the listed stores no longer hold."""
+    for row in before:
+        gone = {
+            copy.store
+            for copy in row.copies
+            if copy.state != "copying" and copy.store in seen and row.backup.id not in seen[copy.store]
+        }
+        for name in gone:
+            services.ledger.forget_copy(row.backup.id, name)
+        if gone == {copy.store for copy in row.copies}:
             services.ledger.forget_backup(row.backup.id)
             result.forgotten += 1
 

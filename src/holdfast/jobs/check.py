@@ -10,17 +10,23 @@ from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
 from holdfast.jobs.services import Keys, Services
+from holdfast.methods import dump_hints
 from holdfast.methods.logical import choose_databases
 from holdfast.model import layout
 from holdfast.model.errors import Error, IntegrityError
 from holdfast.model.target import Target
-from holdfast.postgres import catalog, conninfo, server, sessions, tools
+from holdfast.postgres import catalog, conninfo, pooler, server, sessions, tools
+from holdfast.postgres.errors import POOLER
 from holdfast.stores.base import ExistsError, Space, Store, read_all
 
 Level = Literal["ok", "warn", "fail"]
 LABEL = "holdfast check"
 _SHOWN = 5
 _LOW_SPACE = 1024**3
+_READABLE = (
+    "GRANT pg_read_all_data TO the backup role (PostgreSQL 14 and later; BYPASSRLS for row-level security), or leave"
+    " them out with exclude_tables."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,7 +170,7 @@ def _check_target(services: Services, target: Target) -> Iterator[Finding]:
         yield Finding(
             level="ok", subject=subject, message=f"{where.safe}: PostgreSQL {facts.version_text}{standby}"
         )
-        yield from _guarded(subject, _check_tools(subject, facts.version_num))
+        yield from _guarded(subject, _check_tools(subject, where, facts.version_num))
         if target.globals and not sessions.can_read_role_passwords(connection):
             yield Finding(
                 level="warn",
@@ -178,24 +184,28 @@ def _check_target(services: Services, target: Target) -> Iterator[Finding]:
     yield from _guarded(subject, _check_lock_database(subject, where, target))
     for info in chosen:
         yield from _guarded(
-            f"{subject}, database {info.name}", _check_database(subject, where.with_database(info.name))
+            f"{subject}, database {info.name}",
+            _check_database(subject, where.with_database(info.name), target),
         )
 
 
-def _check_tools(subject: str, version_num: int) -> Iterator[Finding]:
+def _check_tools(subject: str, where: conninfo.Conninfo, version_num: int) -> Iterator[Finding]:
     toolset = tools.choose(tools.find_toolsets(), version_num)
+    tools.connects(toolset, where, application_name=LABEL)
     yield Finding(level="ok", subject=subject, message=f"pg_dump {toolset.text} in {toolset.bin_dir}")
+    if trouble := tools.cannot_restore_here(toolset, version_num):
+        yield Finding(level="warn", subject=subject, message=trouble)
 
 
 def _check_pooler(subject: str, where: conninfo.Conninfo, facts: server.ServerFacts) -> Iterator[Finding]:
     if not facts.pooler:
         return
-    if server.transaction_pooling(where):
+    if pooler.transaction_pooling(where):
         yield Finding(
             level="fail",
             subject=subject,
             message="a transaction pooler stands before the server: pg_dump needs a session of its own",
-            hint="Connect to the server itself, or to the pooler's session mode.",
+            hint=POOLER,
         )
     else:
         yield Finding(
@@ -240,9 +250,9 @@ def _check_lock_database(subject: str, where: conninfo.Conninfo, target: Target)
         )
 
 
-def _check_database(subject: str, where: conninfo.Conninfo) -> Iterator[Finding]:
+def _check_database(subject: str, where: conninfo.Conninfo, target: Target) -> Iterator[Finding]:
     with closing(server.connect(where, application_name=LABEL)) as connection:
-        unreadable = catalog.unreadable(connection)
+        unreadable = catalog.unreadable(connection, target.selection, target.options)
     name = f"{subject}, database {where.database}"
     if not unreadable:
         yield Finding(level="ok", subject=name, message="everything is readable")
@@ -253,6 +263,7 @@ def _check_database(subject: str, where: conninfo.Conninfo) -> Iterator[Finding]
         level="fail",
         subject=name,
         message=f"not readable: {first}{more}",
-        hint="GRANT pg_read_all_data TO the backup role (PostgreSQL 14 and later; BYPASSRLS for row-level security),"
-        " or leave them out with exclude_tables.",
+        hint=dump_hints.LARGE_OBJECTS
+        if all(item.kind == "large object" for item in unreadable)
+        else _READABLE,
     )

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from holdfast.jobs import runner, writing
-from holdfast.jobs.reading import Opened, open_backup
+from holdfast.jobs.reading import Opened, open_backup, read_document
 from holdfast.jobs.services import Services
 from holdfast.model import layout
 from holdfast.model.backup import Segment
-from holdfast.model.errors import IntegrityError, NotFoundError
+from holdfast.model.errors import IntegrityError
 from holdfast.model.run import Run
-from holdfast.stores.base import read_all
 from holdfast.streams.chunks import Tally, tally
 from holdfast.system.stop import Stop
 
@@ -41,6 +40,9 @@ def _copy(
     services: Services, origin: writing.Place, place: writing.Place, meter: runner.Meter, stop: Stop
 ) -> None:
     opened = open_backup(origin, services.keys)
+    if place.store.stat(place.key(layout.MANIFEST)) is not None:
+        open_backup(place, services.keys)  # another host was first: what is committed is not written again
+        return
     label = f"copy to {place.store.name}"
     with services.reporter.progress(label, opened.backup.stored_size) as show:
         for part in opened.backup.parts:
@@ -76,17 +78,9 @@ def _copy_segment(
 
 
 def _copy_commit(origin: writing.Place, place: writing.Place, opened: Opened) -> None:
-    for name, data in (
-        (layout.RESTORE_TEXT, _optional(origin, layout.RESTORE_TEXT)),
-        (layout.signature_name(layout.MANIFEST), opened.signature),
-        (layout.MANIFEST, opened.manifest),
-    ):
+    for document in opened.backup.documents:
+        data = read_document(origin, document)
         if data is not None:
-            writing.put_bytes(place, name, data)
-
-
-def _optional(place: writing.Place, name: str) -> bytes | None:
-    try:
-        return read_all(place.store, place.key(name))
-    except NotFoundError:
-        return None
+            writing.put_bytes(place, document.name, data)
+    writing.put_bytes(place, layout.signature_name(layout.MANIFEST), opened.signature)
+    writing.put_bytes(place, layout.MANIFEST, opened.manifest)

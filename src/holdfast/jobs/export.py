@@ -101,7 +101,7 @@ def _new_file(path: Path) -> Iterator[int]:
     try:
         yield handle
         os.fsync(handle)
-        os.link(temporary, path)
+        _publish(temporary, path)
     except FileExistsError as error:
         raise UsageError(f"{path} exists", hint="Nothing is overwritten: choose another name.") from error
     except OSError as error:
@@ -110,3 +110,15 @@ def _new_file(path: Path) -> Iterator[int]:
         os.close(handle)
         with suppress(FileNotFoundError):
             temporary.unlink()
+
+
+def _publish(temporary: Path, path: Path) -> None:
+    """Give a file its name, in the place of no other. Raise FileExistsError, or another OSError."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError as error:  # exFAT and some network mounts know no second name of a file
+        if path.exists():
+            raise FileExistsError from error
+        temporary.rename(path)

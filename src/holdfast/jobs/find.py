@@ -26,6 +26,8 @@ def find(
         return _latest(rows, target=target, before=before)
     if before is not None:
         raise UsageError("--before goes with `latest`, not with an id")
+    if not word:
+        raise UsageError("an empty text is no backup", hint="Give an id, a prefix of one, or `latest`.")
     found = [row for row in rows if row.backup.id.startswith(word)]
     if not found:
         raise NotFoundError(

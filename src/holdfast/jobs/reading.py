@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from holdfast.jobs.services import Keys
 from holdfast.jobs.writing import Place, trusted_comment
 from holdfast.model import catalog as catalog_model
 from holdfast.model import codec, layout, manifest
-from holdfast.model.backup import Backup, Part
+from holdfast.model.backup import Backup, Part, Segment
 from holdfast.model.errors import IntegrityError, KeyFileError, NotFoundError
 from holdfast.stores.base import read_all
 from holdfast.streams import age, compress
@@ -85,6 +86,21 @@ def stored_chunks(place: Place, part: Part) -> Iterator[bytes]:
             )
 
 
+def read_document(place: Place, document: Segment) -> bytes | None:
+    """Read a text that lies beside the parts; None when it is missing. Raise IntegrityError when it is another."""
+    key = place.key(document.name)
+    try:
+        data = read_all(place.store, key)
+    except NotFoundError:
+        return None
+    if hashlib.sha256(data).hexdigest() != document.sha256:
+        raise IntegrityError(
+            f"{place.store.location}: {key} is not what was written",
+            hint="Do not follow what it says: somebody who can write to the store may have changed it.",
+        )
+    return data
+
+
 def plain_chunks(place: Place, part: Part, keys: Keys) -> Iterator[bytes]:
     """Give what the dumping program printed; raise at the latest at the end unless every byte is as it was.
 
@@ -95,11 +111,13 @@ def plain_chunks(place: Place, part: Part, keys: Keys) -> Iterator[bytes]:
     plain = Tally()
     try:
         if part.recipients:
-            chunks = age.decrypt(chunks, keys.identities)
+            chunks = age.decrypt(chunks, keys.identities, header_sha256=part.header_sha256)
         if part.codec == "zstd":
             chunks = compress.decompress(chunks)
         yield from tally(chunks, plain)
     except KeyFileError as error:
+        for _ in stored_chunks(place, part):  # a damaged header looks like somebody else's: the digest tells
+            pass
         raise KeyFileError(f"{where}: {error.message}", hint=error.hint) from error
     except IntegrityError as error:
         if error.message.startswith(place.store.location):

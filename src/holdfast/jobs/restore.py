@@ -15,6 +15,7 @@ from holdfast.methods.logical_restore import Destination, Restored
 from holdfast.model.backup import Part
 from holdfast.model.errors import IntegrityError, KeyFileError, NotFoundError, UsageError
 from holdfast.model.run import Run
+from holdfast.postgres import tools
 from holdfast.postgres.conninfo import Conninfo
 from holdfast.system.stop import Stop
 
@@ -77,6 +78,8 @@ def _chosen(opened: Opened, wish: Wish) -> tuple[Part, ...]:
         raise UsageError(
             "--as goes with --database", hint="Name the one database to restore under another name."
         )
+    if wish.rename == "":
+        raise UsageError("--as is empty", hint="Give the new database's name.")
     parts = tuple(part for part in opened.backup.parts if part.role == "database")
     if wish.database is None:
         return parts
@@ -103,6 +106,11 @@ def _restore(
     with logical_restore.destination(wish.into, dump_version=opened.backup.tools.get("pg_dump")) as into:
         for part in parts:
             logical_restore.refuse_non_empty(into, _name(part, wish))
+        if tools.major(into.facts.version_num) < tools.major(opened.backup.server.version_num):
+            warn(
+                f"the server is PostgreSQL {into.facts.version_text}, older than the one backed up"
+                f" ({opened.backup.server.version}): what it does not know will fail"
+            )
         applied = _globals(services, opened, wish, into)
         spaces = logical_globals.has_tablespaces(into.connection, catalog.tablespaces)
         if not spaces and applied is None:

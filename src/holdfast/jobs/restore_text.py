@@ -17,6 +17,7 @@ without an error. They connect as libpq does: set PGHOST, PGPORT, PGUSER and PGP
 server first. The user has to be a superuser there.
 
     set -o pipefail
+    export PGOPTIONS='-c default_transaction_read_only=off'   # some database may be set to be read-only
 """
 
 _CHECK = """
@@ -29,7 +30,8 @@ _CHECK = """
 """
 
 _GLOBALS = """
-2. Roles and tablespaces. That a role exists already is a harmless error; read the others:
+2. Roles and tablespaces. That a role exists already is a harmless error; read the others. The directory of each
+   tablespace has to be there first, empty, and the server's own:
 
     {command}
 """
@@ -59,7 +61,8 @@ def restore_text(backup: Backup) -> str:
         id=backup.id,
         target=backup.target,
         started=codec.time_text(backup.started_at),
-        version=backup.server.version,
+        # A server says what it likes, also a line that would look like a command.
+        version=" ".join(filter(str.isprintable, backup.server.version.split())),
         needs=_needs(backup),
     )
     if encrypted:
@@ -103,7 +106,8 @@ def _sums(backup: Backup) -> str:
 
 def _open(part: Part) -> str:
     """The shell pipe that prints what the dumping program printed."""
-    steps = ["cat " + " ".join(segment.name for segment in part.segments)]
+    # With ./ before it, since a name may begin with a dash.
+    steps = ["cat " + " ".join(f"./{segment.name}" for segment in part.segments)]
     if part.recipients:
         steps.append('age --decrypt -i "$IDENTITY"')
     if part.codec == "zstd":

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TypeVar
 
 from holdfast.jobs.services import Services
@@ -17,6 +18,7 @@ from holdfast.system import lock
 
 T = TypeVar("T")
 _HEARTBEAT_SECONDS = 10.0
+_SILENT = timedelta(hours=1)
 
 
 @dataclass(slots=True)
@@ -78,11 +80,20 @@ def _finish_failed(services: Services, run: Run, meter: Meter, status: Status, c
 
 
 def lost_runs(services: Services, job: Job, target: str) -> list[Run]:
-    """The runs that a dead process of this host left open. For backups the caller holds the target's lock."""
+    """The runs that a dead process left open: one of this host, or one of another whose heartbeat stopped long ago.
+
+    For backups and copies the caller holds the target's lock, so that none of this host lives, whatever its process
+    number: a container that is started again often has the same ones. A new container has a host name of its own.
+    """
+    locked, silent = job in {"backup", "copy"}, services.clock.now() - _SILENT
     return [
         run
         for run in services.ledger.unfinished(target, job)
-        if run.host == services.host and run.pid != services.pid and (job == "backup" or not _alive(run.pid))
+        if (
+            locked or (run.pid != services.pid and not _alive(run.pid))
+            if run.host == services.host
+            else (run.heartbeat_at or run.started_at) < silent
+        )
     ]
 
 

@@ -6,13 +6,21 @@ from dataclasses import dataclass
 
 from holdfast.jobs import runner, writing
 from holdfast.jobs.find import places
-from holdfast.jobs.reading import Opened, can_open, open_backup, plain_chunks, read_catalog, stored_chunks
+from holdfast.jobs.reading import (
+    Opened,
+    can_open,
+    open_backup,
+    plain_chunks,
+    read_catalog,
+    read_document,
+    stored_chunks,
+)
 from holdfast.jobs.services import Services
 from holdfast.ledger.ledger import BackupRow
 from holdfast.methods.logical import check_complete
 from holdfast.model.backup import Part
 from holdfast.model.catalog import Catalog
-from holdfast.model.errors import Error, IntegrityError, KeyFileError, NotFoundError
+from holdfast.model.errors import Error, IntegrityError, KeyFileError, NotFoundError, StoreError
 from holdfast.model.proof import Proof
 from holdfast.model.run import Run
 from holdfast.postgres import archive
@@ -52,14 +60,34 @@ def _verify_copy(services: Services, place: writing.Place, run: Run, stop: Stop)
     name = place.store.name
     try:
         proof = runner.execute(services, run, lambda meter: _verify(services, place, meter, stop))
-    except (IntegrityError, NotFoundError, KeyFileError) as error:
-        if not isinstance(error, KeyFileError):
-            services.ledger.record_copy(place.backup_id, name, "damaged", services.clock.now(), error.message)
+    except (IntegrityError, NotFoundError, KeyFileError, StoreError) as error:
+        if stop.requested:
+            raise
+        if isinstance(error, IntegrityError | NotFoundError):
+            _record_damage(services, place, error)
         return Verified(target=place.target, backup_id=place.backup_id, store=name, proof=None, error=error)
     services.ledger.record_copy(place.backup_id, name, "complete", services.clock.now())
     services.ledger.record_proof(proof)
     _keep(services, place, proof)
     return Verified(target=place.target, backup_id=place.backup_id, store=name, proof=proof, error=None)
+
+
+def _record_damage(services: Services, place: writing.Place, error: Error) -> None:
+    """Write down that a copy is damaged; without a whole one left, the backup's proof is worth nothing any more."""
+    ledger, now = services.ledger, services.clock.now()
+    ledger.record_copy(place.backup_id, place.store.name, "damaged", now, error.message)
+    row = ledger.backup(place.backup_id)
+    if row is None or any(copy.state == "complete" for copy in row.copies):
+        return
+    nothing = Proof(
+        backup_id=place.backup_id,
+        target=place.target,
+        level="stored",
+        method="digests",
+        at=now,
+        store=place.store.name,
+    )
+    ledger.record_proof(nothing, damaged=True)
 
 
 def _keep(services: Services, place: writing.Place, proof: Proof) -> None:
@@ -83,7 +111,9 @@ def _verify(services: Services, place: writing.Place, meter: runner.Meter, stop:
         f"verify {place.backup_id}", opened.backup.size if deep else opened.backup.stored_size
     ) as show:
         for part in opened.backup.parts:
-            toc = archive.TocReader() if deep and part.format == "custom" else None
+            toc = (
+                archive.TocReader(keep=archive.tells_of_tables) if deep and part.format == "custom" else None
+            )
             chunks = plain_chunks(place, part, services.keys) if deep else stored_chunks(place, part)
             for chunk in archive.watch(chunks, toc) if toc is not None else chunks:
                 stop.check()
@@ -91,6 +121,13 @@ def _verify(services: Services, place: writing.Place, meter: runner.Meter, stop:
                 show(len(chunk))
             if toc is not None:
                 _check_contents(opened, part, toc, catalog)
+    for document in opened.backup.documents:
+        if read_document(place, document) is None:
+            services.reporter.warn(
+                f"{document.name} is missing: the backup restores, but lacks the way to do it by hand",
+                store=place.store.name,
+                backup=place.backup_id,
+            )
     return Proof(
         backup_id=opened.backup.id,
         target=opened.backup.target,

@@ -60,8 +60,9 @@ def write_part(
             compress.spare_threads(os.cpu_count()) if compression.threads is None else compression.threads
         )
         chunks = compress.compress(chunks, level=compression.level, threads=threads)
+    header = Tally()
     if recipients:
-        chunks = age.encrypt(chunks, recipients)
+        chunks = _first_tallied(age.encrypt(chunks, recipients), header)
     name = layout.part_name(source.stem, source.format, part_codec, encrypted=bool(recipients))
     numbered = source.size_hint > layout.SEGMENT_BYTES
     segments, stored = _write_segments(place, name, chunks, numbered=numbered)
@@ -77,7 +78,16 @@ def write_part(
         stored_sha256=stored.sha256,
         codec=part_codec,
         recipients=tuple(recipient.text for recipient in recipients),
+        header_sha256=header.sha256 if recipients else None,
     )
+
+
+def _first_tallied(chunks: Iterator[bytes], into: Tally) -> Iterator[bytes]:
+    """Pass the chunks on unchanged, and count the first alone."""
+    for chunk in chunks:
+        if not into.size:
+            into.add(chunk)
+        yield chunk
 
 
 def _write_segments(
@@ -117,10 +127,11 @@ def put_checked(place: Place, name: str, chunks: Iterator[bytes], written: Tally
             )
 
 
-def put_bytes(place: Place, name: str, data: bytes) -> None:
-    """Store a small object, checked."""
+def put_bytes(place: Place, name: str, data: bytes) -> Segment:
+    """Store a small object, checked; give it as the manifest tells of it."""
     written = Tally()
     put_checked(place, name, tally(iter([data]), written), written)
+    return Segment(name=name, size=written.size, sha256=written.sha256)
 
 
 def put_signed(place: Place, name: str, data: bytes, key: SigningKey) -> bytes:
@@ -136,15 +147,25 @@ def trusted_comment(target: str, backup_id: str, name: str) -> str:
     return f"holdfast {target}/{backup_id}/{name}"
 
 
-def commit(services: Services, place: Place, backup: Backup, restore_text: str) -> tuple[bytes, bytes]:
+def commit(services: Services, place: Place, backup: Backup) -> tuple[bytes, bytes]:
     """Write what makes the backup exist; the manifest comes last. Return the manifest and its signature."""
-    services.stage("restore_text")
-    put_bytes(place, layout.RESTORE_TEXT, restore_text.encode())
     services.stage("manifest")
+    _check_parts(place, backup)
     data = manifest.dump(backup)
     signature = put_signed(place, layout.MANIFEST, data, services.keys.signer())
     services.stage("committed")
     return data, signature
+
+
+def _check_parts(place: Place, backup: Backup) -> None:
+    """Make sure that all parts still lie there: a filesystem that was unmounted meanwhile leaves an empty folder."""
+    for segment in backup.objects:
+        found = place.store.stat(place.key(segment.name))
+        if found is None or found.size != segment.size:
+            raise StoreError(
+                f"{place.store.location}: {place.key(segment.name)} was stored, and is there no more",
+                hint="Somebody removed it, or the filesystem is not mounted any more.",
+            )
 
 
 def put_proof(services: Services, place: Place, proof: Proof) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 
-from holdfast.methods import watchdog
+from holdfast.methods import dump_hints, watchdog
+from holdfast.methods.archive_end import ended, globals_ended
 from holdfast.methods.base import Facts, Source
 from holdfast.model import catalog as model
 from holdfast.model import codec
@@ -55,6 +56,8 @@ class Logical:
             cluster = catalog.read_cluster(connection)
             readable_roles = sessions.can_read_role_passwords(connection)
         toolset = tools.choose(tools.find_toolsets(), facts.version_num)
+        if trouble := tools.cannot_restore_here(toolset, facts.version_num):
+            self._warn(trouble)
         if target.globals:
             if not readable_roles:
                 self._warn("roles are saved without passwords: this user may not read pg_authid")
@@ -96,7 +99,7 @@ class Logical:
         database = self._conninfo.database or "postgres"
         argv += [f"--database={database}", f"--dbname={self._conninfo.argv_dsn()}"]
         with closing(self._run(tuple(argv), self._conninfo, stop)) as chunks:
-            yield Source(role="globals", format="plain", stem="globals", chunks=chunks)
+            yield Source(role="globals", format="plain", stem="globals", chunks=globals_ended(chunks))
 
     def _database(
         self, info: server.DatabaseInfo, facts: server.ServerFacts, toolset: tools.Toolset, stop: Stop
@@ -114,7 +117,7 @@ class Logical:
                 version_num=facts.version_num,
                 options=target.options,
             )
-            reader = archive.TocReader()
+            reader = archive.TocReader(keep=archive.tells_of_tables)
             argv = dump_argv(target, toolset, where, snap.id, in_recovery=facts.in_recovery)
             with (
                 watchdog.watching(
@@ -134,7 +137,7 @@ class Logical:
                     database=info.name,
                     size_hint=info.size_bytes or 0,
                     compressible=target.compression.kind != "pg_dump",
-                    chunks=archive.watch(chunks, reader),
+                    chunks=ended(archive.watch(chunks, reader), reader, info.name),
                 )
                 check_complete(info.name, reader, found)
                 return counted.result()
@@ -147,7 +150,7 @@ class Logical:
             try:
                 yield from proc.stdout_of(command, stop, on_line=self._tell)
             except proc.ProcessError as error:
-                raise SourceError(error.message, hint=_hint(error.stderr)) from error
+                raise SourceError(error.message, hint=dump_hints.hint(error.stderr)) from error
 
     def _tell(self, line: str) -> None:
         if "warning:" in line:
@@ -252,7 +255,7 @@ def _counting(
         return
     with ThreadPoolExecutor(1, thread_name_prefix="count") as pool, stop.derived() as counting:
         future = pool.submit(catalog.count_rows, connection, found, stop=counting)
-        with counting.calling(connection.cancel):
+        with counting.calling(lambda: sessions.cancel(connection)):
             try:
                 yield future
             except BaseException:
@@ -279,29 +282,3 @@ def _catalog_source(whole: model.Catalog) -> Source:
     return Source(
         role="catalog", format="json", stem="catalog", size_hint=len(text), chunks=iter([text + b"\n"])
     )
-
-
-def _hint(stderr: str) -> str | None:
-    """What to do about the usual complaints of pg_dump."""
-    for sign, hint in _HINTS:
-        if sign in stderr:
-            return hint
-    return None
-
-
-_HINTS = (
-    (
-        "permission denied",
-        "Let the backup role read it (GRANT pg_read_all_data TO it), or leave it out with exclude_tables.",
-    ),
-    (
-        "row-level security",
-        "Give the backup role BYPASSRLS: a dump under row-level security would miss rows.",
-    ),
-    (
-        "lock timeout",
-        "Another session holds a lock on the table; back up at a quieter time or raise lock_wait_timeout.",
-    ),
-    ("server version mismatch", "Install the client programs of the server's own major version."),
-    ("No space left on device", "The disk is full."),
-)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from holdfast.postgres import sessions, statements
@@ -36,24 +36,39 @@ def apply(connection: Connection, text: bytes, *, tablespace_map: Mapping[str, s
     """Apply what pg_dumpall printed. `tablespace_map` gives directories to tablespaces, by their old names.
 
     A tablespace that is neither mapped nor there is left out. Raise SourceError, naming the statement's subject, at
-    the first that fails; it never quotes the statement, which may hold a password.
+    the first that fails; it never quotes the statement, which may hold a password. Roles then are as they were: half
+    made, the next try would take them for the server's own.
     """
     progress = _Progress(
         roles_before=sessions.names(connection, "SELECT rolname FROM pg_roles", what="list the roles"),
         tablespaces_before=_tablespaces(connection),
     )
-    for statement in statements.split_statements([text]):
-        each = statements.classify(statement)
-        wanted = _wanted(each, progress, tablespace_map)
-        if wanted is not None:
-            what = f"restore {each.kind.replace('_', ' ')} {each.name or ''}".rstrip()
-            sessions.execute(connection, wanted.text, what=what)
+    found = [statements.classify(statement) for statement in statements.split_statements([text])]
+    settings, roles, spaces = (
+        [each for each in found if each.kind == "setting"],
+        [each for each in found if each.kind != "setting" and "tablespace" not in each.kind],
+        [each for each in found if "tablespace" in each.kind],
+    )
+    _execute(connection, settings, progress, tablespace_map)  # before: a transaction may begin as read-only
+    with connection.transaction():
+        _execute(connection, roles, progress, tablespace_map)
+    _execute(connection, spaces, progress, tablespace_map)  # after: no tablespace is made in a transaction
     return Applied(
         created=tuple(progress.created),
         kept=tuple(progress.kept),
         tablespaces_created=tuple(progress.tablespaces_created),
         tablespaces_left_out=tuple(progress.tablespaces_left_out),
     )
+
+
+def _execute(
+    connection: Connection, found: Iterable[Global], progress: _Progress, tablespace_map: Mapping[str, str]
+) -> None:
+    for each in found:
+        wanted = _wanted(each, progress, tablespace_map)
+        if wanted is not None:
+            what = f"restore {each.kind.replace('_', ' ')} {each.name or ''}".rstrip()
+            sessions.execute(connection, wanted.text, what=what)
 
 
 def has_tablespaces(connection: Connection, names: Mapping[str, str]) -> bool:

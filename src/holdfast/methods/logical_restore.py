@@ -9,7 +9,17 @@ from dataclasses import dataclass
 from holdfast.model import catalog as model
 from holdfast.model.errors import Error, IntegrityError, SourceError, UsageError
 from holdfast.model.target import Selection
-from holdfast.postgres import catalog, conninfo, contents, properties, server, sessions, snapshot, tools
+from holdfast.postgres import (
+    catalog,
+    conninfo,
+    contents,
+    pooler,
+    properties,
+    server,
+    sessions,
+    snapshot,
+    tools,
+)
 from holdfast.postgres.statements import quoted_name
 from holdfast.system import proc
 from holdfast.system.stop import Stop
@@ -46,6 +56,7 @@ class Restored:
 def destination(where: conninfo.Conninfo, *, dump_version: str | None) -> Iterator[Destination]:
     """Connect to the server that is restored into. Raise SourceError when no program here fits it."""
     where = where.at_server()
+    pooler.require_own_session(where)
     with closing(server.connect(where, application_name=LABEL)) as connection:
         facts = server.facts(connection)
         toolset = tools.choose_for_restore(tools.find_toolsets(), facts.version_num, dump_version)
@@ -54,7 +65,7 @@ def destination(where: conninfo.Conninfo, *, dump_version: str | None) -> Iterat
 
 def refuse_non_empty(into: Destination, name: str) -> bool:
     """Return whether the database is there already, and empty. Raise UsageError when it holds anything."""
-    if not any(info.name == name for info in server.databases(into.connection)):
+    if not server.has_database(into.connection, name):
         return False
     with closing(server.connect(into.conninfo.with_database(name), application_name=LABEL)) as connection:
         if contents.is_empty(connection):
@@ -88,7 +99,8 @@ def restore_database(
         _prepare(into, found, name, created=not exists, warn=warn)
         _feed(into, chunks, name, tablespaces=tablespaces, stop=stop, warn=warn)
         for statement in properties.property_statements(name, found.properties):
-            sessions.execute(into.connection, statement, what=f"set the properties of database {name!r}")
+            with _hinted():
+                sessions.execute(into.connection, statement, what=f"set the properties of database {name!r}")
         return _compared(into, found, name, created=not exists, stop=stop)
     except BaseException:
         if not exists:
@@ -102,7 +114,8 @@ def _create(into: Destination, found: model.Database, name: str, *, tablespaces:
     statement = properties.create_database_sql(
         name, found.properties, into.facts.version_num, tablespaces=tablespaces
     )
-    sessions.execute(into.connection, statement, what=f"create database {name!r}")
+    with _hinted():
+        sessions.execute(into.connection, statement, what=f"create database {name!r}")
 
 
 def _prepare(into: Destination, found: model.Database, name: str, *, created: bool, warn: Warn) -> None:
@@ -117,7 +130,8 @@ def _prepare(into: Destination, found: model.Database, name: str, *, created: bo
                 if before != now:
                     warn(f"database {name!r}: {what} is {now} here; it was {before}")
     for statement in properties.setting_statements(name, found.properties):
-        sessions.execute(into.connection, statement, what=f"set the settings of database {name!r}")
+        with _hinted():
+            sessions.execute(into.connection, statement, what=f"set the settings of database {name!r}")
 
 
 def _drop_what_was_dropped(connection: server.Connection, found: model.Database) -> None:
@@ -199,12 +213,22 @@ def _drop(into: Destination, name: str, warn: Warn) -> None:
         warn(f"could not drop the half-restored database {name!r}: {trouble.message}")
 
 
+@contextmanager
+def _hinted() -> Iterator[None]:
+    """Add what to do to an error of the server."""
+    try:
+        yield
+    except SourceError as error:
+        error.hint = error.hint or _hint(error.message)
+        raise
+
+
 def _hint(stderr: str) -> str | None:
     return next((hint for sign, hint in _HINTS if sign in stderr), None)
 
 
 _HINTS = (
-    ('role "', "Restore the roles first: restore the whole backup into the new server, or create the role."),
+    ('role "', "Restore the roles first: --roles brings those of the backup; or create this one."),
     (
         "is not available",
         "Install the extension's package on the new server (for example postgresql-NN-EXTENSION), then restore again.",
@@ -213,5 +237,13 @@ _HINTS = (
     ("must be superuser", "Restore as a superuser, or as a role with the rights of the objects' owners."),
     ("permission denied", "Restore as a superuser, or as a role with the rights of the objects' owners."),
     ("No space left on device", "The new server's disk is full."),
+    (
+        "unsupported startup parameter",
+        "Restore into the server itself, or add options to the pooler's ignore_startup_parameters.",
+    ),
+    (
+        "max_locks_per_transaction",
+        "Raise max_locks_per_transaction on the new server, and restart it.",
+    ),
     ("transaction_timeout", "Use the pg_restore of the server's own major version."),
 )

@@ -29,6 +29,8 @@ class Part:
 
     `size` and `sha256` are of what the dumping program printed; `stored_size` and `stored_sha256` of the joined
     segments, after compression (`codec`) and encryption (to `recipients`; none means not encrypted).
+    `header_sha256` is the digest of the age file's header with its nonce: whoever knows the recipients can make an
+    age file that opens, but not one with this header, so every chunk behind it is known to be ours before it is used.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Part:
     stored_sha256: str
     codec: Codec
     recipients: tuple[str, ...]
+    header_sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +58,10 @@ class Server:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backup:
-    """A committed backup: what its manifest says. Times are aware, in UTC; `slot` is the scheduled time, if any."""
+    """A committed backup: what its manifest says. Times are aware, in UTC; `slot` is the scheduled time, if any.
+
+    `documents` are the texts beside the parts, such as RESTORE.txt.
+    """
 
     id: str
     format_version: int
@@ -69,6 +75,7 @@ class Backup:
     parts: tuple[Part, ...]
     databases: tuple[str, ...]
     signer: str
+    documents: tuple[Segment, ...] = ()
     host: str = ""
     parent: str | None = None
     wal: str | None = None
@@ -81,9 +88,19 @@ class Backup:
         return sum(part.size for part in self.parts)
 
     @property
+    def seconds(self) -> float:
+        """How long it took."""
+        return (self.finished_at - self.started_at).total_seconds()
+
+    @property
     def stored_size(self) -> int:
         """Bytes in the store, the manifest and its companions aside."""
         return sum(part.stored_size for part in self.parts)
+
+    @property
+    def objects(self) -> tuple[Segment, ...]:
+        """Every object that the manifest answers for."""
+        return tuple(segment for part in self.parts for segment in part.segments) + self.documents
 
     @property
     def encrypted(self) -> bool:

@@ -61,8 +61,9 @@ def check_object_name(name: str) -> str:
 
 
 def new_backup_id(now: datetime, token: str) -> str:
-    """Make an id that sorts by time. `token` is 4 to 16 random hexadecimal digits."""
-    return check_backup_id(f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{token}")
+    """Make an id that sorts by time, to the 65536th of a second. `token` is up to 12 random hexadecimal digits."""
+    fraction = now.microsecond * 65536 // 1_000_000
+    return check_backup_id(f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{fraction:04x}{token}")
 
 
 def backup_time(backup_id: str) -> datetime:

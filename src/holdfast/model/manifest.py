@@ -47,8 +47,8 @@ def _check(backup: Backup) -> None:
         for size in (part.size, part.stored_size, *(segment.size for segment in part.segments)):
             if not 0 <= size < MAX_SIZE:
                 raise ValueError(f"part {part.name!r} has an impossible size: {size}")
-        for segment in part.segments:
-            layout.check_object_name(segment.name)
-            if segment.name in names:
-                raise ValueError(f"object {segment.name!r} is named twice")
-            names.add(segment.name)
+    for segment in backup.objects:
+        layout.check_object_name(segment.name)
+        if segment.name in names:
+            raise ValueError(f"object {segment.name!r} is named twice")
+        names.add(segment.name)

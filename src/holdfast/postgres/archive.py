@@ -6,7 +6,7 @@ pg_dump 9.0 to 18 writes. Definitions are skipped, never kept; nothing is alloca
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -75,20 +75,22 @@ class Toc:
 class TocReader:
     """Takes an archive in chunks of any size; `header` and `entries` fill as it goes, until it is `done`.
 
-    Raise IntegrityError, naming `where`, as soon as it cannot be an archive.
+    `keep` chooses the entries that are kept: a million large objects have an entry each. Raise IntegrityError, naming
+    `where`, as soon as it cannot be an archive.
     """
 
-    def __init__(self, where: str = "the dump") -> None:
+    def __init__(self, where: str = "the dump", *, keep: Callable[[Entry], bool] | None = None) -> None:
         self.done = False
         self.header: Header | None = None
         self.entries: list[Entry] = []
         self._where = where
+        self._keep = keep
         self._buffer = bytearray()
         self._at = 0
         self._int_size = 0
         self._offset_size = 0
         self._minor = 0
-        self._names: dict[bytes, str] = {}
+        self._names: dict[bytes | None, str | None] = {}
         self._parser = self._parse()
         self._needed = next(self._parser)
 
@@ -122,7 +124,9 @@ class TocReader:
         if not 0 <= count <= _MAX_ENTRIES:
             raise self._bad(f"it claims {count} entries")
         for _ in range(count):
-            self.entries.append((yield from self._entry()))
+            entry = yield from self._entry()
+            if self._keep is None or self._keep(entry):
+                self.entries.append(entry)
         self.done = True
 
     def _read_head(self) -> _Step:
@@ -167,7 +171,7 @@ class TocReader:
             raise self._bad(f"an entry has the number {dump_id}")
         has_data = (yield from self._int()) != 0
         table_oid, oid = (yield from self._number()), (yield from self._number())
-        tag, desc = (yield from self._text()), (yield from self._text())
+        tag, desc = _decoded((yield from self._bytes())), (yield from self._text())
         section = _SECTIONS.get((yield from self._int()))
         if desc is None or section is None or table_oid is None or oid is None:
             raise self._bad(f"entry {dump_id} is damaged")
@@ -232,12 +236,9 @@ class TocReader:
 
     def _text(self) -> Generator[int, None, str | None]:
         raw = yield from self._bytes()
-        if raw is None:
-            return None
-        text = self._names.get(raw)  # most names occur again and again
-        return (
-            text if text is not None else self._names.setdefault(raw, raw.decode("utf-8", "surrogateescape"))
-        )
+        if raw not in self._names:  # tags aside, most names occur again and again
+            self._names[raw] = _decoded(raw)
+        return self._names[raw]
 
     def _number(self) -> Generator[int, None, int | None]:
         raw = yield from self._bytes()
@@ -261,6 +262,15 @@ class TocReader:
             f"{self._where}: not a custom-format archive of pg_dump{detail}",
             hint="The dump is damaged or of another kind: take another backup, and restore from an older one.",
         )
+
+
+def _decoded(raw: bytes | None) -> str | None:
+    return None if raw is None else raw.decode("utf-8", "surrogateescape")
+
+
+def tells_of_tables(entry: Entry) -> bool:
+    """Whether an entry counts for `defined_tables` and `data_tables`, or has data at all."""
+    return entry.has_data or entry.desc in _RELATIONS
 
 
 def watch(chunks: Iterable[bytes], reader: TocReader) -> Iterator[bytes]:

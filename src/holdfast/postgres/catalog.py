@@ -208,16 +208,18 @@ def require_readable(conn: Connection, database: str, tables: Sequence[Table]) -
             raise PermanentSourceError(f"{database}: {reason} {', '.join(named[:_NAMED])}{more}", hint=hint)
 
 
-def unreadable(conn: Connection) -> tuple[LeftOut, ...]:
+def unreadable(conn: Connection, selection: Selection, options: Sequence[str] = ()) -> tuple[LeftOut, ...]:
     """Find what the role cannot dump: schemas, tables, sequences, large objects, tables with row-level security.
 
-    pg_dump fails on each of them, unless it is excluded.
+    pg_dump fails on each of them. What the selection leaves out stands in nobody's way. Raise as `read_database`.
     """
+    left_out = list(left_out_by(conn, selection).tables)
     found = [
-        LeftOut(kind=kind, name=name, reason=reason) for kind, name, reason in _rows(conn, queries.UNREADABLE)
+        LeftOut(kind=kind, name=name, reason=reason)
+        for kind, name, reason in _rows(conn, queries.UNREADABLE, (left_out, left_out))
     ]
     count, some = _rows(conn, queries.UNREADABLE_LARGE_OBJECTS)[0]
-    if count:
+    if count and not _without_large_objects(selection, options, count):
         more = f" and {count - len(some)} more" if count > len(some) else ""
         name = ", ".join(str(oid) for oid in some) + more
         found.append(LeftOut(kind="large object", name=name, reason="no SELECT privilege"))

@@ -60,7 +60,7 @@ _CONNECTING = (
     _rule(
         r"permission denied for database",
         "the role may not connect to this database",
-        "GRANT CONNECT ON DATABASE to the role, or exclude the database.",
+        "GRANT CONNECT ON DATABASE to the role, or exclude the database; for the lock name another: lock_database.",
     ),
     _rule(
         r"too many (clients|connections)|remaining connection slots|no more connections allowed",
@@ -73,6 +73,11 @@ _CONNECTING = (
         "the server is starting up, shutting down or recovering",
         "Wait until it accepts connections; on a standby see hot_standby.",
         retryable=True,
+    ),
+    _rule(
+        r"unsupported startup parameter",
+        "the pooler before the server refuses a parameter",
+        "Connect to the server itself, or add the parameter to the pooler's ignore_startup_parameters.",
     ),
     _rule(
         r"certificate|\bSSL\b|\bTLS\b|sslmode|sslrootcert",
@@ -102,6 +107,13 @@ _CONNECTING = (
 )
 
 
+POOLER = "Connect to the server itself, or to the pooler's session mode."
+STANDBY = (
+    "The standby had to apply changes of the primary: set hot_standby_feedback = on there, raise"
+    " max_standby_streaming_delay, or back up at a quieter time."
+)
+
+
 def connection_error(error: psycopg.Error, where: str) -> SourceError:
     """Say why no connection came about. `where` names host, port, database and user, without a secret."""
     text = _first_line(error)
@@ -115,20 +127,35 @@ def connection_error(error: psycopg.Error, where: str) -> SourceError:
 def translate(error: psycopg.Error, what: str) -> SourceError:
     """Turn an error of a statement into ours. `what` says what was being done: "counting rows of app"."""
     message = f"{what}: {_first_line(error)}"
-    if isinstance(error, errors.InsufficientPrivilege):
-        return PermanentSourceError(
-            message,
-            hint="Grant the role what it lacks (on 14 and later: GRANT pg_read_all_data), or leave it out.",
-        )
-    if isinstance(error, errors.LockNotAvailable):
-        return SourceError(
-            message, hint="Something holds a strong lock; try later, or raise lock_wait_timeout."
-        )
-    if isinstance(error, (errors.OutOfMemory, errors.ConfigurationLimitExceeded)):
-        return SourceError(message, hint="Raise max_locks_per_transaction, or give the server more memory.")
-    if isinstance(error, (errors.AdminShutdown, errors.CrashShutdown)) or error.sqlstate is None:
-        return SourceError(message, hint="The connection was lost; see the server's log.")
-    return SourceError(message)
+    hint = _hint(error, message)
+    permanent = isinstance(error, errors.InsufficientPrivilege) or hint == POOLER
+    return (PermanentSourceError if permanent else SourceError)(message, hint=hint)
+
+
+def _hint(error: psycopg.Error, message: str) -> str | None:
+    for said, hint in _SAID.items():
+        if said in message:
+            return hint
+    for kinds, hint in _KINDS:
+        if isinstance(error, kinds):
+            return hint
+    return _LOST if error.sqlstate is None else None
+
+
+_SAID = {"pooling mode": POOLER, "conflict with recovery": STANDBY}
+_LOST = "The connection was lost; see the server's log."
+_KINDS: tuple[tuple[tuple[type[psycopg.Error], ...], str], ...] = (
+    (
+        (errors.InsufficientPrivilege,),
+        "Grant the role what it lacks (on 14 and later: GRANT pg_read_all_data), or leave it out.",
+    ),
+    ((errors.LockNotAvailable,), "Something holds a strong lock; try later, or raise lock_wait_timeout."),
+    (
+        (errors.OutOfMemory, errors.ConfigurationLimitExceeded),
+        "Raise max_locks_per_transaction, or give the server more memory.",
+    ),
+    ((errors.AdminShutdown, errors.CrashShutdown), _LOST),
+)
 
 
 def _first_line(error: psycopg.Error) -> str:

@@ -79,18 +79,18 @@ READABLE: LiteralString = (
     "SELECT c.oid, NOT has_table_privilege(c.oid, 'SELECT') OR NOT has_schema_privilege(c.relnamespace, 'USAGE'),"
     " row_security_active(c.oid) FROM pg_class c WHERE c.oid = ANY(%s)"
 )
-# pg_dump locks and reads tables and sequences; of views and the like it reads the definition only.
+# The values are the OIDs of what is left out, twice. pg_dump locks and reads tables and sequences; of views and the like it reads the definition only.
 UNREADABLE: LiteralString = (
     "SELECT 'schema', n.nspname::text, 'no USAGE privilege' FROM pg_namespace n"
     f" WHERE{_USERS} AND NOT has_schema_privilege(n.oid, 'USAGE')"
-    " AND EXISTS (SELECT FROM pg_class r WHERE r.relnamespace = n.oid AND r.relkind IN ('r', 'p', 'S'))"
+    " AND EXISTS (SELECT FROM pg_class r WHERE r.relnamespace = n.oid AND r.relkind IN ('r', 'p', 'S') AND r.oid <> ALL(%s))"
     " UNION ALL SELECT CASE c.relkind WHEN 'S' THEN 'sequence' ELSE 'table' END, n.nspname || '.' || c.relname,"
     " CASE WHEN readable THEN 'row-level security hides rows from this role' ELSE 'no SELECT privilege' END"
     f" FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace{_MEMBER}"
     " CROSS JOIN LATERAL (SELECT CASE c.relkind WHEN 'S' THEN has_sequence_privilege(c.oid, 'SELECT')"
     " ELSE has_table_privilege(c.oid, 'SELECT') END AS readable) p"
     " WHERE c.relkind IN ('r', 'p', 'S') AND (e.oid IS NULL OR c.oid = ANY(e.extconfig))"
-    f" AND{_USERS} AND (NOT readable OR row_security_active(c.oid)) ORDER BY 1, 2"
+    f" AND{_USERS} AND c.oid <> ALL(%s) AND (NOT readable OR row_security_active(c.oid)) ORDER BY 1, 2"
 )
 UNREADABLE_LARGE_OBJECTS: LiteralString = (
     "SELECT count(*), (array_agg(m.oid ORDER BY m.oid))[1:5] FROM pg_largeobject_metadata m"

@@ -16,6 +16,7 @@ from psycopg.rows import TupleRow
 from psycopg.types.json import Jsonb
 
 from holdfast.model.errors import BusyError, SourceError
+from holdfast.postgres import encoding
 from holdfast.postgres.conninfo import Conninfo
 from holdfast.postgres.errors import PermanentSourceError, connection_error, translate
 
@@ -31,8 +32,8 @@ __all__ = [
     "connect",
     "databases",
     "facts",
+    "has_database",
     "pin",
-    "transaction_pooling",
     "translate",
 ]
 
@@ -104,14 +105,14 @@ class Blocked:
 
 
 def connect(conninfo: Conninfo, *, application_name: str, timeout: float = 30) -> Connection:
-    """Connect, in autocommit mode and with UTF-8 as the client's encoding. Raise SourceError with a hint.
+    """Connect, in autocommit mode and with UTF-8 as the client's encoding (see `encoding`). Raise SourceError with a hint.
 
     `timeout` is in seconds and per address; a connect_timeout in the url beats it. Statements are never prepared,
     as some poolers forbid it.
     """
     defaults = _KEEPALIVE | {"connect_timeout": str(max(2, round(timeout)))}
     try:
-        return psycopg.connect(
+        conn = psycopg.connect(
             make_conninfo(
                 conninfo.dsn(),
                 application_name=application_name,
@@ -123,6 +124,12 @@ def connect(conninfo: Conninfo, *, application_name: str, timeout: float = 30) -
         )
     except psycopg.Error as error:
         raise connection_error(error, conninfo.safe) from error
+    try:
+        encoding.settle(conn)
+    except psycopg.Error as error:
+        conn.close()
+        raise translate(error, f"preparing the session with {conninfo.safe}") from error
+    return conn
 
 
 def facts(conn: Connection) -> ServerFacts:
@@ -173,12 +180,9 @@ def databases(conn: Connection) -> tuple[DatabaseInfo, ...]:
     )
 
 
-def transaction_pooling(conninfo: Conninfo) -> bool:
-    """Whether two sessions open at the same time share a backend: then a session's locks and settings are not its own."""
-    with connect(conninfo, application_name="holdfast check") as first:
-        mine = _row(first, "SELECT pg_backend_pid()")[0]
-        with connect(conninfo, application_name="holdfast check") as second, second.transaction():
-            return bool(mine == _row(second, "SELECT pg_backend_pid()")[0])
+def has_database(conn: Connection, name: str) -> bool:
+    """Whether the server has a database of this name. Raise SourceError."""
+    return bool(_row(conn, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = %s)", (name,))[0])
 
 
 def pin(conn: Connection, settings: dict[str, str], *, local: bool = False) -> None:

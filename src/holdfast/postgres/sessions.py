@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import LiteralString
 
 import psycopg
-from psycopg import sql
+from psycopg import errors, sql
 
 from holdfast.model.errors import Error
-from holdfast.postgres.errors import translate
+from holdfast.postgres.errors import PermanentSourceError, translate
 from holdfast.postgres.server import Connection, LockSession
 from holdfast.system.stop import Stop
+
+_MAY = (
+    "Restore as a superuser; another role needs CREATEDB, and membership of the roles that own what is restored."
+    " Roles it may not restore: make them yourself, then restore each database with --database."
+)
 
 
 def execute(connection: Connection, statement: str | sql.Composed, *, what: str) -> None:
@@ -21,8 +26,16 @@ def execute(connection: Connection, statement: str | sql.Composed, *, what: str)
     try:
         # A text comes from a backup that was authenticated, and holds no values of ours.
         connection.execute(statement.encode() if isinstance(statement, str) else statement)
+    except errors.InsufficientPrivilege as error:
+        raise PermanentSourceError(translate(error, what).message, hint=_MAY) from error
     except psycopg.Error as error:
         raise translate(error, what) from error
+
+
+def cancel(connection: Connection) -> None:
+    """End what the session is doing, if it can be: one that is gone already does nothing any more."""
+    with suppress(psycopg.Error):
+        connection.cancel()
 
 
 def names(connection: Connection, query: LiteralString, *, what: str) -> frozenset[str]:

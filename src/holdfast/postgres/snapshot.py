@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import psycopg
@@ -50,4 +50,9 @@ def exported_snapshot(
             name = conn.execute("SELECT pg_export_snapshot()").fetchall()[0][0]
         except psycopg.Error as error:
             raise translate(error, what) from error
-        yield Snapshot(connection=conn, id=str(name))
+        try:
+            yield Snapshot(connection=conn, id=str(name))
+        finally:
+            # Whoever imported the snapshot has it for good: that the server ended this session since harms nobody.
+            with suppress(psycopg.Error):
+                conn.rollback()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from holdfast.model.errors import SourceError
-from holdfast.postgres.conninfo import base_environment
+from holdfast.postgres.conninfo import Conninfo, base_environment, child
 from holdfast.system import proc
 from holdfast.system.stop import Stop
 
@@ -103,6 +103,16 @@ def choose(toolsets: Iterable[Toolset], server_version_num: int) -> Toolset:
     return chosen
 
 
+def cannot_restore_here(toolset: Toolset, server_version_num: int) -> str | None:
+    """Say so when what these clients dump cannot be restored into a server of the same version."""
+    if major(server_version_num) < _NEW_SETTING_MAJOR <= toolset.major:
+        return (
+            f"what pg_dump {toolset.major} writes cannot be restored into PostgreSQL {major(server_version_num)},"
+            f" only into {_NEW_SETTING_MAJOR} or later: {_install(major(server_version_num))}"
+        )
+    return None
+
+
 def choose_for_restore(
     toolsets: Iterable[Toolset], server_version_num: int, dump_version: str | None = None
 ) -> Toolset:
@@ -132,6 +142,19 @@ def choose_for_restore(
         + f": {_found(known)}",
         hint=_install(max(wanted, dumped)),
     )
+
+
+def connects(toolset: Toolset, where: Conninfo, *, application_name: str) -> None:
+    """Raise SourceError unless these programs can connect: their libpq may be older than ours, or know no TLS."""
+    argv = (
+        toolset.program("psql"),
+        "--no-psqlrc",
+        "--no-password",
+        "--command=SELECT 1",
+        f"--dbname={where.argv_dsn()}",
+    )
+    with child(where, application_name=application_name) as given:
+        proc.output_of(proc.Command(argv=argv, env=given.env, pass_fds=given.pass_fds), Stop())
 
 
 def choose_server(servers: Iterable[Toolset], server_version_num: int) -> Toolset:

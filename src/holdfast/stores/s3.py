@@ -13,7 +13,9 @@ from holdfast.model.errors import ConfigError
 from holdfast.stores import s3_errors
 from holdfast.stores.base import ExistsError, Stored, check_key, check_prefix
 
-PART_BYTES = 8 * 1024**2  # 10,000 of them (S3's limit) hold 78 GiB, more than a segment; two are kept in memory
+PART_BYTES = (
+    8 * 1024**2
+)  # 10,000 of them (S3's limit) hold 78 GiB, more than a segment; two are kept in memory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import secrets
 from typing import TYPE_CHECKING
@@ -28,7 +29,7 @@ _BATCH = 16
 
 
 def encrypt(chunks: Iterable[bytes], recipients: Sequence[Recipient]) -> Iterator[bytes]:
-    """Encrypt to every recipient, in pieces of about 1 MiB.
+    """Encrypt to every recipient, in pieces of about 1 MiB; the first piece is the header and the nonce, alone.
 
     Raise KeyFileError, at once, when there is no recipient, one is no usable key, or post-quantum and classic ones
     are mixed: the classic one would let a quantum computer in.
@@ -56,16 +57,22 @@ def _encrypted(head: bytes, key: ChaCha20Poly1305, chunks: Iterable[bytes]) -> I
         yield b"".join(key.encrypt(nonce, chunk, None) for nonce, chunk in batch)
 
 
-def decrypt(chunks: Iterable[bytes], identities: Sequence[Identity]) -> Iterator[bytes]:
+def decrypt(
+    chunks: Iterable[bytes], identities: Sequence[Identity], *, header_sha256: str | None = None
+) -> Iterator[bytes]:
     """Decrypt with whichever identity fits, in pieces of about 1 MiB; every byte given is authentic.
 
-    Raise KeyFileError when no identity fits, and IntegrityError when the file is malformed, altered, cut short or
-    longer than it was. That it is whole is known only when the stream ends.
+    With `header_sha256`, the digest of the first piece that `encrypt` gave, it is from that very file: anybody can
+    write another to the same recipients. Raise KeyFileError when no identity fits, and IntegrityError when the file
+    is malformed, altered, exchanged, cut short or longer than it was. That it is whole is known only when the stream
+    ends.
     """
     if not identities:
         raise KeyFileError("no identity to decrypt with", hint="Name the identity file.")
     source = iter(chunks)
     head, rest = _head(source)
+    if header_sha256 is not None and hashlib.sha256(head).hexdigest() != header_sha256:
+        raise IntegrityError("the header of the age file is not the one that was written")
     header = age_header.parse(head[:-_NONCE])
     file_key = _file_key(header.stanzas, identities)
     if not hmac.compare_digest(_mac(file_key, header.signed), header.mac):

@@ -33,6 +33,9 @@ _ASSIGNMENT = re.compile(
     r"(?i)(\b\w*(?:password|passwd|passphrase|secret|token)\s*=\s*)('(?:[^'\\]|\\.)*'|[^\s&'\"]+)"
 )
 
+_CONTROLS = {*range(0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)} - {0x09, 0x0A}
+_UNPRINTABLE = {code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" for code in _CONTROLS}  # noqa: PLR2004 - a byte
+
 _secrets: set[str] = set()
 
 
@@ -50,6 +53,14 @@ def redacted(text: str) -> str:
     return _ASSIGNMENT.sub(rf"\1{MASK}", text)
 
 
+def printable(text: str) -> str:
+    """Write what would steer a terminal, turn the direction of writing or be no character as an escape.
+
+    Names in a database may hold anything. Line breaks and tabs stay.
+    """
+    return text.translate(_UNPRINTABLE).encode("utf-8", "backslashreplace").decode()
+
+
 def configure(*, format: Format = "console", level: Level = "info", quiet: bool = False) -> None:  # noqa: A002 - the config's word
     """Send log lines of at least `level` (`quiet`: of at least `warning`) to stderr, those of libraries too.
 
@@ -61,7 +72,7 @@ def configure(*, format: Format = "console", level: Level = "info", quiet: bool 
     lowest = max(_LEVELS[level], logging.WARNING if quiet else 0)
     facts = _facts()
     structlog.configure(
-        processors=[*facts, _renderer(format)],
+        processors=[*facts, *_renderers(format)],
         wrapper_class=structlog.make_filtering_bound_logger(lowest),
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,  # a later configure reaches loggers that exist
@@ -90,14 +101,24 @@ def _facts() -> list[Processor]:
     ]
 
 
-def _renderer(format: Format) -> Processor:  # noqa: A002 - the config's word
+def _renderers(format: Format) -> list[Processor]:  # noqa: A002 - the config's word
     import structlog  # noqa: PLC0415 - slow, see the module's docstring
 
     if format == "json":
-        return structlog.processors.JSONRenderer(sort_keys=False, ensure_ascii=False, default=repr)
-    return structlog.dev.ConsoleRenderer(
+        return [structlog.processors.JSONRenderer(sort_keys=False, ensure_ascii=False, default=repr)]
+    console = structlog.dev.ConsoleRenderer(
         colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback, pad_event_to=0
     )
+    return [_make_printable, console]
+
+
+def _make_printable(
+    _logger: object, _method: str, event: MutableMapping[str, object]
+) -> MutableMapping[str, object]:
+    return {
+        name: printable(value) if isinstance(value, str) else value  # other values are shown by their `repr`
+        for name, value in event.items()
+    }
 
 
 def _configure_standard_logging(format: Format, facts: list[Processor], lowest: int) -> None:  # noqa: A002 - as above
@@ -108,7 +129,7 @@ def _configure_standard_logging(format: Format, facts: list[Processor], lowest: 
     handler.setFormatter(
         ProcessorFormatter(
             foreign_pre_chain=facts,
-            processors=[ProcessorFormatter.remove_processors_meta, _renderer(format)],
+            processors=[ProcessorFormatter.remove_processors_meta, *_renderers(format)],
         )
     )
     root = logging.getLogger()

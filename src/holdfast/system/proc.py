@@ -7,6 +7,7 @@ closes a child's input only when its source ended normally; on any error the chi
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import signal
 import subprocess
@@ -121,11 +122,22 @@ def _child(command: Command, stop: Stop, *, stdin: int, stdout: int) -> Iterator
         raise SourceError(f"cannot start {command.argv[0]}: {error.strerror or error}") from error
     with process:
         try:
+            _widen(process.stdin, process.stdout)
             with stop.calling(lambda: _kill(process)):
                 yield process
         finally:
             _kill(process)
             process.wait()
+
+
+def _widen(*pipes: IO[bytes] | None) -> None:
+    """Let pipes hold what is read at a time: on a busy machine every change of process is a wait for one's turn."""
+    set_size = getattr(fcntl, "F_SETPIPE_SZ", None)  # Linux only
+    if set_size is None:
+        return
+    for pipe in filter(None, pipes):
+        with contextlib.suppress(OSError):  # the kernel's limits: the pipe stays as it is
+            fcntl.fcntl(pipe, set_size, READ_BYTES)
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

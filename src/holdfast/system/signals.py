@@ -15,14 +15,18 @@ _EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 
 @contextmanager
 def stopping(stop: Stop) -> Iterator[None]:
-    """Request the stop when the process is told to end. For the main thread only."""
+    """Request the stop when the process is told to end. For the main thread only.
+
+    A signal that is ignored stays so: nohup and a shell's background jobs count on it.
+    """
 
     def handle(number: int, _frame: FrameType | None) -> None:
         name = signal.Signals(number).name
         signal.signal(number, signal.SIG_DFL)
         stop.request(CancelledError(f"cancelled by {name}", exit_code=_EXIT_CODES[signal.Signals(number)]))
 
-    before = {number: signal.signal(number, handle) for number in _EXIT_CODES}
+    heard = [number for number in _EXIT_CODES if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, handle) for number in heard}
     try:
         yield
     finally:

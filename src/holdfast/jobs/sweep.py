@@ -1,0 +1,84 @@
+"""Clears up after runs that died or could not clear up themselves: adopts what was committed, removes the rest."""
+
+from __future__ import annotations
+
+from itertools import takewhile
+
+from holdfast.jobs import runner, writing
+from holdfast.jobs.reading import open_backup
+from holdfast.jobs.services import Services
+from holdfast.model.errors import Error, NotFoundError
+from holdfast.model.run import Run
+from holdfast.model.target import Target
+
+_LATEST_RUNS = 10
+_LATEST_BACKUPS = 3
+
+
+def sweep(services: Services, target: Target) -> None:
+    """Settle what the last runs of this target left. Trouble with a store is a warning, and the next run tries again.
+
+    The caller holds the target's lock, so an open run of this host cannot be alive.
+    """
+    for run in runner.lost_runs(services, "backup", target.name):
+        _settle_lost(services, target, run)
+    for run in _failed_since_success(services, target.name):
+        _settle(services, target, target.stores, run.backup_id)
+    for row in services.ledger.backups(target.name)[:_LATEST_BACKUPS]:
+        broken = [copy.store for copy in row.copies if copy.state in {"copying", "missing"}]
+        _settle(services, target, [name for name in broken if name in target.stores], row.backup.id)
+    for run in runner.lost_runs(services, "copy", target.name):
+        runner.close_lost(services, run)
+
+
+def _settle_lost(services: Services, target: Target, run: Run) -> None:
+    """Close a lost run, unless a store that cannot be looked into may still hold something of it."""
+    found = _settle(services, target, target.stores, run.backup_id)
+    if True in found:
+        services.ledger.finish(run.id, status="succeeded", now=services.clock.now())
+    elif None not in found:
+        runner.close_lost(services, run)
+
+
+def _failed_since_success(services: Services, target: str) -> list[Run]:
+    """The latest runs that failed: their store may have been out of reach when they cleared up."""
+    latest = services.ledger.runs(target, "backup", limit=_LATEST_RUNS)
+    return [
+        run for run in takewhile(lambda run: run.status != "succeeded", latest) if run.status != "running"
+    ]
+
+
+def _settle(
+    services: Services, target: Target, stores: tuple[str, ...] | list[str], backup_id: str | None
+) -> list[bool | None]:
+    """Adopt or remove what lies in the stores under an id. Tell for each whether a backup is there; None: unknown."""
+    found: list[bool | None] = []
+    for name in stores if backup_id is not None else ():
+        place = writing.Place(store=services.store(name), target=target.name, backup_id=str(backup_id))
+        try:
+            found.append(_adopt(services, place))
+        except Error as trouble:
+            services.reporter.warn(
+                "could not clear up after an earlier run", store=name, backup=backup_id, error=str(trouble)
+            )
+            found.append(None)
+    return found
+
+
+def _adopt(services: Services, place: writing.Place) -> bool:
+    """Adopt the backup that lies there whole; else remove what lies there, and return False."""
+    now, name = services.clock.now(), place.store.name
+    try:
+        opened = open_backup(place, services.keys)
+    except NotFoundError:
+        writing.discard(services, place)
+        row = services.ledger.backup(place.backup_id)
+        if row is not None and not any((copy.store, copy.state) == (name, "missing") for copy in row.copies):
+            services.ledger.record_copy(row.backup.id, name, "missing", now, "the copy broke off")
+        return False
+    services.ledger.record_backup(
+        opened.backup, manifest=opened.manifest, signature=opened.signature, coverage=None
+    )
+    services.ledger.record_copy(place.backup_id, name, "complete", now)
+    services.reporter.info("adopted a backup that was committed", store=name, backup=place.backup_id)
+    return True

@@ -1,0 +1,29 @@
+"""Makes the texts of a SQL_ASCII database readable: it holds any bytes, and the server converts none of them."""
+
+from __future__ import annotations
+
+from typing import LiteralString
+
+import psycopg
+from psycopg import errors
+from psycopg.rows import TupleRow
+
+# Those that a catalog is made of.
+_TEXTS: LiteralString = (
+    "SELECT relname::text FROM pg_class UNION ALL SELECT nspname FROM pg_namespace UNION ALL SELECT rolname FROM pg_roles"
+    " UNION ALL SELECT datname FROM pg_database UNION ALL SELECT description FROM pg_shdescription"
+    " UNION ALL SELECT unnest(setconfig) FROM pg_db_role_setting"
+)
+
+
+def settle(conn: psycopg.Connection[TupleRow]) -> None:
+    """Read and write texts as Latin-1 where the names in a SQL_ASCII database are not all UTF-8.
+
+    Each byte then is one character, there and back. Raise psycopg.Error.
+    """
+    if conn.info.parameter_status("server_encoding") != "SQL_ASCII":
+        return
+    try:
+        conn.execute(_TEXTS)
+    except errors.CharacterNotInRepertoire:
+        conn.execute("SET client_encoding TO 'LATIN1'")

@@ -1,0 +1,158 @@
+"""What was not signed by us, for the place where it lies, is neither listed nor believed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from holdfast.jobs.backup import backup
+from holdfast.jobs.catalog import rebuild
+from holdfast.model import manifest
+from holdfast.model.errors import IntegrityError, KeyFileError
+from holdfast.postgres.scratch import Cluster
+from holdfast.streams import sign
+from support.restoring import databases
+from support.shelf import (
+    CATALOG,
+    MANIFEST,
+    Shelf,
+    copied,
+    host,
+    restored,
+    row,
+    shelf,
+    state,
+    stranger,
+    verdict,
+)
+
+NAME = "from a tampered backup"
+
+
+@pytest.fixture(scope="module")
+def original(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shelf]:
+    """Take the backups, once."""
+    with shelf(tmp_path_factory.mktemp("shelf"), cluster) as made:
+        yield made
+
+
+@pytest.fixture
+def ours(original: Shelf, tmp_path: Path) -> Shelf:
+    """Give a copy to tamper with."""
+    return copied(original, tmp_path)
+
+
+def test_a_folder_that_was_moved_is_not_listed(ours: Shelf, tmp_path: Path) -> None:
+    later = ours.first.id.replace("Z-", "Z-ffff")
+    shutil.copytree(ours.folder(ours.first), ours.path / "shop" / later)
+    shutil.copytree(ours.folder(ours.foreign), ours.path / "shop" / ours.foreign.id)
+    with host(ours, tmp_path) as made:
+        result = rebuild(made.services)
+        assert {known.backup.id for known in made.services.ledger.backups("shop")} == {
+            ours.first.id,
+            ours.second.id,
+        }
+        assert len(result.problems) == 2
+        assert all("signed as 'holdfast" in problem for _, problem in result.problems)
+
+
+def test_a_planted_backup_is_never_listed_nor_restored(ours: Shelf, tmp_path: Path) -> None:
+    with host(ours, tmp_path / "theirs", stranger(ours.keys)) as theirs:
+        planted = backup(theirs.services, theirs.target, theirs.stop).backup
+        assert state(theirs.services, planted) == "complete"
+        known = row(theirs.services, planted)
+        with host(ours, tmp_path / "ours") as made:
+            assert state(made.services, planted) is None
+            result = rebuild(made.services)
+            assert [
+                (planted.id in where, "not trusted" in problem) for where, problem in result.problems
+            ] == [(True, True)]
+            with pytest.raises(KeyFileError, match="not trusted"):
+                restored(made, known, ours, NAME)
+            assert NAME not in databases(ours.cluster)
+
+
+def test_a_forged_proof_proves_nothing(ours: Shelf, tmp_path: Path) -> None:
+    with host(ours, tmp_path / "one") as made:
+        assert verdict(made, row(made.services, ours.second)) is None
+    (real,) = ours.folder(ours.second).glob("proof-*.json")
+    text = (
+        real.read_bytes()
+        .replace(b'"verified"', b'"proven"')
+        .replace(ours.second.id.encode(), ours.first.id.encode())
+    )
+    name = real.name.replace("verified", "proven")
+    forgeries: list[Callable[[], object]] = [
+        lambda: ours.file(name).write_bytes(text),
+        lambda: ours.sign(name, text, sign.generate()),
+        lambda: ours.sign(name, text, ours.signing, as_of=ours.second),
+        lambda: ours.sign(name, real.read_bytes(), ours.signing),
+        lambda: ours.sign(name, b"{" * 100_000, ours.signing),
+    ]
+    for number, forge in enumerate(forgeries):
+        forge()
+        with host(ours, tmp_path / f"forged {number}") as made:
+            assert row(made.services, ours.first).proof == "stored", number
+            assert state(made.services, ours.first) == "complete"
+            assert any(name in where for where, _ in rebuild(made.services).problems), number
+    ours.sign(name, text, ours.signing)
+    with host(ours, tmp_path / "signed") as made:
+        assert row(made.services, ours.first).proof == "proven"
+
+
+@pytest.mark.parametrize(
+    "name", ["../../escape", "/etc/passwd", "a/b", "..", ".hidden", "", "x" * 300, "a\n", CATALOG]
+)
+def test_a_signed_manifest_with_hostile_names_is_refused(ours: Shelf, tmp_path: Path, name: str) -> None:
+    value: dict[str, Any] = json.loads(manifest.dump(ours.first))
+    value["parts"][0]["segments"][0]["name"] = name
+    _refused(ours, tmp_path, value)
+
+
+@pytest.mark.parametrize("size", [-1, 2**63, 10**400, 1.5, "1", None, True])
+def test_a_signed_manifest_with_impossible_sizes_is_refused(
+    ours: Shelf, tmp_path: Path, size: object
+) -> None:
+    value: dict[str, Any] = json.loads(manifest.dump(ours.first))
+    value["parts"][0]["size"] = size
+    _refused(ours, tmp_path, value)
+
+
+def _refused(ours: Shelf, folder: Path, value: object) -> None:
+    with host(ours, folder) as made:
+        known = row(made.services, ours.first)
+        ours.sign(MANIFEST, json.dumps(value).encode(), ours.signing)
+        found = verdict(made, known)
+        assert type(found) is IntegrityError
+        assert f"{ours.first.id}/{MANIFEST}: not a manifest" in found.message
+        rebuild(made.services)
+        assert state(made.services, ours.first) is None
+
+
+@given(
+    data=st.one_of(
+        st.binary(max_size=300),
+        st.text(max_size=300).map(str.encode),
+        st.integers(0, 5000).map(lambda depth: b"[" * depth),
+        st.recursive(
+            st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+            lambda inner: (
+                st.lists(inner, max_size=3)
+                | st.dictionaries(
+                    st.sampled_from(["format_version", "parts", "id", "target", "x"]), inner, max_size=4
+                )
+            ),
+            max_leaves=10,
+        ).map(lambda value: json.dumps(value).encode()),
+    )
+)
+def test_no_bytes_make_reading_a_manifest_fail_in_another_way(data: bytes) -> None:
+    with pytest.raises(IntegrityError, match=r"^here: "):
+        manifest.parse(data, where="here")

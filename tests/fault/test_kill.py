@@ -1,0 +1,271 @@
+"""A process that is killed on its way leaves nothing half: what was committed is kept, what was not is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from holdfast.app import App, open_app
+from holdfast.jobs.backup import backup
+from holdfast.jobs.verify import verify
+from holdfast.ledger.ledger import BackupRow
+from holdfast.model.run import Run
+from holdfast.postgres.conninfo import Conninfo
+from holdfast.postgres.scratch import Cluster
+from support import moto_server as moto
+from support.faults import BYTES, assert_no_drafts, assert_nothing_runs, fill
+from support.kill_driver import SURVIVED, killer
+from support.postgres import new_database
+from support.world import Recorder, write_config
+
+Kill = Callable[..., int]
+TWO = {"a": 'url = "store-a"', "b": 'url = "store-b"'}
+
+# Where it dies before the manifest is in the store: nothing of the backup may stay.
+BEFORE = (
+    "stage:begun",
+    "stage:streaming:globals",
+    "stage:part:database",
+    f"bytes:{{database}}:{BYTES // 2}",
+    "put:a:.dump.zst.age",
+    "stage:parts_stored",
+    "stage:manifest",
+    "put:a:manifest.json",
+)
+MORE_BEFORE = (
+    "stage:server_locked",
+    "stage:part:globals",
+    "put:a:globals.sql.zst.age",
+    "stage:stored:globals",
+    "stage:streaming:database",
+    "stage:stored:database",
+    "stage:part:catalog",
+    "stage:stored:catalog",
+    "stage:restore_text",
+    "put:a:RESTORE.txt",
+    "put:a:manifest.json.minisig",
+)
+# Where it dies afterwards: the backup exists. The flag says whether the second store has it, too.
+AFTER = (
+    ("stage:committed", False),
+    ("stage:recorded", False),
+    ("put:b:.dump.zst.age", False),
+    ("put:b:manifest.json", False),
+    ("stage:finished#2", True),
+)
+MORE_AFTER = (
+    ("stage:finished", False),
+    ("stage:begun#2", False),  # of the copy
+    (f"bytes:copy to b:{BYTES // 8}", False),
+)
+
+
+@pytest.fixture(scope="module")
+def kill() -> Iterator[Kill]:
+    with killer() as process:
+        yield process
+
+
+@pytest.fixture(scope="module")
+def shop(cluster: Cluster) -> Iterator[Conninfo]:
+    with new_database(cluster) as database:
+        fill(database)
+        yield database
+
+
+@contextmanager
+def opened(config: Path) -> Iterator[tuple[App, Recorder]]:
+    recorder = Recorder()
+    with open_app(config, (), reporter=recorder, quiet=True) as app:
+        yield app, recorder
+
+
+def configured(folder: Path, database: Conninfo, stores: dict[str, str]) -> Path:
+    return write_config(
+        folder, database.argv_dsn(), stores=stores, target=f'databases = ["{database.database}"]'
+    )
+
+
+def take(app: App) -> str:
+    [target] = app.targets
+    return backup(app.services, target, app.stop).backup.id
+
+
+def assert_all_verify(app: App) -> None:
+    for row in app.services.ledger.backups():
+        results = verify(app.services, row, app.stop)
+        assert [result.error for result in results] == [None] * len(results)
+        assert results
+
+
+def assert_only_whole_backups(app: App) -> None:
+    """Each folder in each store is that of a backup listed as complete there, and holds no half-written file."""
+    rows = app.services.ledger.backups()
+    for name, store in app.services.stores.items():
+        found = {stored.key.split("/")[1] for stored in store.list()}
+        assert found == {row.backup.id for row in rows if states(row).get(name) == "complete"}
+
+
+def states(row: BackupRow) -> dict[str, str]:
+    return {copy.store: copy.state for copy in row.copies}
+
+
+def newest(app: App, job: str, backup_id: str) -> Run:
+    return next(run for run in app.services.ledger.runs() if (run.job, run.backup_id) == (job, backup_id))
+
+
+def only_run(config: Path) -> Run:
+    with opened(config) as (app, _):
+        [run] = app.services.ledger.runs("shop", "backup")
+        return run
+
+
+def test_a_kill_before_the_run_began_leaves_no_trace(kill: Kill, shop: Conninfo, tmp_path: Path) -> None:
+    config = configured(tmp_path, shop, TWO)
+    assert kill(config, "stage:locked") == -9
+    with opened(config) as (app, _):
+        assert app.services.ledger.runs() == []
+        take(app)
+        assert len(app.services.ledger.backups()) == 1
+
+
+@pytest.mark.parametrize(
+    "point", [*BEFORE, *(pytest.param(point, marks=pytest.mark.extended) for point in MORE_BEFORE)]
+)
+def test_what_was_not_committed_is_swept_by_the_next_run(
+    kill: Kill, cluster: Cluster, shop: Conninfo, tmp_path: Path, point: str
+) -> None:
+    config = configured(tmp_path, shop, TWO)
+    assert kill(config, point.format(database=shop.database)) == -9
+    assert_nothing_runs(cluster, shop)
+    dead = only_run(config)
+    assert dead.status == "running"
+    with opened(config) as (app, _):
+        assert app.services.ledger.backups() == []
+        made = take(app)
+        assert [row.backup.id for row in app.services.ledger.backups()] == [made]
+        lost = newest(app, "backup", dead.backup_id or "")
+        assert (lost.status, lost.error_code) == ("lost", "lost")
+        assert app.services.ledger.unfinished() == []
+        assert_only_whole_backups(app)
+        assert_all_verify(app)
+    assert_no_drafts(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("point", "copied"), [*AFTER, *(pytest.param(*more, marks=pytest.mark.extended) for more in MORE_AFTER)]
+)
+def test_what_was_committed_is_kept_and_a_half_copy_of_it_is_swept(
+    kill: Kill, cluster: Cluster, shop: Conninfo, tmp_path: Path, point: str, *, copied: bool
+) -> None:
+    config = configured(tmp_path, shop, TWO)
+    assert kill(config, point) == -9
+    assert_nothing_runs(cluster, shop)
+    first = only_run(config).backup_id
+    with opened(config) as (app, _):
+        second = take(app)
+        assert {row.backup.id for row in app.services.ledger.backups()} == {second, first}
+        assert newest(app, "backup", first or "").status == "succeeded"
+        assert app.services.ledger.unfinished() == []
+        row = app.services.ledger.backup(first or "")
+        assert row is not None
+        assert states(row).get("a") == "complete"
+        assert (states(row).get("b") == "complete") == copied
+        assert_only_whole_backups(app)
+        assert_all_verify(app)
+    assert_no_drafts(tmp_path)
+
+
+def test_a_process_of_the_same_number_is_swept_too(kill: Kill, shop: Conninfo, tmp_path: Path) -> None:
+    """A container that is started again often has the same process numbers."""
+    config = configured(tmp_path, shop, {"a": 'url = "store-a"'})
+    assert kill(config, "stage:manifest", 7) == -9
+    assert kill(config, "", 7) == SURVIVED
+    with opened(config) as (app, _):
+        assert [run.status for run in app.services.ledger.runs()] == ["succeeded", "lost"]
+        assert_only_whole_backups(app)
+
+
+@pytest.mark.parametrize(("hours", "status"), [(2, "lost"), (0, "running")])
+def test_a_run_of_another_host_is_lost_once_its_heartbeat_is_long_gone(
+    shop: Conninfo, tmp_path: Path, hours: int, status: str
+) -> None:
+    """A container that took the place of a dead one has another host name, and the same ledger."""
+    with opened(configured(tmp_path, shop, {"a": 'url = "store-a"'})) as (app, _):
+        began = app.services.clock.now() - timedelta(hours=hours)
+        app.services.ledger.begin(Run(job="backup", target="shop", started_at=began, host="pod-1", pid=1))
+        take(app)
+        assert [run.status for run in app.services.ledger.runs()] == ["succeeded", status]
+
+
+def test_what_cannot_be_swept_does_not_keep_the_next_backup_from_its_run(
+    kill: Kill, shop: Conninfo, tmp_path: Path
+) -> None:
+    config = configured(tmp_path, shop, TWO)
+    assert kill(config, "put:b:.dump.zst.age") == -9
+    (tmp_path / "store-b").rename(tmp_path / "elsewhere")
+    (tmp_path / "store-b").write_text("no directory")
+    with opened(config) as (app, recorder):
+        take(app)
+        assert len(app.services.ledger.backups()) == 2
+        assert [facts["store"] for _, facts in recorder.warnings if "store" in facts] != []
+    (tmp_path / "store-b").unlink()
+    (tmp_path / "elsewhere").rename(tmp_path / "store-b")
+    with opened(config) as (app, _):
+        take(app)
+        assert_only_whole_backups(app)
+        assert_all_verify(app)
+    assert_no_drafts(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[str]:
+    with moto.moto_server() as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def large(cluster: Cluster) -> Iterator[Conninfo]:
+    with new_database(cluster) as database:
+        fill(database, 20_000_000)
+        yield database
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        "bytes:{database}:18000000",
+        pytest.param("stage:streaming:globals", marks=pytest.mark.extended),
+        pytest.param("stage:manifest", marks=pytest.mark.extended),
+    ],
+)
+def test_an_upload_that_died_is_removed_from_the_bucket(
+    kill: Kill, cluster: Cluster, large: Conninfo, bucket: str, tmp_path: Path, point: str
+) -> None:
+    prefix = tmp_path.name
+    s3 = (
+        f'url = "s3://{moto.BUCKET}/{prefix}"\nendpoint_url = "{bucket}"\nregion = "us-east-1"\npath_style = true\n'
+        f'access_key_id = "{moto.ACCESS_KEY}"\nsecret_access_key = "{moto.SECRET_KEY}"'
+    )
+    config = write_config(
+        tmp_path,
+        large.argv_dsn(),
+        encrypted=False,
+        stores={"cloud": s3},
+        target=f'databases = ["{large.database}"]\ncompression = "none"',
+    )
+    assert kill(config, point.format(database=large.database)) == -9
+    assert_nothing_runs(cluster, large)
+    client = moto.raw_client(bucket)
+    dead_uploads = client.list_multipart_uploads(Bucket=moto.BUCKET, Prefix=prefix).get("Uploads", [])
+    assert bool(dead_uploads) == point.startswith("bytes:")
+    with opened(config) as (app, _):
+        made = take(app)
+        assert [row.backup.id for row in app.services.ledger.backups()] == [made]
+        assert_only_whole_backups(app)
+        assert_all_verify(app)
+    assert "Uploads" not in client.list_multipart_uploads(Bucket=moto.BUCKET, Prefix=prefix)

@@ -1,0 +1,153 @@
+"""Servers, databases and roles that are not as usual."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from holdfast.jobs.check import check
+from holdfast.methods import dump_hints
+from holdfast.model.errors import SourceError
+from holdfast.model.target import Selection
+from holdfast.postgres import tools
+from holdfast.postgres.archive import TocReader, tells_of_tables
+from holdfast.postgres.compare import Digest, digest, schema_text
+from holdfast.postgres.conninfo import Conninfo
+from holdfast.postgres.scratch import Cluster
+from holdfast.postgres.server import connect
+from support.archives import Item, archive
+from support.postgres import execute, query, run_tool, toolset
+from support.restoring import create, drop, put_back, take
+from support.world import world
+
+
+def test_a_snapshot_session_that_the_server_ended_does_not_spoil_the_dump_that_has_the_snapshot(
+    cluster: Cluster, second_cluster: Cluster, database: Conninfo, tmp_path: Path
+) -> None:
+    name = str(database.database)
+    execute(database, "CREATE TABLE t AS SELECT generate_series(1, 1000) AS x")
+    with world(tmp_path, cluster.conninfo.argv_dsn(), databases=(name,), fingerprint="none") as w:
+
+        def end_it(stage: str) -> None:
+            if stage == "streaming:database":
+                execute(
+                    cluster.conninfo,
+                    "SELECT pg_terminate_backend(pid) FROM (SELECT pid FROM pg_stat_activity"  # pg_dump's is younger
+                    " WHERE application_name LIKE 'holdfast dump%' ORDER BY backend_start LIMIT 1) ours",
+                )
+
+        w.services = w.staged(end_it)
+        opened = take(w)
+        report = put_back(w, opened, second_cluster, database=name)
+    drop(second_cluster, name)
+    assert [restored.tables for restored in report.databases] == [1]
+
+
+def test_a_sql_ascii_database_with_names_in_latin_1_comes_back(
+    cluster: Cluster, second_cluster: Cluster, tmp_path: Path
+) -> None:
+    name = "ascii_names"
+    create(cluster, name, options="TEMPLATE template0 ENCODING 'SQL_ASCII' LOCALE 'C'")
+    where = cluster.conninfo.with_database(name)
+    with psycopg.connect(where.dsn(), client_encoding="LATIN1", autocommit=True) as connection:
+        connection.execute('CREATE SCHEMA "sch\xe4"')
+        connection.execute('CREATE TABLE "sch\xe4"."t\xe4" ("c\xf6" text)')
+        connection.execute('INSERT INTO "sch\xe4"."t\xe4" VALUES (\'\xfc\')')
+    try:
+        with world(tmp_path, cluster.conninfo.argv_dsn(), databases=(name,)) as w:
+            put_back(w, take(w), second_cluster, database=name)
+        assert _texts(cluster, name) == _texts(second_cluster, name)
+    finally:
+        drop(cluster, name)
+        drop(second_cluster, name)
+
+
+def _texts(cluster: Cluster, name: str) -> tuple[Digest, str]:
+    """Give a digest of a database, and its schema with each byte as one character."""
+    where = cluster.conninfo.with_database(name)
+    with connect(where, application_name="test") as connection:
+        held = digest(connection)
+    assert held.tables
+    return held, schema_text(
+        run_tool(toolset(cluster), "pg_dump", where, "--schema-only").decode("latin-1").splitlines()
+    )
+
+
+def test_roles_that_cannot_all_be_restored_are_not_left_half_made(
+    cluster: Cluster, second_cluster: Cluster, tmp_path: Path
+) -> None:
+    execute(cluster.conninfo, "DROP ROLE IF EXISTS a_role", "CREATE ROLE a_role LOGIN PASSWORD 'x'")
+    execute(second_cluster.conninfo, "CREATE ROLE admin LOGIN CREATEDB CREATEROLE")
+    params = {**second_cluster.conninfo.params, "user": "admin"}
+    admin = replace(second_cluster, conninfo=replace(second_cluster.conninfo, params=params))
+    try:
+        with world(tmp_path, cluster.conninfo.argv_dsn(), databases=("postgres",)) as w:
+            opened = take(w)
+            with pytest.raises(SourceError, match="a_role") as caught:
+                put_back(w, opened, admin, database="postgres", rename="other", roles=True)
+        roles = query(second_cluster.conninfo, "SELECT FROM pg_roles WHERE rolname = 'a_role'")
+    finally:
+        execute(second_cluster.conninfo, "DROP ROLE admin")
+        execute(cluster.conninfo, "DROP ROLE a_role")
+    assert "superuser" in str(caught.value.hint)
+    assert roles == []
+
+
+def test_check_looks_only_at_what_is_backed_up(cluster: Cluster, database: Conninfo, tmp_path: Path) -> None:
+    execute(cluster.conninfo, "DROP ROLE IF EXISTS looker", "CREATE ROLE looker LOGIN")
+    execute(
+        database,
+        "CREATE TABLE hidden (x serial)",
+        "CREATE TABLE open (x integer)",
+        "GRANT SELECT ON open TO looker",
+    )
+    url = replace(database, params={**database.params, "user": "looker"}).argv_dsn()
+    name = str(database.database)
+    for selection, failing in ((Selection(), 1), (Selection(exclude_tables=("hidden", "hidden_x_seq")), 0)):
+        folder = tmp_path / str(failing)
+        with world(folder, url, selection=selection, databases=(name,), globals=False) as w:
+            levels = [each.level for each in check(w.services, (w.target,), encrypted=True)]
+        assert levels.count("fail") == failing
+
+
+def test_a_client_that_cannot_connect_is_found_by_check(cluster: Cluster, tmp_path: Path) -> None:
+    """Ours may know a parameter that the clients do not, or have TLS where they have none."""
+    parameter = "require_auth=scram-sha-256"  # since libpq 16
+    if tools.choose(tools.find_toolsets(), cluster.version_num).major >= 16:
+        pytest.skip("the clients are as new as our libpq")
+    url = f"{cluster.tcp.argv_dsn() if cluster.tcp else ''} {parameter}"
+    password = cluster.tcp.password if cluster.tcp else None
+    with world(tmp_path, url, password=password, databases=("postgres",)) as w:
+        found = [each for each in check(w.services, (w.target,), encrypted=True) if each.level == "fail"]
+    assert ["require_auth" in each.message for each in found] == [True]
+
+
+def test_clients_whose_dump_cannot_go_back_are_told_of(tmp_path: Path) -> None:
+    clients = tools.Toolset(bin_dir=tmp_path, version_num=170010, text="17.10")
+    assert "postgresql-client-16" in str(tools.cannot_restore_here(clients, 160014))
+    assert tools.cannot_restore_here(clients, 170000) is None
+    assert tools.cannot_restore_here(replace(clients, version_num=160000), 150000) is None
+
+
+@pytest.mark.parametrize(
+    ("stderr", "hint"),
+    [
+        ("ERROR:  permission denied for large object 16402", "lo_compat_privileges"),
+        ("HINT:  You might need to increase max_locks_per_transaction.", "max_locks_per_transaction"),
+        ("ERROR:  canceling statement due to conflict with recovery", "hot_standby_feedback"),
+        ('error: invalid connection option "require_auth"', "newer"),
+    ],
+)
+def test_what_odd_servers_make_pg_dump_say_has_a_hint(stderr: str, hint: str) -> None:
+    assert hint in str(dump_hints.hint(stderr))
+
+
+def test_large_objects_leave_no_trace_in_the_memory_of_a_table_of_contents() -> None:
+    objects = (Item(desc="BLOB", tag=str(oid), oid=oid) for oid in range(1, 1001))
+    reader = TocReader(keep=tells_of_tables)
+    reader.feed(archive(Item(), *objects))
+    assert reader.done
+    assert [entry.desc for entry in reader.entries] == ["TABLE"]

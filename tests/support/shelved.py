@@ -1,0 +1,35 @@
+"""Backups put into any store without a server: small, whole and signed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from holdfast.jobs import writing
+from holdfast.jobs.services import Services
+from holdfast.methods.base import Source
+from holdfast.model.backup import Backup
+from holdfast.model.target import Compression
+from holdfast.stores.base import Store
+from support.model_values import sample_backup
+
+
+def shelved(
+    services: Services,
+    store: Store,
+    backup_id: str = "20261122T020000Z-7f3a",
+    *,
+    target: str = "shop",
+    data: bytes = b"rows",
+) -> Backup:
+    """Write and commit a backup whose one part printed `data`; the ledger is told nothing."""
+    place = writing.Place(store=store, target=target, backup_id=backup_id)
+    part = writing.write_part(
+        place,
+        Source(role="globals", format="plain", stem="globals", chunks=iter([data])),
+        recipients=services.keys.recipients,
+        compression=Compression(),
+        on_bytes=lambda _: None,
+    )
+    made = replace(sample_backup(backup_id, target), parts=(part,), databases=())
+    writing.commit(services, place, made)
+    return made

@@ -1,0 +1,44 @@
+"""Signals ask to stop, unless the process was started so that they are ignored."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+SCRIPT = """
+import os, signal
+from holdfast.system import signals
+from holdfast.system.stop import Stop
+stop = Stop()
+with signals.stopping(stop):
+    os.kill(os.getpid(), signal.{name})
+    print(stop.requested, getattr(stop.error, "exit_code", None))
+print(signal.getsignal(signal.{name}) == signal.{after})
+"""
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
+def test_a_signal_requests_the_stop(name: str, code: int) -> None:
+    after = "default_int_handler" if name == "SIGINT" else "SIG_DFL"
+    told = subprocess.run(
+        [sys.executable, "-c", SCRIPT.format(name=name, after=after)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert told.stdout.split() == ["True", str(code), "True"]
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGHUP"])
+def test_a_signal_that_was_to_be_ignored_stays_ignored(name: str) -> None:
+    """So does nohup begin a process, and a shell a job in the background."""
+    script = f"import signal; signal.signal(signal.{name}, signal.SIG_IGN)\n" + SCRIPT
+    told = subprocess.run(
+        [sys.executable, "-c", script.format(name=name, after="SIG_IGN")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert told.stdout.split() == ["False", "None", "True"], told.stderr
