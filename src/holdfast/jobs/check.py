@@ -74,7 +74,7 @@ def _check_keys(keys: Keys, *, encrypted: bool) -> Iterator[Finding]:
             hint="Make a key with `holdfast keygen -o FILE` and set encryption.recipients.",
         )
         return
-    yield Finding(level="ok", subject="encryption", message=f"{len(keys.recipients)} recipients")
+    yield Finding(level="ok", subject="encryption", message=_recipients(len(keys.recipients)))
     if not keys.identities:
         yield Finding(
             level="ok", subject="identity", message="none here: this host writes backups that it cannot read"
@@ -97,6 +97,10 @@ def _check_keys(keys: Keys, *, encrypted: bool) -> Iterator[Finding]:
         )
     else:
         yield Finding(level="ok", subject="identity", message="opens what is encrypted to the recipients")
+
+
+def _recipients(count: int) -> str:
+    return "on, to one recipient" if count == 1 else f"on, to {count} recipients"
 
 
 def _check_space(subject: str, path: Path) -> Finding:
