@@ -198,14 +198,18 @@ def read_keys(loaded: configuration.Config) -> Keys:
     signing_key_file = loaded.signing_key_file
     identities: tuple[age_keys.Identity, ...] = ()
     signers = [sign.parse_public_key(text) for text in encryption.signers]
+    named: tuple[sign.PublicKey, ...] = ()
+    files = []
     if encryption.identity_file is not None:
         file = age_keys.read_identity_file(encryption.identity_file)
-        identities = file.identities
-        signers += file.signers
+        identities, named = file.identities, file.signers
+        signers += named
+        files.append(encryption.identity_file)
     signing = None
     if signing_key_file.exists():
         signing = sign.read_signing_key(signing_key_file)
         signers.append(signing.public)
+        files.append(signing_key_file)
     recipients = tuple(age_keys.parse_recipient(text) for text in loaded.recipients)
     if len({recipient.post_quantum for recipient in recipients}) > 1:
         raise KeyFileError(
@@ -217,4 +221,6 @@ def read_keys(loaded: configuration.Config) -> Keys:
         identities=identities,
         signing=signing,
         trusted=tuple(dict.fromkeys(signers)),
+        named=named,
+        files=tuple(files),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from holdfast.jobs.backup import Taken
 from holdfast.jobs.catalog import Rebuilt
-from holdfast.jobs.check import Finding
+from holdfast.jobs.finding import Finding
 from holdfast.jobs.restore import Report
 from holdfast.jobs.status import TargetStatus
 from holdfast.jobs.verify import Verified

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 from holdfast.jobs.backup import Taken
 from holdfast.jobs.catalog import Rebuilt
-from holdfast.jobs.check import Finding
+from holdfast.jobs.finding import Finding
 from holdfast.jobs.restore import Report
 from holdfast.jobs.status import TargetStatus
 from holdfast.jobs.verify import Verified

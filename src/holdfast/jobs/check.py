@@ -5,11 +5,12 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
-from holdfast.jobs.services import Keys, Services
+from holdfast.jobs import check_keys
+from holdfast.jobs.finding import Finding, Level
+from holdfast.jobs.services import Services
 from holdfast.methods import dump_hints
 from holdfast.methods.logical import choose_databases
 from holdfast.model import layout
@@ -19,7 +20,6 @@ from holdfast.postgres import catalog, conninfo, pooler, server, sessions, tools
 from holdfast.postgres.errors import POOLER
 from holdfast.stores.base import ExistsError, Space, Store, read_all
 
-Level = Literal["ok", "warn", "fail"]
 LABEL = "holdfast check"
 _SHOWN = 5
 _LOW_SPACE = 1024**3
@@ -27,16 +27,6 @@ _READABLE = (
     "GRANT pg_read_all_data TO the backup role (PostgreSQL 14 and later; BYPASSRLS for row-level security), or leave"
     " them out with exclude_tables."
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One line of the check: how it is, of what, and what to do."""
-
-    level: Level
-    subject: str
-    message: str
-    hint: str | None = None
 
 
 @runtime_checkable
@@ -49,7 +39,7 @@ class _OnDisk(Protocol):
 
 def check(services: Services, targets: tuple[Target, ...], *, encrypted: bool) -> Iterator[Finding]:
     """Look at the keys, the state directory, every store and every target."""
-    yield from _check_keys(services.keys, encrypted=encrypted)
+    yield from check_keys.check_keys(services.keys, encrypted=encrypted)
     yield _check_space("state directory", services.state_dir)
     for store in services.stores.values():
         yield from check_store(store)
@@ -63,44 +53,6 @@ def _guarded(subject: str, findings: Iterator[Finding]) -> Iterator[Finding]:
         yield from findings
     except Error as error:
         yield Finding(level="fail", subject=subject, message=error.message, hint=error.hint)
-
-
-def _check_keys(keys: Keys, *, encrypted: bool) -> Iterator[Finding]:
-    if not encrypted:
-        yield Finding(
-            level="warn",
-            subject="encryption",
-            message="off: whoever reads a store reads your data",
-            hint="Make a key with `holdfast keygen -o FILE` and set encryption.recipients.",
-        )
-        return
-    yield Finding(level="ok", subject="encryption", message=_recipients(len(keys.recipients)))
-    if not keys.identities:
-        yield Finding(
-            level="ok", subject="identity", message="none here: this host writes backups that it cannot read"
-        )
-        return
-    opened = {identity.recipient.text for identity in keys.identities}
-    strangers = [r.text for r in keys.recipients if r.text not in opened]
-    if len(strangers) == len(keys.recipients):
-        yield Finding(
-            level="fail",
-            subject="identity",
-            message="opens none of the recipients: new backups could not be restored with it",
-            hint="Set encryption.recipients to the public key in the identity file, or give the right file.",
-        )
-    elif strangers:
-        yield Finding(
-            level="ok",
-            subject="identity",
-            message=f"matches; {len(strangers)} recipients belong to other identities",
-        )
-    else:
-        yield Finding(level="ok", subject="identity", message="opens what is encrypted to the recipients")
-
-
-def _recipients(count: int) -> str:
-    return "on, to one recipient" if count == 1 else f"on, to {count} recipients"
 
 
 def _check_space(subject: str, path: Path) -> Finding:

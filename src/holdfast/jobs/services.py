@@ -36,13 +36,16 @@ class Reporter(Protocol):
 class Keys:
     """What this host can do: encrypt to `recipients`, open with `identities`, sign with `signing`.
 
-    A writer has no identities, a prover has. `trusted` are the signers whose manifests are believed.
+    A writer has no identities, a prover has. `trusted` are the signers whose manifests are believed; `named` those of
+    them that the identity file names, which is all that an empty machine will know. `files` are what was read.
     """
 
     recipients: tuple[Recipient, ...] = ()
     identities: tuple[Identity, ...] = ()
     signing: SigningKey | None = None
     trusted: tuple[PublicKey, ...] = ()
+    named: tuple[PublicKey, ...] = ()
+    files: tuple[Path, ...] = ()
 
     def signer(self) -> SigningKey:
         """The signing key. Raise KeyFileError where there is none."""

@@ -1,0 +1,70 @@
+"""Checks the keys: that what is encrypted can be opened, and that what is signed will be believed elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from holdfast.jobs.finding import Finding
+from holdfast.jobs.services import Keys
+from holdfast.streams.age_keys import too_open
+
+
+def check_keys(keys: Keys, *, encrypted: bool) -> Iterator[Finding]:
+    """Look at the recipients, the identity and the signing key of this host."""
+    for path in keys.files:
+        if too_open(path):
+            yield Finding(
+                level="warn",
+                subject="key files",
+                message=f"others may read {path}",
+                hint=f"chmod 600 {path}",
+            )
+    if encrypted:
+        yield Finding(level="ok", subject="encryption", message=_recipients(len(keys.recipients)))
+        yield _identity(keys)
+    else:
+        yield Finding(
+            level="warn",
+            subject="encryption",
+            message="off: whoever reads a store reads your data",
+            hint="Make a key with `holdfast keygen -o FILE` and set encryption.recipients.",
+        )
+    yield _signer(keys)
+
+
+def _recipients(count: int) -> str:
+    return "on, to one recipient" if count == 1 else f"on, to {count} recipients"
+
+
+def _identity(keys: Keys) -> Finding:
+    if not keys.identities:
+        return Finding(
+            level="ok", subject="identity", message="none here: this host writes backups that it cannot read"
+        )
+    opened = {identity.recipient.text for identity in keys.identities}
+    strangers = sum(recipient.text not in opened for recipient in keys.recipients)
+    if strangers == len(keys.recipients):
+        return Finding(
+            level="fail",
+            subject="identity",
+            message="opens none of the recipients: new backups could not be restored with it",
+            hint="Set encryption.recipients to the public key in the identity file, or give the right file.",
+        )
+    message = "opens what is encrypted to the recipients"
+    if strangers:
+        message = f"matches; {strangers} of the recipients belong to other identities"
+    return Finding(level="ok", subject="identity", message=message)
+
+
+def _signer(keys: Keys) -> Finding:
+    if keys.signing is None:
+        return Finding(level="ok", subject="signing key", message="none yet: the first backup makes one")
+    public = keys.signing.public
+    if keys.identities and public not in keys.named:
+        return Finding(
+            level="warn",
+            subject="signing key",
+            message="the identity file does not name this host's signer: an empty machine would not trust its backups",
+            hint=f"Add this line to the identity file: # holdfast-signer: {public.text}",
+        )
+    return Finding(level="ok", subject="signing key", message=f"signs as {public.text}")
