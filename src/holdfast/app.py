@@ -16,7 +16,7 @@ from holdfast import config as configuration
 from holdfast.jobs import catalog, find
 from holdfast.jobs.services import Keys, Reporter, Services
 from holdfast.ledger.ledger import BackupRow, Ledger
-from holdfast.model.errors import KeyFileError, NotFoundError, UsageError
+from holdfast.model.errors import ConfigError, KeyFileError, NotFoundError, UsageError
 from holdfast.model.target import Target
 from holdfast.postgres import conninfo
 from holdfast.stores.base import Store
@@ -40,8 +40,19 @@ class App:
         by_name = {target.name: target for target in self.targets}
         for name in names:
             if name not in by_name:
-                raise NotFoundError(f"no target {name!r}", hint=f"The config has {', '.join(by_name)}.")
+                raise NotFoundError(
+                    f"no target {name!r}", hint=f"The config has {', '.join(by_name) or 'no targets'}."
+                )
         return tuple(by_name[name] for name in dict.fromkeys(names)) if names else self.targets
+
+    def to_back_up(self, names: Sequence[str]) -> tuple[Target, ...]:
+        """The named targets, or all. Raise ConfigError where there is none, NotFoundError for an unknown one."""
+        if not self.targets:
+            raise ConfigError(
+                "no targets: there is nothing to back up",
+                hint="Add a section [targets.NAME], or set HOLDFAST_URL; `holdfast init` writes a first config.",
+            )
+        return self.chosen(names)
 
     def writing_services(self) -> Services:
         """The services for a job that signs: the host's signing key is made at the first use."""
@@ -80,6 +91,8 @@ class App:
         self, word: str | None, *, every: bool, target: str | None, store: str | None
     ) -> list[BackupRow]:
         """The backups to verify: one, all (in that store), or the latest of each target. Looks through the stores."""
+        if store is not None:
+            self.services.store(store)  # a mistyped name is not a store without backups
         _rebuild(self.services, quick=True)
         if word is not None and word != find.LATEST:
             return [self.find(word, target=target, before=None)]

@@ -36,9 +36,8 @@ def backup(
     from holdfast.jobs.backup import backup_all
 
     with opened_app(config, overrides, quiet=quiet) as opened:
-        taken, failed = backup_all(
-            opened.writing_services(), opened.chosen(targets or []), opened.stop, labels=tuple(label or ())
-        )
+        chosen = opened.to_back_up(targets or [])
+        taken, failed = backup_all(opened.writing_services(), chosen, opened.stop, labels=tuple(label or ()))
     if as_json:
         render.facts([facts.taken(each) for each in taken])
     elif not quiet:

@@ -11,6 +11,7 @@ import typer
 
 from holdfast.cli_options import ConfigPath, Json, Quiet, Set, TargetName, opened_app
 from holdfast.model.errors import ConfigError, Error, UsageError
+from holdfast.words import many
 
 SIGNING_KEY = "holdfast-signing.key"
 Output = Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The new identity file.")]
@@ -80,6 +81,8 @@ def init(
     if output.exists():
         raise ConfigError(f"{output} exists", hint="Edit it, or choose another name with -o.")
     parse(url)
+    if store:
+        _check_store(store)
     for text in recipient or ():
         parse_recipient(text)
     ask = sys.stdin.isatty() and sys.stdout.isatty()
@@ -87,7 +90,8 @@ def init(
     answers = Answers(
         url=url
         or _ask("PostgreSQL server (URL)", "postgresql://postgres@localhost/postgres", parse, ask=ask),
-        store=store or _ask("Store (directory, or s3://bucket/prefix)", "/var/backups/holdfast", ask=ask),
+        store=store
+        or _ask("Store (directory, or s3://bucket/prefix)", "/var/backups/holdfast", _check_store, ask=ask),
         recipients=tuple(recipient or ()) or _recipients(parse_recipient, ask=ask),
         signing_key_file=SIGNING_KEY if signing_key.exists() else None,
     )
@@ -102,6 +106,16 @@ def init(
         render.line("but first put a recipient into it: `holdfast keygen -o identity.txt` prints one")
 
 
+def _check_store(text: str) -> None:
+    """Raise ConfigError unless it says where a store is."""
+    from holdfast.config_stores import from_url
+
+    try:
+        from_url(text)
+    except ValueError as error:
+        raise ConfigError(f"store {text}: {error}") from error
+
+
 def _ask(question: str, default: str, check: Callable[[str], object] | None = None, *, ask: bool) -> str:
     """Ask until `check` finds nothing wrong; without a terminal give the default."""
 
@@ -110,7 +124,7 @@ def _ask(question: str, default: str, check: Callable[[str], object] | None = No
             if check is not None and text:
                 check(text)
         except Error as error:
-            raise typer.BadParameter(f"{error.message}. {error.hint or ''}") from error
+            raise typer.BadParameter(". ".join(filter(None, (error.message, error.hint)))) from error
         return text
 
     if not ask:
@@ -147,7 +161,7 @@ def check(
         else:
             failed = render.findings(findings, quiet=quiet)
     if failed:
-        raise ConfigError(f"{failed} checks failed")
+        raise ConfigError(f"{many(failed, 'check')} failed")
 
 
 def demo(

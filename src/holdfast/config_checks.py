@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from holdfast.config_model import Config, TargetSettings
 
 _NO_STORE = "Add a section [stores.NAME], or set HOLDFAST_STORE; `holdfast init` writes a first config."
-_NO_TARGET = "Add a section [targets.NAME], or set HOLDFAST_URL; `holdfast init` writes a first config."
 _NO_RECIPIENT = (
     "Make a key pair with `holdfast keygen -o identity.txt` and put the recipient that it prints (age1…) into "
     "encryption.recipients or HOLDFAST_RECIPIENT; backups in the clear have to be asked for: encryption.enabled = false."
@@ -23,11 +22,14 @@ _NO_RECIPIENT = (
 
 
 def contradictions(config: Config, layers: Sequence[Layer], file: Path | None) -> Iterator[Problem]:
-    """Give the problems, `layers` (the strongest first) being where the config came from, `file` the one read."""
-    if not config.target_settings or not config.stores:
-        yield from _incomplete(config, layers, file)
+    """Give the problems, `layers` (the strongest first) being where the config came from, `file` the one read.
+
+    Targets and recipients may be missing where nothing is backed up: who only restores needs a store and an identity.
+    """
+    if not config.stores:
+        yield _no_store(config, layers, file)
         return
-    if config.encryption.enabled and not config.encryption.recipients:
+    if config.target_settings and config.encryption.enabled and not config.encryption.recipients:
         yield Problem(
             where=where_is(layers, ("encryption", "recipients")),
             text="no recipients: nobody could open a backup",
@@ -43,21 +45,17 @@ def contradictions(config: Config, layers: Sequence[Layer], file: Path | None) -
         yield from _target_problems(name, target, config, layers)
 
 
-def _incomplete(config: Config, layers: Sequence[Layer], file: Path | None) -> Iterator[Problem]:
+def _no_store(config: Config, layers: Sequence[Layer], file: Path | None) -> Problem:
     nothing = not any(layer.data for layer in layers if layer.loose)
-    if file is None and nothing and not config.target_settings and not config.stores:
+    if file is None and nothing and not config.target_settings:
         looked = " or ".join(str(name) for name in config_sources.FILE_NAMES)
-        yield Problem(
+        return Problem(
             where="",
             text=f"no config: neither --config nor HOLDFAST_CONFIG names one, and there is no {looked}",
             hint="Write one with `holdfast init`, or set HOLDFAST_URL, HOLDFAST_STORE and HOLDFAST_RECIPIENT.",
         )
-        return
     where = str(file) if file else "environment"
-    if not config.target_settings:
-        yield Problem(where=where, text="no targets: there is nothing to back up", hint=_NO_TARGET)
-    if not config.stores:
-        yield Problem(where=where, text="no stores: there is no place for backups", hint=_NO_STORE)
+    return Problem(where=where, text="no stores: there is no place for backups", hint=_NO_STORE)
 
 
 def _strangers(section: str, names: Collection[str], layers: Sequence[Layer]) -> Iterator[Problem]:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from moto.core.models import DEFAULT_ACCOUNT_ID
+from moto.s3.models import s3_backends
 
 from contract.store_contract import SourceBrokeError, StoreContract, broken_after, data_of
 from holdfast.model.errors import ConfigError
@@ -40,9 +42,9 @@ class TestS3Store(StoreContract):
 
     def fill(self, store: Store, keys: list[str]) -> None:
         assert isinstance(store, S3Store)
-        client = store._requests.client
+        behind = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]  # the server runs in this process
         for key in keys:
-            client.put_object(Bucket="backups", Key=store._path(key), Body=b"x")
+            behind.put_object("backups", store._path(key), b"x")
 
 
 def uploads(url: str) -> list[object]:

@@ -93,6 +93,7 @@ def test_a_wrong_answer_is_asked_again_with_the_reason(tmp_path: Path) -> None:
         [
             (PROMPTS[0], "postgresql://host:port:1/x?y=1"),
             (PROMPTS[0], "postgresql://localhost"),
+            (PROMPTS[1], "gs://bucket"),
             (PROMPTS[1], ""),
             (PROMPTS[2], "age1nonsense"),
             (PROMPTS[2], RECIPIENT),
@@ -139,6 +140,7 @@ def test_the_signing_key_that_keygen_left_there_is_used(tmp_path: Path) -> None:
     [
         (("--recipient", "age1nonsense"), 23, "is not a recipient"),
         (("--url", "postgresql://host:port:1/x?y=1"), 10, "malformed PostgreSQL URL"),
+        (("--store", "gs://bucket"), 10, "s3://bucket/prefix, file:///path or a path was expected"),
         (("-o", "missing/holdfast.toml"), 10, "cannot write missing/holdfast.toml"),
         (("-o", "there.toml"), 10, "there.toml exists"),
     ],

@@ -11,6 +11,7 @@ from holdfast.model.target import Selection
 from holdfast.postgres import archive
 from holdfast.postgres.conninfo import Conninfo
 from holdfast.postgres.patterns import left_out_by, match_databases
+from holdfast.postgres.properties import read_properties
 from holdfast.postgres.scratch import Cluster
 from holdfast.postgres.server import connect
 from support.postgres import execute, new_database, run_tool, toolset
@@ -166,3 +167,24 @@ def test_database_patterns_are_exact_names_or_wildcards(filled: Conninfo) -> Non
         assert {patterns: match_databases(conn, names, patterns) for patterns in expected} == expected
         with pytest.raises(ConfigError, match="no valid expression"):
             match_databases(conn, names, ["app("])
+
+
+def test_no_operator_or_function_of_a_user_runs_as_us(cluster: Cluster, database: Conninfo) -> None:
+    trap = "RETURNS {} LANGUAGE plpgsql AS $$ BEGIN RAISE 'hijacked'; END $$"
+    execute(
+        database,
+        f"CREATE FUNCTION public.name_trap(name, name) {trap.format('boolean')}",
+        "CREATE OPERATOR public.~ (LEFTARG = name, RIGHTARG = name, FUNCTION = public.name_trap)",
+        f"CREATE FUNCTION public.oid_trap(oid, regnamespace) {trap.format('boolean')}",
+        "CREATE OPERATOR public.<> (LEFTARG = oid, RIGHTARG = regnamespace, FUNCTION = public.oid_trap)",
+        f"CREATE FUNCTION public.unnest(text[]) {trap.format('SETOF text')}",
+        f"CREATE FUNCTION public.to_jsonb(pg_catalog.pg_database) {trap.format('jsonb')}",
+        "CREATE TABLE kept (i integer)",
+        "CREATE TABLE dropped (i integer)",
+    )
+    with connect(database, application_name="test") as conn:
+        (dropped,) = conn.execute("SELECT 'public.dropped'::regclass::oid").fetchall()[0]
+        selection = Selection(exclude_schemas=("x",), exclude_tables=("dropped",))
+        assert left_out_by(conn, selection).tables.keys() == {dropped}
+        assert match_databases(conn, ("app",), ["a*"]) == ("app",)
+        assert read_properties(conn, str(database.database)).owner == cluster.conninfo.params["user"]

@@ -153,12 +153,23 @@ def test_an_error_of_the_consumer_kills_the_child(tmp_path: Path) -> None:
 
 
 def test_a_flood_on_stderr_neither_blocks_nor_fills_memory() -> None:
-    script = 'head -c 20000000 /dev/zero | tr "\\0" x >&2; echo >&2; echo the end >&2; printf data; exit 5'
+    script = "yes xxxx | head -c 20000000 >&2; echo the end >&2; printf data; exit 5"
     begun = time.monotonic()
     with pytest.raises(ProcessError, match="the end") as caught:
         list(stdout_of(sh(script), Stop()))
     assert len(caught.value.stderr) == STDERR_BYTES
     assert caught.value.stderr.endswith("x\nthe end\n")
+    assert time.monotonic() - begun < 10
+
+
+def test_a_long_line_on_stderr_is_cut_and_what_stands_before_it_stays() -> None:
+    script = 'echo the cause; head -c 20000000 /dev/zero | tr "\\0" x; printf "\\nthe end"; exit 5'
+    begun = time.monotonic()
+    with pytest.raises(ProcessError) as caught:
+        list(stdout_of(sh(f"{{ {script}; }} >&2"), Stop()))
+    first, long, last = caught.value.stderr.split("\n")
+    assert (first, long[:50], long[-3:], last) == ("the cause", "x" * 50, "x …", "the end")
+    assert len(long) < STDERR_BYTES / 8
     assert time.monotonic() - begun < 10
 
 

@@ -20,7 +20,7 @@ from holdfast.postgres.properties import (
 from holdfast.postgres.scratch import Cluster
 from holdfast.postgres.server import Connection, connect
 from support import torture
-from support.postgres import execute, query
+from support.postgres import execute, needs_extension, needs_icu, query
 
 _ODD = 'Odd "name".with/it\'s ü\nline %s'
 
@@ -78,6 +78,8 @@ def test_encodings_and_locales_come_back(cluster: Cluster, since: int, clause: L
     if cluster.version_num < since:
         _refused_by_an_older_server(since)
         return
+    if "icu" in clause:
+        needs_icu(cluster)
     execute(cluster.conninfo, f"CREATE DATABASE elsewhere TEMPLATE template0 {clause}")
     try:
         before, after = _round_trip(cluster, "elsewhere")
@@ -195,7 +197,6 @@ def test_a_fresh_database_is_empty(database: Conninfo) -> None:
         ("CREATE FUNCTION f() RETURNS integer LANGUAGE sql AS 'SELECT 1'", "1 function (f)"),
         ("CREATE TYPE public.mood AS ENUM ('a')", "1 type (mood)"),
         ("CREATE DOMAIN public.d AS integer", "1 type (d)"),
-        ("CREATE EXTENSION hstore", "1 extension (hstore)"),
         ("SELECT lo_create(100)", "1 large object (100)"),
         ("CREATE PUBLICATION p", "1 publication (p)"),
         ("CREATE FOREIGN DATA WRAPPER w", "1 foreign-data wrapper (w)"),
@@ -210,3 +211,11 @@ def test_any_object_of_a_user_fills_a_database(database: Conninfo, statement: st
     with connect(database, application_name="test") as conn:
         assert not is_empty(conn)
         assert what_is_there(conn) == told
+
+
+def test_an_extension_fills_a_database_as_one_object(cluster: Cluster, database: Conninfo) -> None:
+    name = needs_extension(cluster, "hstore", "vector")
+    execute(database, f"CREATE EXTENSION {name}")
+    with connect(database, application_name="test") as conn:
+        assert not is_empty(conn)
+        assert what_is_there(conn) == f"1 extension ({name})"

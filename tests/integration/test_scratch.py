@@ -19,7 +19,7 @@ from holdfast.postgres.conninfo import child
 from holdfast.postgres.scratch import Cluster, scratch_cluster
 from holdfast.system import proc
 from holdfast.system.stop import Stop
-from support.postgres import query
+from support.postgres import needs_own_libraries, query
 
 
 def _alive(pid: int) -> bool:
@@ -123,6 +123,7 @@ def test_a_parent_out_of_the_servers_reach_is_a_config_error(tmp_path: Path) -> 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root drops to another user")
 def test_programs_out_of_the_servers_reach_are_copied(cluster: Cluster, tmp_path: Path) -> None:
+    needs_own_libraries(cluster)
     tmp_path.chmod(0o700)
     shutil.copytree(cluster.bin_dir.parent, tmp_path / "pg", symlinks=True)
     try:

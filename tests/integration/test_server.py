@@ -91,6 +91,7 @@ def test_a_database_that_allows_no_connection_or_not_ours_is_said(
         ("[Errno -2] Name or service not known", "cannot be resolved"),
         ("connection timeout expired", "did not answer in time"),
         ("SSL error: certificate verify failed", "encrypted connection"),
+        ('connection to server at "tls.example" failed: Connection refused', "cannot be reached"),
         ("FATAL:  sorry, too many clients already", "no connection left"),
         ("something never seen before", "something never seen before"),
     ],
@@ -192,7 +193,7 @@ def test_a_plain_role_finds_who_waits_behind_our_locks_without_the_query(
         connect(plain, application_name="watch") as conn,
     ):
         ours.execute("BEGIN")
-        ours.execute("LOCK TABLE busy IN ACCESS SHARE MODE")
+        ours.execute("LOCK TABLE public.busy IN ACCESS SHARE MODE")
         assert blocked_sessions(conn, "holdfast dump") == ()
         deployment = threading.Thread(target=execute, args=(database, "ALTER TABLE busy ADD hunter2 integer"))
         deployment.start()
@@ -205,7 +206,7 @@ def test_a_plain_role_finds_who_waits_behind_our_locks_without_the_query(
             ours.execute("ROLLBACK")
             deployment.join()
     assert [(w.user, w.database, w.mode, w.relation) for w in waiting] == [
-        ("postgres", database.database, "AccessExclusiveLock", "busy")
+        ("postgres", database.database, "AccessExclusiveLock", "public.busy")
     ]
     assert waiting[0].waited + 0.1 < later.waited < 60
     assert "hunter2" not in str(waiting)
@@ -250,3 +251,19 @@ def test_the_snapshots_session_is_pinned_and_has_no_limit_but_for_locks(
         "transaction_isolation": "repeatable read",
         "row_security": "off",
     }
+
+
+def test_a_table_that_became_a_view_is_not_read_in_the_snapshot(cluster: Cluster, database: Conninfo) -> None:
+    known = "SELECT 1 FROM pg_settings WHERE name = 'restrict_nonsystem_relation_kind'"
+    assert query(cluster.conninfo, known), "this minor release of PostgreSQL is older than August 2024"
+    execute(database, "CREATE VIEW swapped AS SELECT 1 AS one")
+    with (
+        exported_snapshot(database, application_name=_NAME, lock_wait_timeout=5) as snapshot,
+        pytest.raises(psycopg.Error, match="non-system view"),
+    ):
+        snapshot.connection.execute("SELECT count(*) FROM ONLY public.swapped")
+
+
+def test_names_mean_postgresqls_own_in_every_session_but_a_shared_one(database: Conninfo) -> None:
+    with connect(database, application_name=_NAME) as conn:
+        assert conn.execute("SHOW search_path").fetchall() == [("pg_catalog",)]

@@ -6,6 +6,7 @@ import itertools
 import os
 import sqlite3
 import sys
+import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -47,9 +48,8 @@ def fill(path: Path) -> None:
 
 def unprivileged(path: Path) -> None:
     """Open and write as a user who may read only."""
-    with Ledger.open(path.with_name("warm up"), now=NOW):
+    with tempfile.TemporaryDirectory() as folder, Ledger.open(Path(folder) / "warm up", now=NOW):
         pass  # loads all modules and migrations while the interpreter's own files can be read
-    path.with_name("warm up").unlink()
     if os.geteuid() == 0:
         os.setgroups([])
         os.setresgid(NOBODY, NOBODY, NOBODY)

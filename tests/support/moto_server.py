@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import boto3
+import botocore.session
 from botocore.config import Config
 from moto.server import ThreadedMotoServer
 
@@ -15,6 +17,8 @@ from holdfast.stores.s3 import S3Settings
 ACCESS_KEY = "AKIDTEST"
 SECRET_KEY = "secret-of-a-throwaway-server"
 BUCKET = "backups"
+# Half a second and some megabytes for each client, otherwise: every session reads the whole description of S3 anew.
+botocore.session.create_loader = functools.cache(botocore.session.create_loader)
 
 
 @contextmanager

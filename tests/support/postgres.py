@@ -1,4 +1,7 @@
-"""Real PostgreSQL for tests: clusters, databases, dumps. A test that needs one fails without it; it never skips."""
+"""Real PostgreSQL for tests: clusters, databases, dumps. A test that needs one fails without it; it never skips.
+
+What some builds lack (ICU, most extensions) is another matter: `needs_icu` and `needs_extension` skip there.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,17 @@ import secrets
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import NoReturn
 
 import psycopg
+import pytest
 from psycopg import sql
 
 from holdfast.postgres import tools
 from holdfast.postgres.conninfo import Conninfo, child
+from holdfast.postgres.properties import drop_database
 from holdfast.postgres.scratch import Cluster, scratch_cluster
+from holdfast.postgres.server import connect
 
 
 @contextlib.contextmanager
@@ -38,13 +45,14 @@ def running_cluster(
 
 @contextlib.contextmanager
 def new_database(cluster: Cluster, name: str | None = None) -> Iterator[Conninfo]:
-    """Create an empty database; drop it at the end, whoever is still connected."""
+    """Create an empty database; drop it at the end, whoever is still connected and whatever it subscribes to."""
     chosen = name or f"db_{secrets.token_hex(4)}"
     execute(cluster.conninfo, sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(chosen)))
     try:
         yield cluster.conninfo.with_database(chosen)
     finally:
-        execute(cluster.conninfo, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(chosen)))
+        with connect(cluster.conninfo, application_name="test") as conn:
+            drop_database(conn, cluster.conninfo, chosen)
 
 
 def execute(conninfo: Conninfo, *statements: str | sql.Composed) -> None:
@@ -77,6 +85,46 @@ def run_tool(
         )
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout
+
+
+def has_icu(cluster: Cluster) -> bool:
+    """Tell whether this build of PostgreSQL knows the locales of ICU."""
+    with psycopg.connect(cluster.conninfo.dsn()) as connection:
+        try:
+            connection.execute("CREATE COLLATION of_icu (provider = icu, locale = 'de')")
+        except psycopg.errors.FeatureNotSupported:
+            return False
+        finally:
+            connection.rollback()
+    return True
+
+
+def needs_icu(cluster: Cluster) -> None:
+    """Skip the test where this build of PostgreSQL was made without ICU."""
+    if not has_icu(cluster):
+        _lacks(cluster, "ICU")
+
+
+def needs_extension(cluster: Cluster, *names: str) -> str:
+    """Give the first of these extensions that this build of PostgreSQL brings; skip the test where it brings none."""
+    brought = {name for (name,) in query(cluster.conninfo, "SELECT name FROM pg_available_extensions")}
+    found = next((name for name in names if name in brought), None)
+    return found or _lacks(cluster, f"the extension {' or '.join(names)}")
+
+
+def needs_own_libraries(cluster: Cluster) -> None:
+    """Skip the test where the libraries lie outside of the server's own directory, as a Python package has them."""
+    if any(cluster.bin_dir.parents[2].glob("*.libs")):
+        _lacks(cluster, "its libraries in its own directory")
+
+
+def _lacks(cluster: Cluster, what: str) -> NoReturn:
+    """Skip, but fail in CI when a PostgreSQL from packages is there: it has, or should have, what the test needs."""
+    reason = f"this build of PostgreSQL ({cluster.bin_dir}) lacks {what}"
+    packaged = [found.bin_dir for found in tools.find_servers() if "pginstall" not in str(found.bin_dir)]
+    if os.environ.get("CI") and packaged:
+        pytest.fail(f"{reason}, and in CI no test is skipped for that: {packaged[0]} should have it")
+    pytest.skip(reason)
 
 
 def clean_environment() -> dict[str, str]:

@@ -38,6 +38,13 @@ def roles(conn: Connection) -> None:
     conn.execute('ALTER ROLE torture_reader SET search_path TO app, "$user"')
 
 
+def extensions(conninfo: Conninfo) -> tuple[str, ...]:
+    """Tell which extensions torture.sql has put into this database: what the server has decides."""
+    with connect(conninfo, application_name="holdfast tests") as conn:
+        rows = conn.execute("SELECT extname::text FROM pg_extension WHERE extname <> 'plpgsql'").fetchall()
+    return tuple(name for (name,) in rows)
+
+
 def load(conninfo: Conninfo, name: str) -> Conninfo:
     """Create the database `name` (and the roles, once) as a superuser, and fill it; give the way to it."""
     database = sql.Identifier(name)

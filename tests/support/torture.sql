@@ -211,7 +211,17 @@ GRANT SELECT ON LARGE OBJECT 4242 TO torture_reader WITH GRANT OPTION;
 COMMENT ON LARGE OBJECT 4242 IS 'it''s large';
 
 -- Foreign data, publications, event triggers --------------------------------------------------------------------
-CREATE EXTENSION postgres_fdw SCHEMA app;
+-- An extension outside pg_catalog, as far as the server has one, and a wrapper: the extension's, or a bare one.
+DO $$BEGIN
+  IF EXISTS (SELECT FROM pg_available_extensions WHERE name = 'postgres_fdw') THEN
+    CREATE EXTENSION postgres_fdw SCHEMA app;
+  ELSE
+    CREATE FOREIGN DATA WRAPPER postgres_fdw;
+    IF EXISTS (SELECT FROM pg_available_extensions WHERE name = 'vector') THEN
+      CREATE EXTENSION vector SCHEMA app;
+    END IF;
+  END IF;
+END$$;
 CREATE SERVER "far away" FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '127.0.0.1', port '1', dbname 'no''where');
 CREATE USER MAPPING FOR torture_reader SERVER "far away" OPTIONS (user 'x', password 'p''w\');
 CREATE USER MAPPING FOR PUBLIC SERVER "far away";

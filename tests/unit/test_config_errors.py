@@ -246,15 +246,14 @@ def test_nothing_at_all_says_where_it_looked(place: Place, monkeypatch: pytest.M
     assert "holdfast init" in str(caught.value.hint)
 
 
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        (BASE.split("[targets")[0], "no targets: there is nothing to back up"),
-        (BASE.replace('[stores.disk]\ntype = "local"\npath = "backups"', ""), "no stores: there is no place"),
-    ],
-)
-def test_half_a_config_says_which_half_is_missing(place: Place, text: str, said: str) -> None:
-    assert place.refused(text).message.startswith(f"{place.file}: {said}")
+def test_a_config_without_stores_says_so(place: Place) -> None:
+    text = BASE.replace('[stores.disk]\ntype = "local"\npath = "backups"', "")
+    assert place.refused(text).message.startswith(f"{place.file}: no stores: there is no place")
+
+
+def test_who_only_restores_needs_a_store_alone(place: Place) -> None:
+    config = place.load("[stores.disk]\nurl = 'backups'\n")
+    assert (list(config.stores), config.targets()) == (["disk"], ())
 
 
 def test_problems_of_stores_and_targets_are_told_together(place: Place) -> None:

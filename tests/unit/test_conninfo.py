@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from psycopg.conninfo import conninfo_to_dict
 
 from holdfast.model.errors import ConfigError
-from holdfast.postgres.conninfo import Conninfo, child, keyword_string, parse
+from holdfast.postgres.conninfo import Conninfo, base_environment, child, keyword_string, parse
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
 
@@ -108,7 +108,8 @@ def test_a_child_sees_little_of_the_environment() -> None:
         kept = {key: value for key, value in seen.env.items() if key != "PGPASSFILE"}
         assert kept == {
             "PATH": "/bin",
-            "LC_ALL": "C",
+            "LC_CTYPE": "C",
+            "LC_MESSAGES": "C",
             "PGSSLMODE": "require",
             "PGAPPNAME": "holdfast",
             "PGCONNECT_TIMEOUT": "30",
@@ -119,8 +120,27 @@ def test_a_child_sees_little_of_the_environment() -> None:
 def test_an_isolated_child_sees_nothing_of_postgresqls_variables() -> None:
     conninfo = Conninfo(params={"host": "/run/x"}, isolated=True)
     with child(conninfo, application_name="a", environ={"PGHOSTADDR": "10.0.0.1", "PGPASSWORD": "x"}) as seen:
-        assert dict(seen.env) == {"PGAPPNAME": "a", "PGCONNECT_TIMEOUT": "30"}
+        assert dict(seen.env) == {"PGAPPNAME": "a", "PGCONNECT_TIMEOUT": "30", "LC_MESSAGES": "C"}
         assert seen.pass_fds == ()
+
+
+def test_the_environments_password_never_reaches_a_child_nor_beats_the_given_one() -> None:
+    environ = {"PGPASSWORD": "outside"}
+    for own, expected in ((None, b"outside"), ("given", b"given")):
+        conninfo = parse("host=h", password=own, environ=environ)
+        with child(conninfo, application_name="a", environ=environ) as seen:
+            assert "PGPASSWORD" not in seen.env
+            assert os.pread(seen.pass_fds[0], 100, 0) == b"*:*:*:*:" + expected + b"\n"
+
+
+def test_a_child_speaks_english_in_the_characters_of_the_environment() -> None:
+    environ = {"LANG": "C", "LANGUAGE": "de", "LC_ALL": "de_DE.UTF-8", "LC_TIME": "C"}
+    assert base_environment(environ) == {"LC_CTYPE": "de_DE.UTF-8", "LC_MESSAGES": "C"}
+    assert base_environment({"LANG": "de_DE.UTF-8", "LC_TIME": "C"}) == {
+        "LANG": "de_DE.UTF-8",
+        "LC_TIME": "C",
+        "LC_MESSAGES": "C",
+    }
 
 
 def test_the_password_is_escaped_and_private_and_gone_afterwards() -> None:
@@ -133,8 +153,19 @@ def test_the_password_is_escaped_and_private_and_gone_afterwards() -> None:
         os.fstat(handle)
 
 
-def test_without_memory_files_a_private_file_is_removed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(os, "memfd_create")
+def _forbidden(_name: str, _flags: int) -> int:
+    raise PermissionError(13, "Permission denied")
+
+
+@pytest.mark.parametrize("forbidden", [True, False])
+def test_without_memory_files_a_private_file_is_removed(
+    monkeypatch: pytest.MonkeyPatch,
+    forbidden: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    if forbidden:
+        monkeypatch.setattr(os, "memfd_create", _forbidden)
+    else:
+        monkeypatch.delattr(os, "memfd_create")
     with child(Conninfo(password="x"), application_name="a", environ={}) as seen:
         path = Path(seen.env["PGPASSFILE"])
         assert path.read_bytes() == b"*:*:*:*:x\n"

@@ -19,6 +19,7 @@ from holdfast.model.target import Target
 from holdfast.postgres import catalog, conninfo, pooler, server, sessions, tools
 from holdfast.postgres.errors import POOLER
 from holdfast.stores.base import ExistsError, Space, Store, read_all
+from holdfast.system import owner
 
 LABEL = "holdfast check"
 _SHOWN = 5
@@ -59,7 +60,7 @@ def _check_space(subject: str, path: Path) -> Finding:
     from shutil import disk_usage  # noqa: PLC0415 - only here
 
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        owner.make_folder(path)
         free = disk_usage(path).free
     except OSError as error:
         return Finding(

@@ -19,7 +19,9 @@ def check_keys(keys: Keys, *, encrypted: bool) -> Iterator[Finding]:
                 message=f"others may read {path}",
                 hint=f"chmod 600 {path}",
             )
-    if encrypted:
+    if encrypted and not keys.recipients:
+        yield _reader(keys)
+    elif encrypted:
         yield Finding(level="ok", subject="encryption", message=_recipients(len(keys.recipients)))
         yield _identity(keys)
     else:
@@ -30,6 +32,18 @@ def check_keys(keys: Keys, *, encrypted: bool) -> Iterator[Finding]:
             hint="Make a key with `holdfast keygen -o FILE` and set encryption.recipients.",
         )
     yield _signer(keys)
+
+
+def _reader(keys: Keys) -> Finding:
+    """A host that takes no backups: the config demands recipients as soon as there is a target."""
+    if keys.identities:
+        return Finding(level="ok", subject="identity", message="this host reads backups, and takes none")
+    return Finding(
+        level="warn",
+        subject="identity",
+        message="none here, and no recipient: this host neither takes backups nor opens encrypted ones",
+        hint="Set encryption.identity_file to the file that `holdfast keygen` wrote.",
+    )
 
 
 def _recipients(count: int) -> str:

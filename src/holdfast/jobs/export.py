@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -11,12 +12,13 @@ from typing import Literal
 from holdfast.jobs.reading import Opened, can_open, plain_chunks
 from holdfast.jobs.services import Services
 from holdfast.model.backup import Part
-from holdfast.model.errors import KeyFileError, NotFoundError, StoreError, UsageError
+from holdfast.model.errors import Error, KeyFileError, NotFoundError, StoreError, UsageError
 from holdfast.postgres import conninfo, tools
 from holdfast.system import proc
 from holdfast.system.stop import Stop
 
 Form = Literal["archive", "sql"]
+_GONE = "the reader of the output went away"
 
 
 def export(
@@ -37,7 +39,7 @@ def export(
     if not can_open(opened.backup, services.keys):
         raise KeyFileError(
             f"backup {opened.backup.id} is encrypted and this host has no identity",
-            hint="Set encryption.identity_file to the file that keygen wrote.",
+            hint="Set encryption.identity_file (or HOLDFAST_ENCRYPTION__IDENTITY_FILE) to the file that keygen wrote.",
         )
     if output is None:
         _write(services, opened, part, form, descriptor, stop)
@@ -66,8 +68,13 @@ def _write(services: Services, opened: Opened, part: Part, form: Form, descripto
         command = proc.Command(
             argv=(toolset.program("pg_restore"), "--file=-"), env=conninfo.base_environment()
         )
-        with closing(_chunks(services, opened, part, stop)) as chunks:
-            proc.feed(command, chunks, stop, stdout=descriptor)
+        try:
+            with closing(_chunks(services, opened, part, stop)) as chunks:
+                proc.feed(command, chunks, stop, stdout=descriptor)
+        except proc.ProcessError as error:
+            if error.status == -signal.SIGPIPE:
+                raise Error(_GONE) from error
+            raise
         return
     for chunk in _chunks(services, opened, part, stop):
         view = memoryview(chunk)
@@ -75,7 +82,7 @@ def _write(services: Services, opened: Opened, part: Part, form: Form, descripto
             try:
                 view = view[os.write(descriptor, view) :]
             except BrokenPipeError as error:
-                raise UsageError("the reader of the output went away") from error
+                raise Error(_GONE) from error
             except OSError as error:
                 raise StoreError(f"cannot write the export: {error.strerror}") from error
 

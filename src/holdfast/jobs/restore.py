@@ -104,6 +104,8 @@ def _restore(
 
     catalog = read_catalog(opened, services.keys)
     with logical_restore.destination(wish.into, dump_version=opened.backup.tools.get("pg_dump")) as into:
+        if wish.rename is not None:
+            logical_restore.refuse_name(into, wish.rename)
         for part in parts:
             logical_restore.refuse_non_empty(into, _name(part, wish))
         if tools.major(into.facts.version_num) < tools.major(opened.backup.server.version_num):

@@ -36,15 +36,20 @@ def good(row: BackupRow) -> bool:
 
 
 def status(services: Services, targets: Sequence[Target]) -> tuple[TargetStatus, ...]:
-    """Tell of every configured target, and of those that only the ledger knows."""
+    """Tell of every configured target, and of those that only the ledger knows.
+
+    A host without targets only restores: that the config lacks what others back up is no problem there.
+    """
     now = services.clock.now()
     configured = {target.name: target for target in targets}
     known = {row.backup.target for row in services.ledger.backups()}
     names = [*configured, *sorted(known - configured.keys())]
-    return tuple(_status(services, name, configured.get(name), now) for name in names)
+    return tuple(_status(services, name, configured.get(name), now, writer=bool(targets)) for name in names)
 
 
-def _status(services: Services, name: str, target: Target | None, now: datetime) -> TargetStatus:
+def _status(
+    services: Services, name: str, target: Target | None, now: datetime, *, writer: bool
+) -> TargetStatus:
     rows = services.ledger.backups(name)
     last = next((row for row in rows if good(row)), None)
     failure = services.ledger.last_run(name, "backup", ("failed", "lost", "cancelled"))
@@ -56,7 +61,7 @@ def _status(services: Services, name: str, target: Target | None, now: datetime)
         age_seconds=age,
         last_failure=failure,
         running=next(iter(services.ledger.unfinished(name, "backup")), None),
-        problems=tuple(_problems(target, rows, last, failure, now)),
+        problems=tuple(_problems(target, rows, last, failure, now, writer=writer)),
     )
 
 
@@ -66,9 +71,11 @@ def _problems(
     last: BackupRow | None,
     failure: Run | None,
     now: datetime,
+    *,
+    writer: bool,
 ) -> list[str]:
     problems: list[str] = []
-    if target is None:
+    if target is None and writer:
         problems.append("not in the config any more")
     if last is None:
         problems.append("no good backup")

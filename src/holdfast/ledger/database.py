@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 from holdfast.model.codec import time_text
 from holdfast.model.errors import LedgerError
-from holdfast.system import lock
+from holdfast.system import lock, owner
 
 APPLICATION_ID = 0x484F4C44  # "HOLD": tells our file from another program's database
 OLDEST_SQLITE = (3, 38, 0)  # strict tables (3.37), JSON functions always built in (3.38)
@@ -54,7 +54,7 @@ def open_database(path: Path, *, now: datetime, busy_timeout: float) -> Opened:
             hint="Use a Python that is built with SQLite 3.38 or newer.",
         )
     with translated(path):
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        owner.make_folder(path.parent)
         try:
             return Opened(connection=_connect(path, busy_timeout), how="existing", set_aside=None)
         except _UnusableError:
@@ -181,7 +181,9 @@ def _create(path: Path, now: datetime) -> None:
     fresh = _beside(path, ".new")
     for name in (fresh, *(_beside(fresh, suffix) for suffix in _COMPANIONS)):
         name.unlink(missing_ok=True)
-    os.close(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))  # SQLite gives -wal the same mode
+    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    owner.inherit(handle, path.parent)
+    os.close(handle)  # SQLite gives -wal the same mode and owner
     connection = _raw(fresh, 0)
     try:
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID:d}")

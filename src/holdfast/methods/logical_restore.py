@@ -63,6 +63,21 @@ def destination(where: conninfo.Conninfo, *, dump_version: str | None) -> Iterat
         yield Destination(conninfo=where, connection=connection, facts=facts, toolset=toolset)
 
 
+def refuse_name(into: Destination, name: str) -> None:
+    """Raise UsageError for a new name that the server would cut, or that every later database would be a copy of."""
+    longest, is_template = server.limits_of_name(into.connection, name)
+    if len(name.encode()) > longest:
+        raise UsageError(
+            f"the name {name!r} is longer than the {longest} bytes that the server keeps",
+            hint="Give a shorter one.",
+        )
+    if is_template:
+        raise UsageError(
+            f"{name!r} is a template: every database made later would hold what is restored there",
+            hint="Give another name.",
+        )
+
+
 def refuse_non_empty(into: Destination, name: str) -> bool:
     """Return whether the database is there already, and empty. Raise UsageError when it holds anything."""
     if not server.has_database(into.connection, name):
@@ -175,7 +190,8 @@ def _compared(into: Destination, found: model.Database, name: str, *, created: b
             snap.connection, Selection(), name=name, version_num=into.facts.version_num
         )
         if expected:
-            there = catalog.count_rows(snap.connection, there, stop=stop)
+            # What was restored has run as us already.
+            there = catalog.count_rows(snap.connection, there, stop=stop, foreign_code=True)
     counted = {(t.schema, t.name): t.rows for t in there.tables}
     wrong: list[str] = []
     for key, table in expected.items():

@@ -46,8 +46,10 @@ def read_database(
     """Read the catalog of the database that `conn`, a session in an exported snapshot, is connected to.
 
     Tables come without exact counts: see `count_rows`. `options` are the further options of pg_dump, as far as they
-    change what it holds. Raise ConfigError for patterns that pg_dump refuses, else SourceError.
+    change what it holds; the role among them is the session's until its transaction ends. Raise ConfigError for
+    patterns that pg_dump refuses, else SourceError.
     """
+    _take_role(conn, options)
     left_out = left_out_by(conn, selection)
     superuser, recovering = _rows(conn, queries.STANDING)[0]
     unlogged = _unlogged_reason(options, recovering=recovering)
@@ -74,6 +76,16 @@ def read_database(
             *(() if superuser else _superusers_only(conn)),
         ),
     )
+
+
+def _take_role(conn: Connection, options: Sequence[str]) -> None:
+    """Become, for the transaction, the role that pg_dump reads as."""
+    roles = [option.partition("=")[2] for option in options if option.startswith("--role=")]
+    for role in roles[-1:]:
+        try:
+            conn.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(role)))
+        except psycopg.Error as error:
+            raise translate(error, f"taking on the role {role!r} of pg_dump_options") from error
 
 
 def _table(row: TupleRow, left_out: LeftOutBy, unlogged: str | None) -> Table:
@@ -157,13 +169,16 @@ def _superusers_only(conn: Connection) -> list[LeftOut]:
     return subscriptions + mappings
 
 
-def count_rows(conn: Connection, database: Database, *, stop: Stop) -> Database:
+def count_rows(conn: Connection, database: Database, *, stop: Stop, foreign_code: bool = False) -> Database:
     """Add exact row counts, in the session's own snapshot: ordinary tables, partitions and filled matviews.
 
-    What the dump leaves out, or leaves the rows out of, is not counted. Each batch lets go of its locks. Raise
+    What the dump leaves out, or leaves the rows out of, is not counted; nor, unless `foreign_code` may run, is a
+    table where planning the query would run a function of another role as us. Each batch lets go of its locks. Raise
     SourceError, naming the tables, where the role may not read all rows.
     """
     skipped = {oid for (oid,) in _rows(conn, queries.UNCOUNTABLE_MATVIEWS)}
+    if not foreign_code:
+        skipped |= {oid for (oid,) in _rows(conn, queries.FOREIGN_CODE)}
     wanted = [
         table
         for table in database.tables
@@ -213,6 +228,12 @@ def unreadable(conn: Connection, selection: Selection, options: Sequence[str] = 
 
     pg_dump fails on each of them. What the selection leaves out stands in nobody's way. Raise as `read_database`.
     """
+    with conn.transaction():
+        _take_role(conn, options)
+        return _unreadable(conn, selection, options)
+
+
+def _unreadable(conn: Connection, selection: Selection, options: Sequence[str]) -> tuple[LeftOut, ...]:
     left_out = list(left_out_by(conn, selection).tables)
     found = [
         LeftOut(kind=kind, name=name, reason=reason)

@@ -192,9 +192,17 @@ def _quoted(value: str) -> str:
 
 
 def base_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Give what any child may see of this process's environment: nothing of PostgreSQL's, nothing of ours."""
+    """Give what any child may see of this process's environment: nothing of PostgreSQL's, nothing of ours.
+
+    Its messages are in English.
+    """
     source = os.environ if environ is None else environ
-    return {k: v for k, v in source.items() if k in _KEPT or k.startswith(_KEPT_PREFIXES)}
+    kept = {k: v for k, v in source.items() if k in _KEPT or k.startswith(_KEPT_PREFIXES)}
+    if everything := kept.pop("LC_ALL", None):  # beats LC_MESSAGES
+        kept = {k: v for k, v in kept.items() if k != "LANG" and not k.startswith("LC_")}
+        kept["LC_CTYPE"] = everything
+    kept["LC_MESSAGES"] = "C"  # what is printed is searched for English words
+    return kept
 
 
 @contextlib.contextmanager
@@ -214,7 +222,8 @@ def child(
     source = os.environ if environ is None else environ
     env = base_environment(source)
     outside = {} if conninfo.isolated else {k: v for k, v in source.items() if k.startswith("PG")}
-    secret = conninfo.password or outside.pop("PGPASSWORD", None)
+    stray = outside.pop("PGPASSWORD", None)  # in the child's environment it would beat the password file
+    secret = conninfo.password or stray
     env |= outside
     env["PGAPPNAME"] = application_name
     env.setdefault("PGCONNECT_TIMEOUT", str(CONNECT_TIMEOUT))
@@ -245,23 +254,27 @@ def _passfile(password: str | None) -> Iterator[tuple[str | None, tuple[int, ...
     _check_text({}, password)
     escaped = password.replace("\\", "\\\\").replace(":", "\\:")
     line = f"*:*:*:*:{escaped}\n".encode("utf-8", "surrogateescape")
-    if hasattr(os, "memfd_create") and Path("/proc/self/fd").is_dir():
-        with _memory_file(line) as handle:
-            yield f"/proc/self/fd/{handle}", (handle,)
-    else:
+    handle = _memory_file()
+    if handle is None:
         with tempfile.TemporaryDirectory(prefix="holdfast-") as directory:  # 0700
             yield str(_private_file(Path(directory) / "pgpass", line)), ()
-
-
-@contextlib.contextmanager
-def _memory_file(content: bytes) -> Iterator[int]:
-    handle = os.memfd_create("holdfast", os.MFD_CLOEXEC)
+        return
     try:
         os.fchmod(handle, 0o600)  # libpq ignores a password file that others may read
-        os.write(handle, content)
-        yield handle
+        os.write(handle, line)
+        yield f"/proc/self/fd/{handle}", (handle,)
     finally:
         os.close(handle)
+
+
+def _memory_file() -> int | None:
+    """Make an empty memory file; None where there are none, or they are forbidden (vm.memfd_noexec, seccomp)."""
+    if not hasattr(os, "memfd_create") or not Path("/proc/self/fd").is_dir():
+        return None
+    try:
+        return os.memfd_create("holdfast", os.MFD_CLOEXEC)
+    except OSError:
+        return None
 
 
 def _private_file(path: Path, content: bytes) -> Path:

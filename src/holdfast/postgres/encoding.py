@@ -12,7 +12,7 @@ from psycopg.rows import TupleRow
 _TEXTS: LiteralString = (
     "SELECT relname::text FROM pg_class UNION ALL SELECT nspname FROM pg_namespace UNION ALL SELECT rolname FROM pg_roles"
     " UNION ALL SELECT datname FROM pg_database UNION ALL SELECT description FROM pg_shdescription"
-    " UNION ALL SELECT unnest(setconfig) FROM pg_db_role_setting"
+    " UNION ALL SELECT pg_catalog.unnest(setconfig) FROM pg_db_role_setting"
 )
 
 

@@ -117,8 +117,9 @@ STANDBY = (
 def connection_error(error: psycopg.Error, where: str) -> SourceError:
     """Say why no connection came about. `where` names host, port, database and user, without a secret."""
     text = _first_line(error)
+    said = re.sub(r'"[^"]*"', '""', str(error))  # a host may be called tls.example
     for rule in _CONNECTING:
-        if rule.text.search(str(error)):
+        if rule.text.search(said):
             kind = SourceError if rule.retryable else PermanentSourceError
             return kind(f"cannot connect to {where}: {rule.says} ({text})", hint=rule.hint)
     return SourceError(f"cannot connect to {where}: {text}", hint="Try the same connection with psql.")

@@ -122,7 +122,8 @@ def match_databases(conn: Connection, names: Iterable[str], patterns: Iterable[s
             continue
         regex = f"^({'[.]'.join(''.join(piece.regex) for piece in _pieces(pattern))})$"
         query: LiteralString = (
-            "SELECT name FROM unnest(%s::text[]) AS n(name) WHERE name COLLATE pg_catalog.default ~ %s"
+            "SELECT name FROM pg_catalog.unnest(%s::text[]) AS n(name)"
+            " WHERE name COLLATE pg_catalog.default OPERATOR(pg_catalog.~) %s"
         )
         matched.update(row[0] for row in _fetch(conn, query, (list(names), regex), pattern))
     return tuple(name for name in names if name in matched)
@@ -191,18 +192,22 @@ def _reason(oid: int, schema: int, matches: Mapping[str, Mapping[str, frozenset[
     return None
 
 
+# In full: these are asked under the user's search_path, and `name ~ unknown` finds an operator of a user's own first.
 _ALL_TABLES: LiteralString = (
     "SELECT c.oid, c.relnamespace FROM pg_catalog.pg_class c"
-    " WHERE c.relkind IN ('r', 'S', 'v', 'm', 'f', 'p') AND c.relnamespace <> 'pg_catalog'::regnamespace"
+    " WHERE c.relkind IN ('r', 'S', 'v', 'm', 'f', 'p')"
+    " AND c.relnamespace OPERATOR(pg_catalog.<>) 'pg_catalog'::pg_catalog.regnamespace"
 )
 _SCHEMAS: LiteralString = (
-    "SELECT n.oid FROM pg_catalog.pg_namespace n WHERE n.nspname ~ %s COLLATE pg_catalog.default"
+    "SELECT n.oid FROM pg_catalog.pg_namespace n"
+    " WHERE n.nspname OPERATOR(pg_catalog.~) %s COLLATE pg_catalog.default"
 )
 _TABLES: LiteralString = (
     "SELECT c.oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
-    " WHERE c.relkind IN ('r', 'S', 'v', 'm', 'f', 'p') AND c.relname ~ %s COLLATE pg_catalog.default AND "
+    " WHERE c.relkind IN ('r', 'S', 'v', 'm', 'f', 'p') AND"
+    " c.relname OPERATOR(pg_catalog.~) %s COLLATE pg_catalog.default AND "
 )
-_IN_SCHEMA: LiteralString = "n.nspname ~ %s COLLATE pg_catalog.default"
+_IN_SCHEMA: LiteralString = "n.nspname OPERATOR(pg_catalog.~) %s COLLATE pg_catalog.default"
 _VISIBLE: LiteralString = "pg_catalog.pg_table_is_visible(c.oid)"
 
 

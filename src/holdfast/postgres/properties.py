@@ -69,7 +69,7 @@ _DATABASE: LiteralString = (
     " d.datctype::text, coalesce(j ->> 'datlocprovider', 'c'), coalesce(j ->> 'datlocale', j ->> 'daticulocale'),"
     " j ->> 'daticurules', j ->> 'datcollversion', t.spcname::text, d.datconnlimit,"
     " shobj_description(d.oid, 'pg_database'), d.datacl IS NOT NULL, d.datistemplate"
-    " FROM pg_database d CROSS JOIN LATERAL to_jsonb(d) j JOIN pg_tablespace t ON t.oid = d.dattablespace"
+    " FROM pg_database d CROSS JOIN LATERAL pg_catalog.to_jsonb(d) j JOIN pg_tablespace t ON t.oid = d.dattablespace"
     " WHERE d.datname = %s"
 )
 # In the list's own order: a privilege always stands after the one that allowed its grantor to pass it on.
@@ -81,7 +81,7 @@ _GRANTS: LiteralString = (
 )
 _SETTINGS: LiteralString = (
     "SELECT CASE WHEN s.setrole <> 0 THEN pg_get_userbyid(s.setrole) END::text, split_part(c, '=', 1),"
-    " substr(c, strpos(c, '=') + 1) FROM pg_db_role_setting s CROSS JOIN LATERAL unnest(s.setconfig) AS u(c)"
+    " substr(c, strpos(c, '=') + 1) FROM pg_db_role_setting s CROSS JOIN LATERAL pg_catalog.unnest(s.setconfig) AS u(c)"
     " WHERE s.setdatabase = %s ORDER BY 1 NULLS FIRST, 2"
 )
 _LABELS: LiteralString = "SELECT provider, label FROM pg_shseclabel WHERE classoid = 'pg_database'::regclass AND objoid = %s ORDER BY 1"

@@ -43,6 +43,17 @@ UNCOUNTABLE_MATVIEWS: LiteralString = (
     "SELECT oid FROM pg_class WHERE relkind = 'm' AND (NOT relispopulated OR NOT has_table_privilege(oid, 'SELECT')"
     " OR NOT has_schema_privilege(relnamespace, 'USAGE'))"
 )
+# The planner works out what is constant in index expressions, predicates and statistics as whoever asks: a function
+# there would run as us. COPY, which pg_dump uses, plans nothing.
+FOREIGN_CODE: LiteralString = (
+    "SELECT x.relation FROM (SELECT 'pg_class'::regclass, indexrelid, indrelid FROM pg_index"
+    " UNION ALL SELECT 'pg_statistic_ext'::regclass, oid, stxrelid FROM pg_statistic_ext) x(class, id, relation)"
+    " JOIN pg_depend d ON d.classid = x.class AND d.objid = x.id"
+    " AND d.refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass)"
+    " LEFT JOIN pg_operator o ON d.refclassid = 'pg_operator'::regclass AND o.oid = d.refobjid"
+    " JOIN pg_proc f ON f.oid = coalesce(o.oprcode::oid, d.refobjid)"
+    " JOIN pg_roles r ON r.oid = f.proowner WHERE NOT r.rolsuper AND r.rolname <> current_user"
+)
 LARGE_OBJECTS: LiteralString = "SELECT count(*) FROM pg_largeobject_metadata"
 EXTENSIONS: LiteralString = (
     "SELECT extname::text, extversion, n.nspname::text FROM pg_extension JOIN pg_namespace n ON n.oid = extnamespace"

@@ -16,7 +16,7 @@ from psycopg.rows import TupleRow
 from psycopg.types.json import Jsonb
 
 from holdfast.model.errors import BusyError, SourceError
-from holdfast.postgres import encoding
+from holdfast.postgres import encoding, names
 from holdfast.postgres.conninfo import Conninfo
 from holdfast.postgres.errors import PermanentSourceError, connection_error, translate
 
@@ -107,8 +107,8 @@ class Blocked:
 def connect(conninfo: Conninfo, *, application_name: str, timeout: float = 30) -> Connection:
     """Connect, in autocommit mode and with UTF-8 as the client's encoding (see `encoding`). Raise SourceError with a hint.
 
-    `timeout` is in seconds and per address; a connect_timeout in the url beats it. Statements are never prepared,
-    as some poolers forbid it.
+    The search_path is pg_catalog, unless a pooler stands before the server. `timeout` is in seconds and per address;
+    a connect_timeout in the url beats it. Statements are never prepared, as some poolers forbid it.
     """
     defaults = _KEEPALIVE | {"connect_timeout": str(max(2, round(timeout)))}
     try:
@@ -125,6 +125,7 @@ def connect(conninfo: Conninfo, *, application_name: str, timeout: float = 30) -
     except psycopg.Error as error:
         raise connection_error(error, conninfo.safe) from error
     try:
+        names.pin(conn)
         encoding.settle(conn)
     except psycopg.Error as error:
         conn.close()
@@ -183,6 +184,17 @@ def databases(conn: Connection) -> tuple[DatabaseInfo, ...]:
 def has_database(conn: Connection, name: str) -> bool:
     """Whether the server has a database of this name. Raise SourceError."""
     return bool(_row(conn, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = %s)", (name,))[0])
+
+
+def limits_of_name(conn: Connection, name: str) -> tuple[int, bool]:
+    """Tell how many bytes of a name the server keeps, and whether a template database has this one. Raise SourceError."""
+    longest, is_template = _row(
+        conn,
+        "SELECT current_setting('max_identifier_length')::int,"
+        " EXISTS (SELECT FROM pg_database WHERE datname = %s AND datistemplate)",
+        (name,),
+    )
+    return int(longest), bool(is_template)
 
 
 def pin(conn: Connection, settings: dict[str, str], *, local: bool = False) -> None:
@@ -268,12 +280,12 @@ def blocked_sessions(conn: Connection, application_name: str) -> tuple[Blocked, 
         "SELECT w.pid, coalesce(w.usename::text, ''), coalesce(w.datname::text, ''), l.mode,"
         " CASE WHEN l.database = d.oid THEN l.relation::regclass::text END,"
         " greatest(extract(epoch FROM clock_timestamp()"
-        " - coalesce((to_jsonb(l) ->> 'waitstart')::timestamptz, w.query_start)), 0)::float8"
+        " - coalesce((pg_catalog.to_jsonb(l) ->> 'waitstart')::timestamptz, w.query_start)), 0)::float8"
         " FROM pg_stat_activity w JOIN pg_locks l ON l.pid = w.pid AND NOT l.granted"
         " JOIN pg_database d ON d.datname = current_database()"
         # Not by wait_event_type: a role without pg_monitor sees none of another role's session.
         " WHERE w.application_name <> %(name)s::name::text"
-        " AND EXISTS (SELECT FROM unnest(pg_blocking_pids(w.pid)) AS b(pid) JOIN pg_stat_activity o USING (pid)"
+        " AND EXISTS (SELECT FROM pg_catalog.unnest(pg_blocking_pids(w.pid)) AS b(pid) JOIN pg_stat_activity o USING (pid)"
         " WHERE o.application_name = %(name)s::name::text) ORDER BY 6 DESC"
     )
     try:

@@ -22,6 +22,8 @@ PINS = ENDLESS | {
     "quote_all_identifiers": "off",
     "row_security": "off",
     "search_path": "pg_catalog",
+    # A table that its owner exchanges for a view would run his code as us (CVE-2024-7348).
+    "restrict_nonsystem_relation_kind": "view, foreign-table",
 }
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from holdfast.stores.base import check_key
+from holdfast.system import owner
 
 TEMPORARY = ".holdfast-tmp-"
 _ROOT_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -45,13 +46,22 @@ def opened(root: Path, folders: Sequence[str], *, make: bool = False) -> Iterato
     if make:
         _make_root(root)
     with ExitStack() as stack:
-        chain = [_kept(stack, os.open(root, _ROOT_FLAGS))]
+        chain, made = [_kept(stack, os.open(root, _ROOT_FLAGS))], False
         for folder in folders:
             if make:
-                with contextlib.suppress(FileExistsError):
-                    os.mkdir(folder, 0o700, dir_fd=chain[-1])
+                made = _make(folder, chain[-1])
             chain.append(_kept(stack, os.open(folder, _FOLDER_FLAGS, dir_fd=chain[-1])))
+            if made:
+                owner.inherit(chain[-1], chain[-2])
         yield chain
+
+
+def _make(folder: str, parent: int) -> bool:
+    try:
+        os.mkdir(folder, 0o700, dir_fd=parent)
+    except FileExistsError:
+        return False
+    return True
 
 
 @contextmanager
@@ -76,6 +86,7 @@ def _create(root: Path, folders: Sequence[str], name: str, stack: ExitStack) -> 
             try:
                 chain = inner.enter_context(opened(root, folders, make=True))
                 handle = _kept(inner, os.open(name, _WRITE_FLAGS, 0o600, dir_fd=chain[-1]))
+                owner.inherit(handle, chain[-1])
             except FileNotFoundError:
                 if not left:
                     raise

@@ -6,12 +6,14 @@ import fcntl
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from holdfast.model.errors import BusyError, LedgerError
+from holdfast.system import owner
 
 _POLL_SECONDS = 0.05
+_FLAGS = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @contextmanager
@@ -36,8 +38,12 @@ def exclusive(path: Path, *, what: str, holder: str, wait: float = 0) -> Iterato
 
 def _open(path: Path) -> int:
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        owner.make_folder(path.parent)
+        with suppress(FileExistsError):
+            made = os.open(path, _FLAGS | os.O_CREAT | os.O_EXCL, 0o600)
+            owner.inherit(made, path.parent)
+            return made
+        return os.open(path, _FLAGS)
     except OSError as error:
         raise _unusable(path, error) from error
 

@@ -22,6 +22,7 @@ from holdfast.system.stop import Stop
 
 READ_BYTES = 1024 * 1024
 STDERR_BYTES = 16 * 1024
+_LINE_BYTES = 1000
 _KILL_AFTER = 5.0
 
 Line = Callable[[str], None]
@@ -45,7 +46,7 @@ class Command:
 
 
 class ProcessError(SourceError):
-    """A child that did not exit 0. `status` is its exit status (negative: the signal); `stderr` the end of it."""
+    """A child that did not exit 0. `status` is its exit status (negative: the signal); `stderr` the end of it, long lines cut."""
 
     def __init__(self, command: Command, status: int, stderr: str) -> None:
         how = f"was killed by {_signal_name(-status)}" if status < 0 else f"exited with status {status}"
@@ -63,24 +64,27 @@ def _signal_name(number: int) -> str:
 
 
 class _Tail:
-    """Drains a stream in a thread and keeps its end; gives each line to `on_line` as it comes."""
+    """Drains a stream in a thread and keeps its end; gives each line to `on_line` as it comes.
+
+    A long line is kept as its beginning: pg_dump quotes statements of 100 kB after the line that says what failed.
+    """
 
     def __init__(self, stream: IO[bytes], on_line: Line | None = None) -> None:
         self._stream = stream
         self._on_line = on_line
         self._kept = bytearray()
+        self._line = b""  # the last one, until it ends
         self._thread = threading.Thread(target=self._drain, name="stderr", daemon=True)
         self._thread.start()
 
     def _drain(self) -> None:
-        line = b""
         while chunk := self._read():
-            self._kept += chunk
+            *lines, rest = (self._line + chunk).split(b"\n")
+            self._line = rest[:STDERR_BYTES]
+            self._kept += b"".join(_cut(line) + b"\n" for line in lines)
             del self._kept[:-STDERR_BYTES]
-            *lines, line = (line + chunk).split(b"\n")
-            line = line[-STDERR_BYTES:]
             self._tell(lines)
-        self._tell([line] if line else [])
+        self._tell([self._line] if self._line else [])
 
     def _read(self) -> bytes:
         try:
@@ -96,7 +100,11 @@ class _Tail:
     def text(self) -> str:
         """Wait for the end of the stream, unless somebody else keeps it open, and give what was kept."""
         self._thread.join(timeout=_KILL_AFTER)
-        return self._kept.decode("utf-8", "replace")
+        return (self._kept + _cut(self._line))[-STDERR_BYTES:].decode("utf-8", "replace")
+
+
+def _cut(line: bytes) -> bytes:
+    return line if len(line) <= _LINE_BYTES else line[:_LINE_BYTES] + " …".encode()
 
 
 @contextlib.contextmanager
