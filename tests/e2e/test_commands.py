@@ -138,7 +138,7 @@ def test_check_fails_where_the_server_is_not_there(stocked: Home, tmp_path: Path
     dead = f"targets.shop.url=postgresql:///x?host={tmp_path}"
     done = stocked.run("check", "--set", dead, code=10)
     assert re.search(r"^fail +target shop: ", done.stdout, re.MULTILINE)
-    assert "checks failed" in done.stderr
+    assert "1 check failed" in done.stderr
 
 
 def test_backup_prints_what_it_took(home: Home) -> None:

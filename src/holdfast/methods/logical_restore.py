@@ -65,7 +65,7 @@ def destination(where: conninfo.Conninfo, *, dump_version: str | None) -> Iterat
 
 def refuse_name(into: Destination, name: str) -> None:
     """Raise UsageError for a new name that the server would cut, or that every later database would be a copy of."""
-    longest, is_template = server.limits_of_name(into.connection, name)
+    longest, is_template = properties.limits_of_name(into.connection, name)
     if len(name.encode()) > longest:
         raise UsageError(
             f"the name {name!r} is longer than the {longest} bytes that the server keeps",

@@ -33,6 +33,12 @@ _LISTS = frozenset(
 )
 
 
+def limits_of_name(conn: Connection, name: str) -> tuple[int, bool]:
+    """Tell how many bytes of a name the server keeps, and whether a template has this one. Raise SourceError."""
+    ((longest, is_template),) = _rows(conn, _NAME, (name,))
+    return int(longest), bool(is_template)
+
+
 def read_properties(conn: Connection, database: str) -> Properties:
     """Read the properties of a database of this server. Raise NotFoundError, or SourceError."""
     row = _rows(conn, _DATABASE, (database,))
@@ -64,6 +70,10 @@ def read_properties(conn: Connection, database: str) -> Properties:
 
 
 # By way of JSON, because these columns differ by version: providers since 15, rules since 16, datlocale since 17.
+_NAME: LiteralString = (
+    "SELECT current_setting('max_identifier_length')::int,"
+    " EXISTS (SELECT FROM pg_database WHERE datname = %s AND datistemplate)"
+)
 _DATABASE: LiteralString = (
     "SELECT d.oid, pg_get_userbyid(d.datdba)::text, pg_encoding_to_char(d.encoding)::text, d.datcollate::text,"
     " d.datctype::text, coalesce(j ->> 'datlocprovider', 'c'), coalesce(j ->> 'datlocale', j ->> 'daticulocale'),"

@@ -186,17 +186,6 @@ def has_database(conn: Connection, name: str) -> bool:
     return bool(_row(conn, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = %s)", (name,))[0])
 
 
-def limits_of_name(conn: Connection, name: str) -> tuple[int, bool]:
-    """Tell how many bytes of a name the server keeps, and whether a template database has this one. Raise SourceError."""
-    longest, is_template = _row(
-        conn,
-        "SELECT current_setting('max_identifier_length')::int,"
-        " EXISTS (SELECT FROM pg_database WHERE datname = %s AND datistemplate)",
-        (name,),
-    )
-    return int(longest), bool(is_template)
-
-
 def pin(conn: Connection, settings: dict[str, str], *, local: bool = False) -> None:
     """Set those of `settings` (named in lower case) that this server knows, for the session or the transaction."""
     try:
