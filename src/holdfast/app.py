@@ -6,7 +6,7 @@ import dataclasses
 import os
 import socket
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,10 +16,10 @@ from holdfast import config as configuration
 from holdfast.jobs import catalog, find
 from holdfast.jobs.services import Keys, Reporter, Services
 from holdfast.ledger.ledger import BackupRow, Ledger
-from holdfast.model.errors import ConfigError, KeyFileError, NotFoundError, UsageError
+from holdfast.model.errors import ConfigError, KeyFileError, NotFoundError, StoreError, UsageError
 from holdfast.model.target import Target
 from holdfast.postgres import conninfo
-from holdfast.stores.base import Store
+from holdfast.stores.base import Hurrying, Store
 from holdfast.streams import age_keys, sign
 from holdfast.system import logs, signals
 from holdfast.system.clock import SystemClock
@@ -151,8 +151,21 @@ def open_app(
             host=socket.gethostname(),
             pid=os.getpid(),
         )
-        _fill(services)
-        yield App(config=loaded, services=services, targets=loaded.targets(), stop=stop)
+        with stop.calling(lambda: _hurry(services.stores)):
+            try:
+                _fill(services)
+                stop.check()
+                yield App(config=loaded, services=services, targets=loaded.targets(), stop=stop)
+            except StoreError as error:
+                if stop.error is not None:  # the store was not waited for
+                    raise stop.error from error
+                raise
+
+
+def _hurry(stores: Mapping[str, Store]) -> None:
+    for store in stores.values():
+        if isinstance(store, Hurrying):
+            store.hurry()
 
 
 def _overrides(texts: Sequence[str]) -> dict[str, object]:

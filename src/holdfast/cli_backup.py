@@ -97,7 +97,7 @@ def show(
 def status(
     config: ConfigPath = None, overrides: Set = None, as_json: Json = False, quiet: Quiet = False
 ) -> None:
-    """Am I safe? The last good backup of each target, where it lies, and what failed last."""
+    """Tell whether each target is safe. The last good backup, where it lies, and what failed last."""
     from holdfast import facts, render
     from holdfast.jobs.status import status as job
 
@@ -119,7 +119,7 @@ def verify(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Read every stored byte again and authenticate it; with an identity, open it to the end."""
+    """Read every stored byte again and authenticate it. With an identity, open it to the end."""
     from holdfast import facts, render
     from holdfast.jobs.verify import verify as job
 

@@ -72,7 +72,7 @@ def init(
         list[str] | None, typer.Option("--recipient", metavar="AGE1…", help="age1…, from keygen.")
     ] = None,
 ) -> None:
-    """Write a commented config; on a terminal, ask a few questions first."""
+    """Write a commented config. On a terminal, ask a few questions first."""
     from holdfast import render
     from holdfast.postgres.conninfo import parse
     from holdfast.starter import Answers, starter_config
@@ -144,15 +144,17 @@ def check(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Check the config, the keys, every store and every target: a line each, ok, warn or fail."""
+    """Check the config, the keys, every store and every target. A line each: ok, warn or fail."""
     from holdfast import facts, render
     from holdfast.jobs.check import check as job
 
     with opened_app(config, overrides, quiet=quiet) as opened:
-        findings = job(
-            opened.services,
-            opened.chosen([target] if target else []),
-            encrypted=opened.config.encryption.enabled,
+        findings = opened.stop.checked(
+            job(
+                opened.services,
+                opened.chosen([target] if target else []),
+                encrypted=opened.config.encryption.enabled,
+            )
         )
         if as_json:
             values = list(findings)
@@ -167,7 +169,7 @@ def check(
 def demo(
     keep: Annotated[bool, typer.Option("--keep", help="Leave keys, config and backup behind.")] = False,
 ) -> None:
-    """Show the main job on throwaway servers: back up, list, verify, restore, compare."""
+    """Show the main job on throwaway servers. Back up, list, verify, restore, compare."""
     from holdfast.demo.demo import run
 
     run(keep=keep)

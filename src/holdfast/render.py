@@ -89,7 +89,9 @@ def copies(row: BackupRow) -> str:
 def backups(rows: Sequence[BackupRow]) -> None:
     """Print the list of backups, newest first."""
     if not rows:
-        line("no backups yet; `holdfast backup` takes the first")
+        line(
+            "no backups known; `holdfast catalog rebuild` looks through the stores, `holdfast backup` takes one"
+        )
         return
     table(
         ("ID", "TARGET", "STARTED", "TOOK", "SIZE", "STORED", "PROOF", "COPIES"),
@@ -223,7 +225,8 @@ def findings(values: Iterable[Finding], *, quiet: bool) -> int:
 def rebuilt(value: Rebuilt) -> None:
     """Say what a rebuild of the ledger found."""
     where = ", ".join(value.stores) or "no store"
-    line(f"{many(value.backups, 'backup')} in {where}; {value.forgotten} forgotten")
+    copies = "1 copy of a backup" if value.backups == 1 else f"{value.backups:,} copies of backups"
+    line(f"{copies} in {where}; {value.forgotten} forgotten")
     for where, problem in value.problems:
         line(f"warn  {where}: {problem}")
 

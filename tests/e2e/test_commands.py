@@ -230,7 +230,7 @@ def test_catalog_rebuild_counts_what_it_found(stocked: Home) -> None:
     facts = stocked.facts("catalog", "rebuild")
     assert undocumented("catalog rebuild", facts) == set()
     assert (facts["backups"], facts["forgotten"], facts["stores"], facts["problems"]) == (2, 0, ["disk"], [])
-    assert "2 backups in disk" in stocked.run("catalog", "rebuild", "--store", "disk").stdout
+    assert "2 copies of backups in disk" in stocked.run("catalog", "rebuild", "--store", "disk").stdout
 
 
 def test_a_backup_is_found_by_what_identifies_it(stocked: Home) -> None:

@@ -59,3 +59,11 @@ def test_a_key_file_that_others_may_read_is_a_warning(tmp_path: Path, mode: int,
     path.touch(mode)
     path.chmod(mode)
     assert ("key files" in found(Keys(files=(path,)))) is told
+
+
+@pytest.mark.parametrize(("identities", "level"), [((OURS,), "ok"), ((), "warn")])
+def test_a_host_that_takes_no_backups_needs_an_identity_and_no_signing_key(
+    identities: tuple[age_keys.Identity, ...], level: str
+) -> None:
+    said = found(Keys(identities=identities))
+    assert {subject: found_level for subject, (found_level, _) in said.items()} == {"identity": level}

@@ -187,3 +187,12 @@ def test_a_wait_in_the_main_thread_ends_at_a_signal() -> None:
         timer.join()
     finally:
         signal.signal(signal.SIGUSR1, before)
+
+
+def test_what_goes_through_a_list_stops_between_two_items() -> None:
+    stop = Stop()
+    items = stop.checked(range(1000))
+    assert [next(items), next(items)] == [0, 1]
+    stop.request()
+    with pytest.raises(CancelledError):
+        next(items)

@@ -21,7 +21,8 @@ def check_keys(keys: Keys, *, encrypted: bool) -> Iterator[Finding]:
             )
     if encrypted and not keys.recipients:
         yield _reader(keys)
-    elif encrypted:
+        return
+    if encrypted:
         yield Finding(level="ok", subject="encryption", message=_recipients(len(keys.recipients)))
         yield _identity(keys)
     else:

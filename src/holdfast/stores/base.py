@@ -84,6 +84,15 @@ class Housekeeping(Protocol):
 
 
 @runtime_checkable
+class Hurrying(Protocol):
+    """What an adapter does besides, when it tries again for a while what failed."""
+
+    def hurry(self) -> None:
+        """Try everything once from now on, as the work is to end. A signal handler may call it."""
+        ...
+
+
+@runtime_checkable
 class Space(Protocol):
     """What an adapter tells besides, when its room is finite."""
 

@@ -163,6 +163,10 @@ class S3Store:
                 return
             more = {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
 
+    def hurry(self) -> None:
+        """Wait no longer for a store that does not answer; see Hurrying."""
+        self._requests.hurry()
+
     def _send(self, doing: str, method: str, *, expected: frozenset[str] = frozenset(), **told: Any) -> Any:  # noqa: ANN401
         request = getattr(self._requests.client, method)
         return self._requests.send(

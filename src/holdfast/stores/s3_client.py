@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 Client: TypeAlias = Any  # boto3 makes its clients' methods when it runs
 T = TypeVar("T")
 _LONGEST_PAUSE = 20.0
+_SLICE = 0.2  # seconds between two looks whether to hurry
 
 
 class AnswerError(Exception):
@@ -39,14 +40,31 @@ class AnswerError(Exception):
         self.code = code
 
 
+@dataclass(slots=True)
+class _Mood:
+    """What earlier requests of a store say about the next. Plain values: a signal handler may set them."""
+
+    gave_up_at: float = float("-inf")
+    hurried: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Requests:
-    """Sends requests of one store. Times are in seconds; `where` begins every message."""
+    """Sends requests of one store. Times are in seconds; `where` begins every message.
+
+    A store that was given up less than `patience` ago is tried once a request: a store that is down costs the work
+    on others one wait, and not one for each of its objects.
+    """
 
     client: Client = field(repr=False)
     where: str
     patience: float
     pause: float
+    _mood: _Mood = field(default_factory=_Mood, init=False, repr=False)
+
+    def hurry(self) -> None:
+        """Try every request once from now on: the work is to end. May be called in a signal handler."""
+        self._mood.hurried = True
 
     def send(
         self,
@@ -61,19 +79,36 @@ class Requests:
 
         Raise AnswerError for an `expected` code, else StoreError saying that it cannot do `doing`.
         """
-        end = time.monotonic() + (self.patience if patience is None else patience)
-        stop = stop or threading.Event()
+        now = time.monotonic()
+        end = now + (self.patience if patience is None else patience)
+        if now - self._mood.gave_up_at < self.patience:
+            end = now
         for attempt in itertools.count():
             try:
-                return request()
+                answer = request()
             except s3_errors.foreign() as error:
                 if s3_errors.code_of(error) in expected:
                     raise AnswerError(s3_errors.code_of(error)) from error
                 pause = pause_before(attempt, self.pause)
-                final = not s3_errors.is_transient(error) or time.monotonic() + pause > end
-                if final or stop.wait(pause):
+                transient = s3_errors.is_transient(error)
+                over = time.monotonic() + pause > end
+                if transient and over:
+                    self._mood.gave_up_at = time.monotonic()
+                if not transient or over or not self._slept(pause, stop):
                     raise s3_errors.translate(error, f"{self.where}: cannot {doing}") from error
+            else:
+                self._mood.gave_up_at = float("-inf")
+                return answer
         raise AssertionError  # the loop returns or raises
+
+    def _slept(self, seconds: float, stop: threading.Event | None) -> bool:
+        """Sleep, unless the work is to end; return whether it may go on."""
+        stop = stop or threading.Event()
+        end = time.monotonic() + seconds
+        while not self._mood.hurried and (left := end - time.monotonic()) > 0:
+            if stop.wait(min(left, _SLICE)):
+                return False
+        return not self._mood.hurried
 
 
 def pause_before(attempt: int, first: float) -> float:

@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import queue
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from typing import TypeVar
 
 from holdfast.model.errors import CancelledError, Error
 
 # A signal that comes in just before the main thread falls asleep does not wake it: look again after this many seconds.
 _SLICE = 1.0
+T = TypeVar("T")
 
 
 class Stop:
@@ -50,6 +52,13 @@ class Stop:
         """Raise the error of the request, if there was one."""
         if self._errors:
             raise self._errors[0]
+
+    def checked(self, items: Iterable[T]) -> Iterator[T]:
+        """Give the items; raise the error of the request instead of the first after it."""
+        for item in items:
+            self.check()
+            yield item
+        self.check()
 
     def wait(self, seconds: float) -> bool:
         """Sleep up to `seconds`; return at once, and True, when a stop is requested."""
