@@ -14,7 +14,8 @@ from pathlib import Path
 
 from holdfast import config as configuration
 from holdfast.jobs import catalog, find
-from holdfast.jobs.services import Keys, Reporter, Services
+from holdfast.jobs.notifying import Notifier
+from holdfast.jobs.services import Keys, Nobody, Reporter, Services, Watcher
 from holdfast.ledger.ledger import BackupRow, Ledger
 from holdfast.model.errors import ConfigError, KeyFileError, NotFoundError, StoreError, UsageError
 from holdfast.model.target import Target
@@ -24,6 +25,8 @@ from holdfast.streams import age_keys, sign
 from holdfast.system import logs, signals
 from holdfast.system.clock import SystemClock
 from holdfast.system.stop import Stop
+
+_SECONDS_TO_NOTIFY = 5.0  # a command waits for; the outbox keeps what takes longer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,36 +127,37 @@ class App:
 
 
 def _is_in(row: BackupRow, store: str | None) -> bool:
-    return store is None or any(copy.store == store and copy.state != "missing" for copy in row.copies)
+    return store is None or any(
+        copy.store == store and (copy.state != "missing" or copy.gone) for copy in row.copies
+    )
 
 
 @contextmanager
 def open_app(
-    path: Path | None, overrides: Sequence[str], *, reporter: Reporter, quiet: bool
+    path: Path | None,
+    overrides: Sequence[str],
+    *,
+    reporter: Reporter,
+    quiet: bool,
+    seconds: float | None = None,
 ) -> Iterator[App]:
-    """Load the config and open what the commands need, until the `with` ends."""
-    loaded = configuration.load(path, overrides=_overrides(overrides))
-    for secret in loaded.secrets():
-        logs.register_secret(secret)
+    """Load the config and open what the commands need, until the `with` ends.
+
+    With `seconds` stores that are away are not waited for any longer than that, all together.
+    """
+    loaded = read_config(path, overrides)
     logs.configure(format=loaded.daemon.log_format, level=loaded.daemon.log_level, quiet=quiet)
     stop, clock = Stop(), SystemClock()
     with (
         signals.stopping(stop),
-        Ledger.open(loaded.daemon.state_dir / "ledger.sqlite", now=clock.now()) as ledger,
+        Ledger.open(loaded.ledger_file, now=clock.now()) as ledger,
+        make_notifier(ledger, reporter, seconds=_SECONDS_TO_NOTIFY) as notifier,
     ):
-        services = Services(
-            ledger=ledger,
-            stores=open_stores(loaded),
-            keys=read_keys(loaded),
-            clock=clock,
-            reporter=reporter,
-            state_dir=loaded.daemon.state_dir,
-            host=socket.gethostname(),
-            pid=os.getpid(),
-        )
-        with stop.calling(lambda: _hurry(services.stores)):
+        notifier.use(loaded.subscriptions())
+        services = make_services(loaded, ledger, reporter, seconds=seconds, watcher=notifier)
+        with stop.calling(lambda: hurry(services.stores)):
             try:
-                _fill(services)
+                fill(services)
                 stop.check()
                 yield App(config=loaded, services=services, targets=loaded.targets(), stop=stop)
             except StoreError as error:
@@ -162,7 +166,46 @@ def open_app(
                 raise
 
 
-def _hurry(stores: Mapping[str, Store]) -> None:
+def read_config(path: Path | None, overrides: Sequence[str]) -> configuration.Config:
+    """Load the config with the flags over it, and keep its secrets out of the log from now on."""
+    loaded = configuration.load(path, overrides=_overrides(overrides))
+    for secret in loaded.secrets():
+        logs.register_secret(secret)
+    return loaded
+
+
+def make_notifier(ledger: Ledger, reporter: Reporter, *, seconds: float) -> Notifier:
+    """Make what tells people of runs; its `use` gives it the config. At its end it waits at most `seconds`."""
+    return Notifier(
+        ledger=ledger, clock=SystemClock(), reporter=reporter, host=socket.gethostname(), seconds=seconds
+    )
+
+
+def make_services(
+    loaded: configuration.Config,
+    ledger: Ledger,
+    reporter: Reporter,
+    *,
+    seconds: float | None = None,
+    watcher: Watcher | None = None,
+) -> Services:
+    """Open the stores and read the keys. `seconds` as in `open_app`; the `watcher` is told of runs."""
+    return Services(
+        ledger=ledger,
+        stores=open_stores(loaded, seconds=seconds),
+        keys=read_keys(loaded),
+        clock=SystemClock(),
+        reporter=reporter,
+        state_dir=loaded.daemon.state_dir,
+        spool_dir=loaded.daemon.spool_dir,
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        watcher=watcher or Nobody(),
+    )
+
+
+def hurry(stores: Mapping[str, Store]) -> None:
+    """Let the stores try everything once from now on, as the work is to end."""
     for store in stores.values():
         if isinstance(store, Hurrying):
             store.hurry()
@@ -195,7 +238,7 @@ def _value(text: str) -> object:
         return text
 
 
-def _fill(services: Services) -> None:
+def fill(services: Services) -> None:
     """Fill a ledger that is new, or that took the place of a damaged one, from the stores."""
     ledger = services.ledger
     if ledger.opened == "replaced":
@@ -208,14 +251,15 @@ def _fill(services: Services) -> None:
 
 
 def _rebuild(services: Services, *, quick: bool = False) -> None:
-    result = catalog.rebuild(services, quick=quick)
+    result = catalog.rebuild(services, quick=quick, forget=False)
     for where, problem in result.problems:
         services.reporter.warn("while reading the stores", where=where, problem=problem)
 
 
-def open_stores(loaded: configuration.Config) -> dict[str, Store]:
-    """Make the stores of the config, in its order. Nothing is contacted yet."""
-    return {name: settings.open(name) for name, settings in loaded.stores.items()}
+def open_stores(loaded: configuration.Config, *, seconds: float | None = None) -> dict[str, Store]:
+    """Make the stores of the config, in its order. Nothing is contacted yet; `seconds` as in `open_app`."""
+    each = None if seconds is None else seconds / max(1, len(loaded.stores))
+    return {name: settings.open(name, seconds=each) for name, settings in loaded.stores.items()}
 
 
 def read_keys(loaded: configuration.Config) -> Keys:

@@ -11,7 +11,16 @@ from typing import Annotated
 
 import typer
 
-from holdfast import __version__, cli_backup, cli_restore, cli_setup
+from holdfast import (
+    __version__,
+    cli_backup,
+    cli_daemon,
+    cli_export,
+    cli_notify,
+    cli_restore,
+    cli_setup,
+    cli_swap,
+)
 from holdfast.cli_options import ConfigPath, common
 from holdfast.model.errors import CancelledError, Error, UsageError
 
@@ -37,7 +46,7 @@ def _root(
         raise typer.Exit
 
 
-for _module in (cli_setup, cli_backup, cli_restore):
+for _module in (cli_setup, cli_backup, cli_daemon, cli_restore, cli_swap, cli_export, cli_notify):
     _module.register(app)
 
 

@@ -18,7 +18,17 @@ from holdfast.cli_options import (
     opened_app,
     parse_time,
 )
-from holdfast.model.errors import IntegrityError, KeyFileError, PartialError, StoreError, UsageError
+from holdfast.model.errors import (
+    IntegrityError,
+    KeyFileError,
+    PartialError,
+    StoreError,
+    UnsafeError,
+    UsageError,
+)
+
+# A new ledger is filled from the stores first. Who asks what is known does not wait long for one that is away.
+SECONDS_FOR_STORES = 10.0
 
 
 def backup(
@@ -64,7 +74,7 @@ def list_backups(
     """List the backups, newest first."""
     from holdfast import facts, render
 
-    with opened_app(config, overrides, quiet=quiet) as opened:
+    with opened_app(config, overrides, quiet=quiet, seconds=SECONDS_FOR_STORES) as opened:
         rows = opened.listed(target)
     if as_json:
         render.facts([facts.row(row) for row in rows])
@@ -101,12 +111,17 @@ def status(
     from holdfast import facts, render
     from holdfast.jobs.status import status as job
 
-    with opened_app(config, overrides, quiet=quiet) as opened:
+    with opened_app(config, overrides, quiet=quiet, seconds=SECONDS_FOR_STORES) as opened:
         values = job(opened.services, opened.targets)
     if as_json:
         render.facts([facts.target_status(value) for value in values])
     else:
         render.status(values)
+    if unsafe := [value.target for value in values if value.problems]:
+        raise UnsafeError(
+            f"{len(unsafe)} of {len(values)} targets {'is' if len(unsafe) == 1 else 'are'} not safe:"
+            f" {', '.join(unsafe)}"
+        )
 
 
 def verify(

@@ -15,6 +15,7 @@ from holdfast.model.errors import UsageError
 
 if TYPE_CHECKING:
     from holdfast.app import App
+    from holdfast.jobs.reading import Opened
 
 ConfigPath = Annotated[
     Path | None, typer.Option("--config", "-c", metavar="FILE", help="The config file (or HOLDFAST_CONFIG).")
@@ -57,13 +58,17 @@ common = Common()
 
 
 @contextmanager
-def opened_app(config: Path | None, overrides: list[str] | None, *, quiet: bool) -> Iterator[App]:
-    """Open the app for a command."""
+def opened_app(
+    config: Path | None, overrides: list[str] | None, *, quiet: bool, seconds: float | None = None
+) -> Iterator[App]:
+    """Open the app for a command; one that only tells what is known says how many `seconds` it waits for stores."""
     from holdfast.app import open_app
     from holdfast.render import Reporter
 
     path = config or common.config
-    with open_app(path, overrides or [], reporter=Reporter(quiet=quiet), quiet=quiet) as opened:
+    with open_app(
+        path, overrides or [], reporter=Reporter(quiet=quiet), quiet=quiet, seconds=seconds
+    ) as opened:
         yield opened
 
 
@@ -76,3 +81,13 @@ def parse_time(text: str | None) -> datetime | None:
         return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
         raise UsageError(f"{text!r} is no time", hint="Write 2026-11-22 or 2026-11-22T02:00:00Z.") from None
+
+
+def chosen_backup(
+    opened: App, word: str, *, target: str | None, before: str | None, store: str | None
+) -> Opened:
+    """Find the backup that the operator means, in its best copy; look through the stores first."""
+    from holdfast.jobs.find import open_best
+
+    row = opened.find(word, target=target, before=parse_time(before), fresh=True)
+    return open_best(opened.services, row, store)

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
-from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource
 
-from holdfast import config_checks, config_prepare, config_sources, config_stores
+from holdfast import config_checks, config_notify, config_prepare, config_sources, config_stores
 from holdfast.config_model import Config, known_keys
 from holdfast.config_sources import Keys, Layer, Problem, where_is
 from holdfast.config_values import nearest
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Config", "find", "load"]
 
+_KINDS = {"stores": config_stores.KINDS, "notify": config_notify.KINDS}
 _TEXTS = {  # by pydantic's type of error; others say it well enough themselves
     "missing": "it is missing",
     "bool_type": "true or false was expected",
@@ -32,7 +32,6 @@ _TEXTS = {  # by pydantic's type of error; others say it well enough themselves
     "int_parsing": "a whole number was expected",
     "string_type": "a text (in quotes) was expected",
     "union_tag_not_found": "a type or a url is missing",
-    "union_tag_invalid": f"type is one of {', '.join(config_stores.KINDS)}",
     "model_type": "a table of keys was expected",
     "model_attributes_type": "a table of keys was expected",
     "dict_type": "a table of keys was expected",
@@ -101,22 +100,29 @@ def _layers(file: Path | None, environ: Mapping[str, str], overrides: Mapping[st
 
 
 def _parsed(layers: list[Layer]) -> Config:
-    class Layered(Config):
-        @classmethod
-        def settings_customise_sources(
-            cls, settings_cls: type[BaseSettings], *_: object, **__: object
-        ) -> tuple[PydanticBaseSettingsSource, ...]:
-            return tuple(InitSettingsSource(settings_cls, layer.data) for layer in layers)
+    merged: dict[str, object] = {}
+    for layer in reversed(layers):
+        _merge(merged, layer.data)
+    return Config.model_validate(merged)
 
-    return Layered()
+
+def _merge(into: dict[str, object], stronger: Mapping[str, object]) -> None:
+    """Lay the keys of a stronger layer over what is there; sections are merged, values replaced."""
+    for key, value in stronger.items():
+        if isinstance(value, dict):
+            below = into.get(key)
+            into[key] = merged = dict(below) if isinstance(below, dict) else {}
+            _merge(merged, value)
+        else:
+            into[key] = value
 
 
 def _described(errors: list[ErrorDetails], layers: list[Layer]) -> Iterator[Problem]:
     """Put pydantic's errors into our words. It quotes values only in what is left out here."""
     for error in errors:
         place = tuple(str(piece) for piece in error["loc"] if piece != "[key]")
-        is_store = place[0] == "stores" and len(place) > 2  # noqa: PLR2004 - stores, name, type, key
-        where = where_is(layers, (*place[:2], *place[3:]) if is_store else place)
+        has_type = place[0] in _KINDS and len(place) > 2  # noqa: PLR2004 - stores, name, type, key
+        where = where_is(layers, (*place[:2], *place[3:]) if has_type else place)
         yield Problem(where=where, text=_text(error, place, where))
 
 
@@ -126,6 +132,8 @@ def _text(error: ErrorDetails, place: Keys, where: str) -> str:
         return _unknown(place, where)
     if kind == "value_error":
         return said.removeprefix("Value error, ")
+    if kind == "union_tag_invalid":
+        return f"type is one of {', '.join(_KINDS[place[0]])}"
     if kind in _TEXTS:
         return _TEXTS[kind]
     text = said.replace("Input should be", "it has to be").replace("String should", "it should")
@@ -135,9 +143,8 @@ def _text(error: ErrorDetails, place: Keys, where: str) -> str:
 def _unknown(place: Keys, where: str) -> str:
     *section, key = place
     known = known_keys(tuple(section))
-    if section[:1] == ["stores"] and (
-        kinds := [kind for kind in config_stores.KINDS if key in known_keys(("stores", kind))]
-    ):
+    name = section[0] if section else ""
+    if kinds := [kind for kind in _KINDS.get(name, ()) if key in known_keys((name, kind))]:
         return f"unknown key; it belongs to type {' or '.join(kinds)}"
     close = nearest(key, known)
     if close is None:

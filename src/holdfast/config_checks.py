@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from holdfast import config_options, config_sources
+from holdfast import config_notify, config_options, config_sources
 from holdfast.config_sources import PREFIX, SHORTHAND, Layer, Problem, where_is
 from holdfast.config_values import nearest
 
@@ -38,11 +38,25 @@ def contradictions(config: Config, layers: Sequence[Layer], file: Path | None) -
     yield from _strangers("targets", config.target_settings, layers)
     yield from _strangers("stores", config.stores, layers)
     yield from _mistyped(config, layers)
+    yield from _halves(config, layers)
     for name, store in config.stores.items():
         if text := store.problem():
             yield Problem(where=where_is(layers, ("stores", name)), text=text)
+    for name, key, text in config_notify.problems(config.notify, config.target_settings):
+        yield Problem(where=where_is(layers, ("notify", name, *([key] if key else []))), text=text)
     for name, target in config.effective().items():
         yield from _target_problems(name, target, config, layers)
+
+
+def _halves(config: Config, layers: Sequence[Layer]) -> Iterator[Problem]:
+    """Find the half of a pair, which alone would leave the endpoint more open than was meant."""
+    for first, second in (("tls_certificate_file", "tls_key_file"), ("auth_user", "auth_password")):
+        given = [key for key in (first, second) if getattr(config.daemon, key) is not None]
+        if len(given) == 1:
+            missing = second if given == [first] else first
+            yield Problem(
+                where=where_is(layers, ("daemon", *given)), text=f"daemon.{missing} is missing beside it"
+            )
 
 
 def _no_store(config: Config, layers: Sequence[Layer], file: Path | None) -> Problem:
@@ -110,6 +124,19 @@ def _target_problems(
             yield Problem(where=place("stores"), text=f"no store {store!r}; {meant}")
     if target.databases == ():
         yield Problem(where=place("databases"), text='it is empty; name databases, or write "all"')
+    for key, wrong in _timing_problems(target, config.daemon.timezone):
+        yield Problem(where=place(key), text=wrong)
     for option in target.pg_dump_options:
         if text := config_options.problem(option, target.compression):
             yield Problem(where=place("pg_dump_options"), text=text)
+
+
+def _timing_problems(target: TargetSettings, timezone: str) -> Iterator[tuple[str, str]]:
+    """Find what is wrong with a target's schedules: the key, and why."""
+    if target.schedule and target.every:
+        yield "every", "schedule is set too; remove one of the two"
+    for text in (target.every or target.schedule, target.verify_schedule):
+        try:
+            target.timetable(text, timezone)
+        except ValueError as error:
+            yield "jitter", str(error)

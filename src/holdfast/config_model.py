@@ -3,26 +3,39 @@
 A key without a value here has None. A secret's `_file` twin was read before the models see it.
 """
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from holdfast import config_notify
 from holdfast import config_values as values
+from holdfast.config_notify import ChannelSettings
+from holdfast.config_sources import plain_environment
 from holdfast.config_stores import KINDS, StoreSettings, secret_text
-from holdfast.model.target import Compression, Selection, Target
+from holdfast.jobs.notifying import Subscription
+from holdfast.metrics import auth
+from holdfast.metrics.tls import Files
+from holdfast.model import schedule as schedules
+from holdfast.model.overview import Configured
+from holdfast.model.planning import Timetable
+from holdfast.model.target import Compression, Hooks, Limits, Selection, Target
 
 Words = Annotated[tuple[str, ...], BeforeValidator(values.words), AfterValidator(values.filled)]
+Arguments = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(values.words)]
 Databases = Annotated[tuple[str, ...] | None, BeforeValidator(values.databases)]
 Seconds = Annotated[float, BeforeValidator(values.duration)]
 Limit = Annotated[float | None, BeforeValidator(values.limit)]
 Schedule = Annotated[str, AfterValidator(values.schedule)]
+Interval = Annotated[str, BeforeValidator(values.interval)]
+TimeZone = Annotated[str, AfterValidator(values.timezone)]
 Recipient = Annotated[str, AfterValidator(values.recipient)]
 Signer = Annotated[str, AfterValidator(values.signer)]
 TargetName = Annotated[str, AfterValidator(values.target_name)]
 StoreName = Annotated[str, AfterValidator(values.store_name)]
+ChannelName = Annotated[str, AfterValidator(config_notify.channel_name)]
 Text = Annotated[str, Field(min_length=1)]
 
 
@@ -32,12 +45,24 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
+def _checked_login(password: SecretStr) -> SecretStr:
+    auth.check(password.get_secret_value())
+    return password
+
+
 class Daemon(Section):
     """`[daemon]`: this host's memory, endpoint and log."""
 
     state_dir: Path
+    spool_dir: Path = Path("/var/tmp")  # noqa: S108 - the files there have no names
     listen: Annotated[str, AfterValidator(values.listen)] = "127.0.0.1:9853"
-    timezone: Annotated[str, AfterValidator(values.timezone)] = "UTC"
+    tls_certificate_file: Path | None = None
+    tls_key_file: Path | None = None
+    auth_user: Annotated[str, AfterValidator(values.user)] | None = None
+    auth_password: Annotated[SecretStr, AfterValidator(_checked_login)] | None = None
+    auth_password_file: Path | None = None
+    timezone: TimeZone = "UTC"
+    max_dumps: Annotated[int, Field(ge=1, le=64)] = 2
     log_format: Literal["console", "json"] = "console"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
@@ -58,6 +83,15 @@ class Encryption(Section):
     signers: Annotated[tuple[Signer, ...], BeforeValidator(values.words), AfterValidator(values.filled)] = ()
 
 
+class HookSettings(Section):
+    """`[targets.NAME.hooks]`: the owner's programs around a backup, each as a list of arguments."""
+
+    before_backup: Arguments = ()
+    after_backup: Arguments = ()
+    on_failure: Arguments = ()
+    timeout: Seconds = 300.0
+
+
 class Defaults(Section):
     """`[defaults]`: the keys of a target that may hold for all targets. `databases` None means all."""
 
@@ -71,6 +105,16 @@ class Defaults(Section):
     globals: bool = True
     stores: Words | None = None
     schedule: Schedule | None = None
+    every: Interval | None = None
+    timezone: TimeZone | None = None
+    jitter: Limit = None
+    catch_up: Limit = 86400.0
+    attempts: Annotated[int, Field(ge=1, le=10)] = 3
+    retry_delay: Seconds = 300.0
+    timeout: Limit = None
+    stall_limit: Limit = 1800.0
+    verify_schedule: Schedule | None = None
+    hooks: HookSettings = HookSettings()
     pg_dump_options: Words = ()
     lock_wait_timeout: Seconds = 60.0
     blocking_limit: Limit = 120.0
@@ -96,22 +140,40 @@ class TargetSettings(Defaults):
 
     def over(self, defaults: Defaults) -> "TargetSettings":
         """Fill in from `defaults` what this target does not say."""
-        said = {name: getattr(defaults, name) for name in defaults.model_fields_set - self.model_fields_set}
+        own = set(self.model_fields_set)
+        if own & {"schedule", "every"}:  # one of them says it all
+            own |= {"schedule", "every"}
+        said = {name: getattr(defaults, name) for name in defaults.model_fields_set - own}
         return self.model_copy(update=said)
 
+    def timetable(self, text: str | None, timezone: str) -> Timetable | None:
+        """When what `text` says is done; None for no text. Raise ValueError when the jitter is too long."""
+        if not text:
+            return None
+        found = schedules.parse(text, zone=self.timezone or timezone, jitter=round(self.jitter or 0))
+        if self.jitter and self.jitter >= found.shortest_interval.total_seconds():
+            raise ValueError("it is not shorter than the time from one run to the next")
+        return Timetable(
+            schedule=found,
+            catch_up=self.catch_up or 0,
+            attempts=self.attempts,
+            retry_delay=self.retry_delay,
+        )
 
-class Config(BaseSettings):
+    def backup_timetable(self, timezone: str) -> Timetable | None:
+        """When the target is backed up; None for never by itself. `timezone` is that of targets without one."""
+        return self.timetable(self.every or self.schedule, timezone)
+
+
+class Config(Section):
     """The whole configuration, as `holdfast.config.load` checked it."""
-
-    model_config = SettingsConfigDict(
-        extra="forbid", frozen=True, hide_input_in_errors=True, case_sensitive=True
-    )
 
     daemon: Daemon
     encryption: Encryption = Encryption()
     stores: dict[StoreName, StoreSettings] = Field(default_factory=dict)
     target_settings: dict[TargetName, TargetSettings] = Field(default_factory=dict, alias="targets")
     defaults: Defaults = Defaults()
+    notify: dict[ChannelName, ChannelSettings] = Field(default_factory=dict)
 
     def effective(self) -> Mapping[str, TargetSettings]:
         """The targets' settings with the defaults filled in, by name, in their order."""
@@ -120,7 +182,14 @@ class Config(BaseSettings):
     def targets(self) -> tuple[Target, ...]:
         """The targets as the jobs see them."""
         everywhere = tuple(self.stores)
-        return tuple(_target(name, settings, everywhere) for name, settings in self.effective().items())
+        return tuple(
+            _target(name, settings, everywhere, self.daemon.timezone)
+            for name, settings in self.effective().items()
+        )
+
+    def subscriptions(self) -> tuple[Subscription, ...]:
+        """The channels, and what each is to be told."""
+        return tuple(config_notify.subscription(name, each) for name, each in self.notify.items())
 
     @property
     def recipients(self) -> tuple[str, ...]:
@@ -133,22 +202,48 @@ class Config(BaseSettings):
         return self.encryption.signing_key_file or self.daemon.state_dir / "signing.key"
 
     @property
+    def ledger_file(self) -> Path:
+        """Where the ledger is."""
+        return self.daemon.state_dir / "ledger.sqlite"
+
+    @property
     def listen_address(self) -> tuple[str, int]:
         """The host and port of the endpoint."""
         return values.address(self.daemon.listen)
 
+    def configured(self) -> Configured:
+        """What the metrics are to know of the config."""
+        return Configured(
+            targets={target.name: target.stores for target in self.targets()},
+            stores=tuple(self.stores),
+            channels=tuple(self.notify),
+        )
+
+    @property
+    def tls(self) -> Files | None:
+        """The certificate and key of the endpoint; None where it speaks plain HTTP."""
+        certificate, key = self.daemon.tls_certificate_file, self.daemon.tls_key_file
+        return None if certificate is None or key is None else Files(certificate=certificate, key=key)
+
+    def login(self) -> auth.Login | None:
+        """Who may ask the endpoint for metrics; None where everybody may. Takes a moment: it hashes the password."""
+        user, password = self.daemon.auth_user, secret_text(self.daemon.auth_password)
+        return None if user is None or password is None else auth.Login(user, auth.hashed(password))
+
     def secrets(self) -> tuple[str, ...]:
         """All secret values, for striking them out of logs; passwords in URLs too, written and decoded."""
-        found: set[str] = set()
+        found = {secret_text(self.daemon.auth_password) or ""}
         for target in self.target_settings.values():
             found.update(values.passwords_in(secret_text(target.url) or ""))
             found.add(secret_text(target.password) or "")
         for store in self.stores.values():
             found.update(store.secrets())
+        for channel in self.notify.values():
+            found.update(config_notify.secrets(channel))
         return tuple(sorted(found - {""}))
 
 
-def _target(name: str, settings: TargetSettings, everywhere: tuple[str, ...]) -> Target:
+def _target(name: str, settings: TargetSettings, everywhere: tuple[str, ...], timezone: str) -> Target:
     return Target(
         name=name,
         stores=everywhere if settings.stores is None else settings.stores,
@@ -174,12 +269,21 @@ def _target(name: str, settings: TargetSettings, everywhere: tuple[str, ...]) ->
         ),
         fingerprint=settings.fingerprint,
         lock_database=settings.lock_database,
-        schedule=settings.schedule or None,
+        limits=Limits(timeout=settings.timeout, stall=settings.stall_limit),
+        hooks=Hooks(
+            before_backup=settings.hooks.before_backup,
+            after_backup=settings.hooks.after_backup,
+            on_failure=settings.hooks.on_failure,
+            timeout=settings.hooks.timeout,
+            env=plain_environment(os.environ),
+        ),
+        backup=settings.backup_timetable(timezone),
+        verify=settings.timetable(settings.verify_schedule, timezone),
     )
 
 
 def known_keys(place: tuple[str, ...]) -> tuple[str, ...]:
-    """Give the keys that a section has; without a place, the sections. A store's place ends in its type."""
+    """Give the keys that a section has; without a place, the sections. A store's and a channel's place ends in its type."""
     sections: dict[str, type[Section]] = {
         "daemon": Daemon,
         "encryption": Encryption,
@@ -187,7 +291,9 @@ def known_keys(place: tuple[str, ...]) -> tuple[str, ...]:
         "targets": TargetSettings,
     }
     if not place:
-        return (*sections, "stores")
-    if place[0] == "stores":
-        return tuple(KINDS[place[-1]].model_fields) if place[-1] in KINDS else ()
+        return (*sections, "stores", "notify")
+    if kinds := {"stores": KINDS, "notify": config_notify.KINDS}.get(place[0]):
+        return tuple(kinds[place[-1]].model_fields) if place[-1] in kinds else ()
+    if place[-1] == "hooks":
+        return tuple(HookSettings.model_fields)
     return tuple(sections[place[0]].model_fields) if place[0] in sections else ()

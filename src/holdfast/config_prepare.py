@@ -34,7 +34,7 @@ def prepare(layer: Layer, home: Path) -> None:
 
 def is_path(key: str) -> bool:
     """Whether a key of this name holds a path."""
-    return key in {"state_dir", "path", "ca_bundle"} or key.endswith("_file")
+    return key in {"state_dir", "spool_dir", "path", "ca_bundle"} or key.endswith("_file")
 
 
 def _absolute(value: str | Path, base: Path, home: Path) -> Path:

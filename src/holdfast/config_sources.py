@@ -25,8 +25,10 @@ RUN_SECRETS = Path("/run/secrets")
 SYSTEM_STATE = Path("/var/lib/holdfast")
 FILE_NAMES = (Path("holdfast.toml"), Path("/etc/holdfast/holdfast.toml"))
 SECRETS = {
+    "daemon": ("auth_password",),
     "targets": ("url", "password"),
     "stores": ("access_key_id", "secret_access_key", "session_token"),
+    "notify": ("url", "password", "secret", "token"),
 }
 SHORTHAND = {  # what a container needs: one target and one store, both named main
     "url": ("targets", "main", "url"),
@@ -37,8 +39,9 @@ SHORTHAND = {  # what a container needs: one target and one store, both named ma
     "recipient": ("encryption", "recipients"),
 }
 _SECRET_SHORTHAND = frozenset({"url", "password", "store", "recipient"})
-_DEPTH = {"daemon": 2, "encryption": 2, "defaults": 2, "targets": 3, "stores": 3}
+_DEPTH = {"daemon": 2, "encryption": 2, "defaults": 2, "targets": 3, "stores": 3, "notify": 3}
 _SECRET_BYTES = 64 * 1024
+_PLAIN = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "TZ", "TMPDIR")
 # Kubernetes tells every container of its services this way, and one may be called holdfast.
 _SERVICE = re.compile(
     r"HOLDFAST_(?:[A-Z0-9_]+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_.*)?|PORT(?:_[0-9]+_[A-Z]+(?:_.*)?)?)"
@@ -197,8 +200,16 @@ def _elsewhere(keys: Keys, *layers: Layer | None) -> bool:
 
 
 def from_machine(environ: Mapping[str, str]) -> Layer:
-    """The defaults that depend on this machine: where the state is kept."""
-    return Layer(label="default", base=Path.cwd(), data={"daemon": {"state_dir": str(_state_dir(environ))}})
+    """The defaults that depend on this machine: where the state is kept, and where temporary files go."""
+    found = {"state_dir": str(_state_dir(environ))}
+    if environ.get("TMPDIR", "").startswith("/"):
+        found["spool_dir"] = environ["TMPDIR"]
+    return Layer(label="default", base=Path.cwd(), data={"daemon": found})
+
+
+def plain_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """What a program of the owner's needs of our environment; nothing that may be a secret."""
+    return {name: environ[name] for name in _PLAIN if name in environ}
 
 
 def _state_dir(environ: Mapping[str, str]) -> Path:

@@ -3,6 +3,7 @@
 A new store is one model here and its entry in `StoreSettings`.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 from urllib.parse import unquote, urlsplit
@@ -65,7 +66,7 @@ class LocalSettings(BaseModel):
         """Tell what the keys contradict each other in, or None."""
         return None
 
-    def open(self, name: str) -> Store:
+    def open(self, name: str, *, seconds: float | None = None) -> Store:  # noqa: ARG002 - a disk answers at once
         """Make the store."""
         from holdfast.stores.local import LocalStore  # noqa: PLC0415 - only the kinds in use are imported
 
@@ -124,31 +125,34 @@ class S3Settings(BaseModel):
             return 'kms_key_id needs sse = "aws:kms"'
         return None
 
-    def open(self, name: str) -> Store:
-        """Make the store; it reaches out when it is first used."""
+    def open(self, name: str, *, seconds: float | None = None) -> Store:
+        """Make the store; it reaches out when it is first used. With `seconds` it is not waited for any longer."""
         from holdfast.stores import s3  # noqa: PLC0415 - only the kinds in use are imported
 
-        return s3.S3Store(
-            s3.S3Settings(
-                name=name,
-                bucket=self.bucket,
-                prefix=self.prefix,
-                endpoint_url=self.endpoint_url,
-                region=self.region,
-                path_style=self.path_style,
-                profile=self.profile,
-                role_arn=self.role_arn,
-                access_key_id=secret_text(self.access_key_id),
-                secret_access_key=secret_text(self.secret_access_key),
-                session_token=secret_text(self.session_token),
-                storage_class=self.storage_class,
-                sse=self.sse,
-                kms_key_id=self.kms_key_id,
-                checksum=self.checksum,
-                ca_bundle=None if self.ca_bundle is None else str(self.ca_bundle),
-                deadline=self.deadline,
-            )
+        settings = s3.S3Settings(
+            name=name,
+            bucket=self.bucket,
+            prefix=self.prefix,
+            endpoint_url=self.endpoint_url,
+            region=self.region,
+            path_style=self.path_style,
+            profile=self.profile,
+            role_arn=self.role_arn,
+            access_key_id=secret_text(self.access_key_id),
+            secret_access_key=secret_text(self.secret_access_key),
+            session_token=secret_text(self.session_token),
+            storage_class=self.storage_class,
+            sse=self.sse,
+            kms_key_id=self.kms_key_id,
+            checksum=self.checksum,
+            ca_bundle=None if self.ca_bundle is None else str(self.ca_bundle),
+            deadline=self.deadline,
         )
+        if seconds is not None:
+            # The last try may begin just before the patience ends, and then lasts as long as its own limit.
+            half = seconds / 2
+            settings = replace(settings, patience=half, connect_timeout=half, read_timeout=half)
+        return s3.S3Store(settings)
 
 
 StoreSettings = Annotated[LocalSettings | S3Settings, Field(discriminator="type")]

@@ -10,9 +10,10 @@ import re
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import available_timezones
 
 from holdfast.model import layout
+from holdfast.model import schedule as schedules
 from holdfast.streams import bech32
 
 if TYPE_CHECKING:
@@ -20,21 +21,11 @@ if TYPE_CHECKING:
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_WHOLE = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
 _LISTEN = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%]+\]|[^\s:\[\]/]+):(?P<port>[0-9]{1,5})")
 _HIGHEST_PORT = 65535
 _SIGNER = re.compile(r"RW[A-Za-z0-9+/]{54}")
-_SHORTCUTS = frozenset({"@hourly", "@daily", "@weekly", "@monthly"})
 _RECIPIENT_BYTES = {"age": 32, "age1pq": 1216}
-_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
-_CRON = (  # name, lowest, highest, names for the numbers from the lowest on
-    ("minute", 0, 59, ()),
-    ("hour", 0, 23, ()),
-    ("day of the month", 1, 31, ()),
-    ("month", 1, 12, _MONTHS),
-    ("day of the week", 0, 7, _DAYS),
-)
-_CRON_ITEM = re.compile(r"(?:\*|([0-9]+|[a-z]{3})(?:-([0-9]+|[a-z]{3}))?)(?:/([0-9]+))?")
 _URL_PASSWORDS = (  # libpq ends it at the first @; who wrote it may have meant the last
     re.compile(r"://[^/:@]*:([^/@]*)@"),
     re.compile(r"://[^/:@]*:([^/]*)@"),
@@ -98,8 +89,8 @@ def limit(value: object) -> float | None:
 def timezone(name: str) -> str:
     """Check the name of a time zone."""
     try:
-        ZoneInfo(name)
-    except (OSError, ValueError, LookupError) as error:
+        schedules.time_zone(name)
+    except ValueError as error:
         close = nearest(name, available_timezones())
         meant = f"; did you mean {close}?" if close else ", such as Europe/Berlin or UTC"
         raise ValueError(f"no time zone of that name{meant}") from error
@@ -109,6 +100,13 @@ def timezone(name: str) -> str:
 def listen(text: str) -> str:
     """Check `host:port`; an IPv6 host stands in brackets."""
     address(text)
+    return text
+
+
+def user(text: str) -> str:
+    """Check the name in a login: HTTP ends it at the first colon."""
+    if not text or ":" in text or not text.isprintable():
+        raise ValueError("a name without a colon was expected")
     return text
 
 
@@ -161,31 +159,20 @@ def signer(text: str) -> str:
 
 
 def schedule(text: str) -> str:
-    """Check a schedule by its shape: `@daily` and its like, five cron fields, or empty for none."""
+    """Check a schedule: `@daily` and its like, five cron fields, or empty for none."""
     text = " ".join(text.split()).lower()
-    if not text or text in _SHORTCUTS:
-        return text
-    fields = text.split(" ")
-    if text.startswith("@") or len(fields) != len(_CRON):
-        raise ValueError(f"five cron fields or {', '.join(sorted(_SHORTCUTS))} were expected")
-    for field, (name, lowest, highest, names) in zip(fields, _CRON, strict=True):
-        if not all(_cron_item(item, lowest, highest, names) for item in field.split(",")):
-            raise ValueError(
-                f"{field!r} is no {name}: a number from {lowest} to {highest}, *, ranges or steps"
-            )
-    return text
+    if text.startswith("every"):
+        raise ValueError('an interval has a key of its own: every = "6h"')
+    return schedules.parse(text).text if text else text
 
 
-def _cron_item(item: str, lowest: int, highest: int, names: tuple[str, ...]) -> bool:
-    match = _CRON_ITEM.fullmatch(item)
-    if match is None or (match[3] is not None and int(match[3]) == 0):
-        return False
-    numbers = [
-        names.index(text) + lowest if text in names else int(text) if text.isdigit() else -1
-        for text in match.group(1, 2)
-        if text is not None
-    ]
-    return all(lowest <= number <= highest for number in numbers) and numbers == sorted(numbers)
+def interval(value: object) -> str:
+    """Read a duration of whole seconds as a rule: `every 6h`."""
+    seconds = duration(value)
+    if seconds != int(seconds):
+        raise ValueError("whole seconds were expected")
+    unit, length = next((unit, length) for unit, length in _WHOLE if seconds % length == 0)
+    return schedules.parse(f"every {int(seconds) // length}{unit}").text
 
 
 def target_url(text: str) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from holdfast.jobs.backup import Taken
 from holdfast.jobs.catalog import Rebuilt
+from holdfast.jobs.export import Exported
 from holdfast.jobs.finding import Finding
-from holdfast.jobs.restore import Report
 from holdfast.jobs.status import TargetStatus
+from holdfast.jobs.upcoming import Upcoming
 from holdfast.jobs.verify import Verified
 from holdfast.ledger.ledger import BackupRow
 from holdfast.model.backup import Backup
@@ -97,21 +98,6 @@ def verified(value: Verified) -> Facts:
     }
 
 
-def report(value: Report) -> Facts:
-    """What a restore did."""
-    return {
-        "id": value.backup_id,
-        "target": value.target,
-        "taken_at": time_text(value.taken_at),
-        "into": value.into,
-        "globals": to_json(value.globals),
-        "databases": to_json(value.databases),
-        "size": value.size,
-        "seconds": value.seconds,
-        "warnings": to_json(value.warnings),
-    }
-
-
 def finding(value: Finding) -> Facts:
     """One line of `check`."""
     return {
@@ -129,4 +115,33 @@ def rebuilt(value: Rebuilt) -> Facts:
         "forgotten": value.forgotten,
         "stores": to_json(value.stores),
         "problems": [{"where": where, "problem": problem} for where, problem in value.problems],
+    }
+
+
+def exported(value: Exported) -> Facts:
+    """What was exported, and into which files."""
+    return {
+        "id": value.backup_id,
+        "target": value.target,
+        "database": value.database,
+        "format": value.form,
+        "output": value.output,
+        "encoding": value.encoding,
+        "size": value.size,
+        "tables": to_json(value.tables),
+        "skipped": to_json(value.skipped),
+    }
+
+
+def upcoming(value: Upcoming) -> Facts:
+    """One run to come."""
+    return {
+        "at": time_text(value.at),
+        "local": value.local.isoformat(timespec="seconds"),
+        "timezone": value.timezone,
+        "job": value.job,
+        "target": value.target,
+        "slot": time_text(value.slot),
+        "rule": value.rule,
+        "paused": value.paused,
     }

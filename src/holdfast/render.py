@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from holdfast.jobs.backup import Taken
 from holdfast.jobs.catalog import Rebuilt
 from holdfast.jobs.finding import Finding
-from holdfast.jobs.restore import Report
 from holdfast.jobs.status import TargetStatus
 from holdfast.jobs.verify import Verified
 from holdfast.ledger.ledger import BackupRow
@@ -26,6 +25,7 @@ from holdfast.system import logs
 from holdfast.words import duration, many, size, when
 
 _SHOWN = 10
+_LABEL = 60  # so that the bar keeps its place
 _CONTROLS = re.compile("[\x7f-\x9f]")
 
 
@@ -188,27 +188,6 @@ def verified(results: Sequence[Verified]) -> None:
             line(f"ok    {where}: opened to the last byte, every digest and the signature hold")
 
 
-def report(value: Report) -> None:
-    """Say what was restored."""
-    if value.globals is not None:
-        line(f"roles: {len(value.globals.created)} created")
-        if value.globals.kept:
-            line(f"  kept as they were here: {', '.join(value.globals.kept)}")
-        if left := ", ".join(value.globals.tablespaces_left_out):
-            line(f"  tablespaces left out: {left} (--tablespace-map OLD=PATH)")
-    for database in value.databases:
-        known = database.rows
-        rows = "rows not counted" if known is None else f"{many(known, 'row')}, as in the backup"
-        line(f"database {database.name}: {many(database.tables, 'table')}, {rows}")
-        for note in database.notes:
-            line(f"  {note}")
-    rate = value.size / value.seconds if value.seconds else 0
-    line(
-        f"restored {value.backup_id} into {value.into}: {size(value.size)} in {duration(value.seconds)}"
-        f" ({size(rate)}/s)"
-    )
-
-
 def findings(values: Iterable[Finding], *, quiet: bool) -> int:
     """Print findings as they come; return how many failed."""
     failed = 0
@@ -265,6 +244,7 @@ class Reporter:
 
     def __init__(self, *, quiet: bool) -> None:
         self._bars = sys.stderr.isatty() and not quiet
+        self._relabel: Callable[[str], None] = _unheard
 
     def info(self, event: str, **facts: object) -> None:
         """Tell of something expected; where bars show it, no line is needed."""
@@ -294,4 +274,16 @@ class Reporter:
         )
         with progress.Progress(*columns, console=Console(stderr=True), transient=True) as bars:
             task = bars.add_task(_one_line(label), total=total or None)
-            yield lambda count: bars.advance(task, count)
+            self._relabel = lambda what: bars.update(task, description=_one_line(f"{label}: {what}")[:_LABEL])
+            try:
+                yield lambda count: bars.advance(task, count)
+            finally:
+                self._relabel = _unheard
+
+    def doing(self, what: str) -> None:
+        """Say what is at work now, in the label of the bar that is shown."""
+        self._relabel(what)
+
+
+def _unheard(_: str) -> None:
+    """Show nothing: there is no bar."""

@@ -85,6 +85,31 @@ class StoreContract:
         given = b"".join(store.get("cut"))
         assert hashlib.sha256(given).digest() == hashlib.sha256(b"".join(chunks)).digest()
 
+    @pytest.mark.parametrize("seed", range(3))
+    def test_gives_any_range_as_a_slice_would(self, store: Store, seed: int) -> None:
+        rng = random.Random(seed)
+        data = data_of(rng.choice([1, 1000, 2 * MIB + 1]))
+        store.put("shop/a.dump", [data])
+        for _ in range(12):
+            start = rng.choice([0, 1, len(data) - 1, len(data), len(data) + 1, rng.randrange(2 * len(data))])
+            length = rng.choice([None, 1, len(data), len(data) + 1, rng.randrange(1, 2 * len(data) + 1)])
+            end = None if length is None else start + length
+            assert b"".join(store.get("shop/a.dump", start=start, length=length)) == data[start:end]
+
+    def test_an_empty_object_has_an_empty_range(self, store: Store) -> None:
+        store.put("empty", [])
+        assert b"".join(store.get("empty", length=1)) == b""
+
+    def test_there_is_no_range_of_nothing(self, store: Store) -> None:
+        with pytest.raises(NotFoundError, match="a/b"):
+            list(store.get("a/b", start=5, length=7))
+
+    @pytest.mark.parametrize(("start", "length"), [(-1, None), (0, 0), (3, -1)])
+    def test_refuses_a_range_that_makes_no_sense(self, store: Store, start: int, length: int | None) -> None:
+        store.put("a", [b"12345"])
+        with pytest.raises(ValueError, match="no range"):
+            list(store.get("a", start=start, length=length))
+
     @pytest.mark.parametrize("parts", [0, 1, 3])
     def test_a_source_that_breaks_leaves_nothing(self, store: Store, parts: int) -> None:
         with pytest.raises(SourceBrokeError):

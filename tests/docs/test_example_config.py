@@ -8,7 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from holdfast import config_model, config_options, config_prepare, config_sources, config_stores
+from holdfast import (
+    config_model,
+    config_notify,
+    config_options,
+    config_prepare,
+    config_sources,
+    config_stores,
+)
 from holdfast.config import load
 from holdfast.model.errors import ConfigError
 
@@ -17,7 +24,7 @@ EXAMPLE = (ROOT / "config.example.toml").read_text()
 REFERENCE = (ROOT / "docs/reference/config.md").read_text()
 PLACEHOLDER = "age1-PUT-YOUR-RECIPIENT-HERE"
 RECIPIENT = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
-COMMENTED = re.compile(r"^#(?=[a-z_]+ = )", re.MULTILINE)
+COMMENTED = re.compile(r"^#(?=[a-z_]+ = |\[)", re.MULTILINE)
 
 
 def filled_in(text: str) -> str:
@@ -28,15 +35,17 @@ def keys_by_section() -> list[tuple[str, str]]:
     sections: dict[str, set[str]] = {
         "daemon": set(config_model.Daemon.model_fields),
         "encryption": set(config_model.Encryption.model_fields),
-        "targets": set(config_model.TargetSettings.model_fields),
+        "targets": {*config_model.TargetSettings.model_fields, *config_model.HookSettings.model_fields}
+        - {"hooks"},
         "stores": {key for kind in config_stores.KINDS.values() for key in kind.model_fields},
+        "notify": {key for kind in config_notify.KINDS.values() for key in kind.model_fields},
     }
     return [(section, key) for section, keys in sections.items() for key in sorted(keys)]
 
 
 def section_of(text: str, heading: str) -> str:
     """Cut out all parts of a text whose heading holds `heading`, up to the next of another section."""
-    pieces = re.split(r"(?m)^(?=\[|## )", text)
+    pieces = re.split(r"(?m)^(?=#?\[|## )", text)
     return "".join(piece for piece in pieces if heading in piece.split("\n")[0])
 
 
@@ -60,7 +69,7 @@ def test_the_example_as_it_stands_is_refused_for_its_recipient_only(tmp_path: Pa
 def test_every_commented_key_of_the_example_can_be_uncommented(tmp_path: Path) -> None:
     text = filled_in(COMMENTED.sub("", EXAMPLE))
     # Two ways of saying the same thing, and files that are not there.
-    text = re.sub(r"(?m)^(\w+_file|profile) = .*$", "", text)
+    text = re.sub(r"(?m)^(\w+_file|profile|every) = .*$", "", text)
     path = tmp_path / "holdfast.toml"
     path.write_text(text)
     config = load(path, environ={})
@@ -72,7 +81,8 @@ def test_what_the_example_shows_as_default_is_the_default(tmp_path: Path) -> Non
     plain, shown = tmp_path / "plain.toml", tmp_path / "shown.toml"
     shown_keys = (
         "listen|timezone|log_format|log_level|enabled|checksum|deadline|databases|globals|stores|"
-        "lock_wait_timeout|blocking_limit|compression|compression_level|fingerprint|lock_database"
+        "lock_wait_timeout|blocking_limit|compression|compression_level|fingerprint|lock_database|"
+        "max_dumps|jitter|catch_up|attempts|retry_delay|timeout|stall_limit"
     )
     plain.write_text(filled_in(EXAMPLE))
     shown.write_text(re.sub(rf"(?m)^#(?=({shown_keys}) = )", "", filled_in(EXAMPLE)))
@@ -97,10 +107,12 @@ def test_the_example_and_the_reference_name_no_key_that_is_unknown() -> None:
         COMMENTED.sub("", EXAMPLE).replace("[defaults]\nschedule", "[defaults]\n#schedule")
     )
     for section, _, table in config_sources.tables(tables):
-        assert {(section, key) for key in table} <= known
-    for section in ("daemon", "encryption", "stores", "targets"):
+        assert {(section, key) for key in table if key != "hooks"} <= known
+    for section in ("daemon", "encryption", "stores", "targets", "notify"):
         rows = re.findall(r"(?m)^\|(.*?)\|", section_of(REFERENCE, f"[{section}"))
-        assert {(section, key) for row in rows for key in re.findall(r"`(\w+)`", row)} <= known
+        assert {(section, key) for row in rows for key in re.findall(r"`(\w+)`", row)} <= known | {
+            ("targets", "hooks")
+        }
 
 
 def test_every_allowed_option_of_pg_dump_stands_in_the_reference() -> None:
@@ -119,6 +131,7 @@ def test_every_key_that_holds_a_path_is_treated_as_one() -> None:
         config_model.Encryption,
         config_model.TargetSettings,
         *config_stores.KINDS.values(),
+        *config_notify.KINDS.values(),
     ]
     for model in models:
         for key, field in model.model_fields.items():

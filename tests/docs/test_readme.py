@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from holdfast.config import load
-from support.config import RECIPIENT
+from support.config import RECIPIENT, schedule_of
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 FIRST_SCREEN = "\n".join(README.splitlines()[:30])
@@ -40,7 +40,7 @@ def test_the_config_loads_once_the_recipient_is_filled_in(tmp_path: Path) -> Non
     path = tmp_path / "holdfast.toml"
     path.write_text(_config().replace("age1…", RECIPIENT))
     config = load(path, environ={"HOME": str(tmp_path)})
-    assert [target.schedule for target in config.targets()] == [
+    assert [schedule_of(target) for target in config.targets()] == [
         tomllib.loads(_config())["targets"]["main"]["schedule"]
     ]
 

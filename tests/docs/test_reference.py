@@ -15,27 +15,35 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import pytest
 import typer.main
 
-from holdfast import facts
+from holdfast import facts, render_restore, render_swap
 from holdfast.cli import app
 from holdfast.jobs.backup import Taken
 from holdfast.jobs.catalog import Rebuilt
+from holdfast.jobs.export import Exported
+from holdfast.jobs.export_csv import TableFile
 from holdfast.jobs.finding import Finding
-from holdfast.jobs.restore import Report
 from holdfast.jobs.status import TargetStatus
+from holdfast.jobs.upcoming import Upcoming
 from holdfast.jobs.verify import Verified
 from holdfast.ledger.ledger import BackupRow, Ledger
 from holdfast.ledger.rows import Copy
-from holdfast.methods.logical_globals import Applied
-from holdfast.methods.logical_restore import Restored
+from holdfast.metrics import collector
 from holdfast.model import catalog, errors
 from holdfast.model.backup import FORMAT_VERSION, Backup
+from holdfast.model.event import Event, Kind, as_json
+from holdfast.model.event import Finding as Unusual
 from holdfast.model.proof import Proof
 from holdfast.model.run import Run
 from support.documents import REFERENCE, first_cells, json_keys, page, section
 from support.home import shape
 from support.model_values import NOW, sample_backup
+from support.restore_values import planned_restore, restored, restored_tables
+from support.swap_values import planned_swap, swapped
 
 SHARED = "## Options of many commands"
+UPCOMING = Upcoming(
+    at=NOW, local=NOW, timezone="UTC", job="backup", target="shop", slot=NOW, rule="@daily", paused=False
+)
 OPTION = re.compile(r"`(--?[a-z][a-z-]*)`")
 
 
@@ -58,7 +66,7 @@ def commands() -> dict[str, set[str]]:
 def headings() -> dict[str, str]:
     """Give the page's heading of each command."""
     lines = [line.replace("`", "") for line in page("commands.md").splitlines() if line.startswith("## `")]
-    return {re.sub(r" \[?[A-Z]+\]?$", "", line.removeprefix("## ")): line for line in lines}
+    return {re.sub(r"( \[?[A-Z]+\]?)+$", "", line.removeprefix("## ")): line for line in lines}
 
 
 def test_every_command_has_its_place_on_the_page() -> None:
@@ -79,7 +87,8 @@ def test_every_option_of_a_command_is_on_the_page_and_no_other(command: str) -> 
 def samples() -> dict[str, object]:
     """Give the JSON of every command, with nothing missing in it."""
     left = catalog.LeftOut(kind="table", name="t", reason="asked for")
-    coverage = catalog.Coverage(tables=2, tables_covered=1, rows=7, left_out=(left,))
+    held = catalog.DatabaseCoverage(name="app", tables=1, rows=7)
+    coverage = catalog.Coverage(tables=2, tables_covered=1, rows=7, left_out=(left,), databases=(held,))
     made, run = sample_backup(), Run(job="backup", target="shop", started_at=NOW)
     copies = (Copy(store="disk", state="complete", at=NOW),)
     row = BackupRow(
@@ -90,19 +99,6 @@ def samples() -> dict[str, object]:
         copies=copies,
         manifest=b"",
         signature=b"",
-    )
-    applied = Applied(created=(), kept=(), tablespaces_created=(), tablespaces_left_out=())
-    restored = Restored(name="app", created=True, tables=1, rows=7, notes=())
-    report = Report(
-        backup_id=made.id,
-        target="shop",
-        taken_at=NOW,
-        into="here",
-        globals=applied,
-        databases=(restored,),
-        size=1,
-        seconds=1.0,
-        warnings=(),
     )
     status = TargetStatus(
         target="shop", backups=1, last_good=row, age_seconds=1.0, last_failure=run, running=run, problems=()
@@ -116,9 +112,31 @@ def samples() -> dict[str, object]:
         "verify": [
             facts.verified(Verified(target="shop", backup_id=made.id, store="disk", proof=None, error=None))
         ],
-        "restore": facts.report(report),
+        "notify test": [facts.finding(Finding(level="ok", subject="notify ops", message="delivered"))],
+        "restore": [
+            render_restore.facts(restored()),
+            render_restore.plan_facts(planned_restore()),
+            render_restore.tables_facts(restored_tables()),
+        ],
+        "swap": [render_swap.plan_facts(planned_swap()), render_swap.facts(swapped(), ())],
+        "export": facts.exported(exported()),
+        "schedule": [facts.upcoming(UPCOMING)],
         "catalog rebuild": facts.rebuilt(Rebuilt(problems=[("here", "gone")])),
     }
+
+
+def exported() -> Exported:
+    table = TableFile(schema="public", table="t", file="public.t.csv", rows=1, size=9)
+    return Exported(
+        backup_id="20261122T020000Z-7f3a",
+        target="shop",
+        database="app",
+        form="csv",
+        output="out",
+        encoding="UTF8",
+        size=9,
+        tables=(table,),
+    )
 
 
 @pytest.mark.parametrize("command", sorted(samples()))
@@ -209,6 +227,21 @@ def fields_of(kind: Any, path: str = "") -> dict[str, str]:  # noqa: ANN401 - a 
     return found
 
 
+def test_the_keys_of_a_webhook_are_on_the_page() -> None:
+    finding = Unusual(database="app", measure="rows", value=1, expected=2.0)
+    told = Event(kind="anomaly", job="backup", target="shop", host="db1", at=NOW, findings=(finding,))
+    table = section(page("notifications.md"), "## The JSON of a webhook")
+    assert {text for cell in first_cells(table) for text in re.findall(r"`([^`]+)`", cell)} == shape(
+        as_json(told)
+    )
+
+
+def test_the_kinds_of_events_are_on_the_page() -> None:
+    table = section(page("notifications.md"), "## What is told, and when")
+    kinds = {text for cell in first_cells(table) for text in re.findall(r"`([^`]+)`", cell)}
+    assert kinds == set(get_args(Kind)) - {"test"}
+
+
 @pytest.mark.parametrize(("heading", "kind"), [("## The manifest", Backup), ("## Proofs", Proof)])
 def test_the_format_of_signed_objects_is_on_the_page(heading: str, kind: type) -> None:
     rows = re.findall(r"(?m)^\| `([^`]+)` \| ([^|]+) \|", section(page("format.md"), heading))
@@ -231,3 +264,9 @@ def test_every_document_is_in_the_index() -> None:
     linked = set(re.findall(r"\]\(([^)#]+)\)", (docs / "README.md").read_text()))
     pages = {path.relative_to(docs).as_posix() for path in docs.rglob("*.md")} - {"README.md"}
     assert {name for name in pages if "/decisions/" not in name} == linked - {"explanation/decisions/"}
+
+
+def test_every_metric_is_on_its_page_with_its_labels() -> None:
+    rows = re.findall(r"(?m)^\| `(\w+)` \|([^|]*)\|", page("metrics.md"))
+    documented = {name: tuple(filter(None, labels.strip().split(", "))) for name, labels in rows}
+    assert documented == {family.name: family.labels for family in collector.FAMILIES}

@@ -97,6 +97,20 @@ def test_a_rebuild_forgets_what_is_gone(taken: Home) -> None:
     assert taken.ids() == []
 
 
+def test_verify_tells_of_a_backup_that_is_gone_until_somebody_says_that_it_may_be(taken: Home) -> None:
+    (backup_id,) = taken.ids()
+    (taken.store / "shop" / backup_id / "manifest.json").unlink()
+    for more in ((), ("--store", "disk")):
+        done = taken.run("verify", *more, code=22)
+        assert f"{backup_id}/manifest.json is missing" in done.stdout
+    (row,) = taken.facts("list")
+    assert (row["proof"], row["copies"][0]["state"]) == ("stored", "missing")
+    assert backup_id in taken.run("status", code=4).stdout
+    assert f"no configured store holds backup {backup_id}" in taken.run("restore", "latest", code=12).stderr
+    assert taken.facts("catalog", "rebuild", "--store", "disk")["forgotten"] == 1
+    assert taken.run("verify", code=12).stdout == ""
+
+
 def test_backups_of_an_unknown_signer_are_not_listed(taken: Home, tmp_path: Path) -> None:
     """Whoever can write to the bucket cannot plant a backup, not even one that is well made."""
     stranger = tmp_path / "stranger"

@@ -96,6 +96,7 @@ def test_no_command_grows_with_a_large_database(
         "verify": peak(home, "verify"),
         "restore": peak(home, "restore", "latest", *into),
         "export": peak(home, "export", "latest", "-o", str(tmp_path / "out.dump")),
+        "csv": peak(home, "export", "latest", "--format", "csv", "-o", str(tmp_path / "out")),
     }
     execute(second_cluster.conninfo, f'DROP DATABASE "{database.database}" WITH (FORCE)')
     assert home.facts("list")[0]["size"] > 600 * 1024**2

@@ -13,8 +13,10 @@ import subprocess
 import termios
 from pathlib import Path
 
+from holdfast.postgres.scratch import Cluster
 from support.home import Home
 from support.postgres import execute
+from support.restoring import drop
 from support.world import argv, environment
 
 ESCAPE = "\x1b"
@@ -63,6 +65,25 @@ def test_a_terminal_shows_a_bar_with_bytes(home: Home) -> None:
     assert re.search(r"[1-9][0-9.]*(/[0-9.]+)? (kB|MB|bytes)", shown)
     assert re.search(r"[0-9.]+ (kB|MB)/s", shown)
     assert "is complete" in shown
+
+
+def test_a_bar_names_the_table_that_is_being_restored(stocked: Home, second_cluster: Cluster) -> None:
+    wish = (
+        "--database",
+        str(stocked.database.database),
+        "--as",
+        "shown",
+        "--to",
+        second_cluster.conninfo.argv_dsn(),
+    )
+    try:
+        code, shown = on_a_terminal(
+            "restore", "latest", *wish, "--jobs", "2", "--config", stocked.config, cwd=stocked.folder
+        )
+    finally:
+        drop(second_cluster, "shown")
+    assert code == 0, shown
+    assert f"{stocked.database.database}: " in shown
 
 
 def test_init_asks_on_a_terminal(tmp_path: Path) -> None:

@@ -290,15 +290,16 @@ def test_a_migration_that_fails_leaves_the_version_before(
     path = tmp_path / "ledger.sqlite"
     filled(path)
     known = database.migrations()
-    broken = (*known, (2, "CREATE TABLE half (a TEXT) STRICT;\nCREATE TABLE runs (a TEXT) STRICT;\n"))
+    following = known[-1][0] + 1
+    broken = (*known, (following, "CREATE TABLE half (a TEXT) STRICT;\nCREATE TABLE runs (a TEXT) STRICT;\n"))
     monkeypatch.setattr(database, "migrations", lambda: broken)
     with pytest.raises(LedgerError, match="already exists"):
         Ledger.open(path, now=NOW)
-    mended = (*known, (2, "CREATE TABLE half (a TEXT) STRICT;\n"))
+    mended = (*known, (following, "CREATE TABLE half (a TEXT) STRICT;\n"))
     monkeypatch.setattr(database, "migrations", lambda: mended)
     with Ledger.open(path, now=NOW) as ledger:
         assert len(ledger.backups()) == 40
-        assert ledger._read("PRAGMA user_version", []) == [{"user_version": 2}]
+        assert ledger.read("PRAGMA user_version", []) == [{"user_version": following}]
 
 
 def test_a_read_only_directory_is_said_with_a_hint() -> None:
@@ -340,7 +341,7 @@ def mounting(script: str) -> list[str]:
 
 
 def test_a_full_disk_is_said_and_what_was_written_stays(tmp_path: Path) -> None:
-    prefix = mounting(f"mount -t tmpfs -o size=400k none '{tmp_path}'")
+    prefix = mounting(f"mount -t tmpfs -o size=1m none '{tmp_path}'")
     error, readable = child("fill", tmp_path / "ledger.sqlite", prefix=prefix).splitlines()
     assert error.startswith("ledger: the ledger")
     assert "full" in error

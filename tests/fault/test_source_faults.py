@@ -16,6 +16,8 @@ import psycopg
 import pytest
 
 from holdfast.jobs.backup import backup
+from holdfast.jobs.find import open_best
+from holdfast.jobs.reading import read_catalog
 from holdfast.jobs.verify import verify
 from holdfast.model.errors import Error, IntegrityError, SourceError
 from holdfast.postgres import tools
@@ -305,6 +307,27 @@ def test_a_table_locked_once_the_catalog_is_read_ends_the_run_too(home: World, s
         connection.close()
     assert isinstance(error, SourceError)
     assert "lock_wait_timeout" in str(error.hint)
+
+
+def test_a_count_that_gets_no_lock_does_not_fail_a_dump_that_gets_its_own(
+    home: World, shop: Conninfo
+) -> None:
+    with lock_session(shop) as connection:
+        connection.execute("BEGIN; LOCK TABLE item IN ACCESS EXCLUSIVE MODE")
+
+        def give_up() -> None:
+            time.sleep(2)  # the count waits for no longer
+            connection.rollback()
+
+        target = dataclasses.replace(home.target, lock_wait_timeout=0.3)
+        taken = backup(home.staged(at("part:database", give_up)), target, home.stop)
+    assert [event for event, _ in home.recorder.warnings if "public.item: rows are not counted" in event]
+    catalog = read_catalog(open_best(home.services, home.services.ledger.backups()[0]), home.keys)
+    (database,) = catalog.databases
+    counts = {table.name: table.rows for table in database.tables}
+    assert counts["item"] is None
+    assert counts["noise"]
+    home.services.ledger.forget_backup(taken.backup.id)
 
 
 def test_a_table_dropped_after_the_catalog_was_read_fails_the_run(home: World, shop: Conninfo) -> None:

@@ -195,7 +195,7 @@ def test_a_copy_that_fails_leaves_the_backup_good_and_is_seen(shop: Conninfo, tm
     done = folder.run("backup", code=3)
     assert "b" in done.stderr
     assert last_run(folder) == ("succeeded", None)
-    [status] = folder.facts("status")
+    [status] = folder.facts("status", code=4)
     assert not status["safe"]
     assert any("is not in b" in problem for problem in status["problems"])
     folder.run("verify")

@@ -154,7 +154,7 @@ def test_what_was_tampered_with_is_named_not_restored_and_not_listed_as_good(
         case.do(ours)
 
         found = verdict(old, known)
-        assert type(found) is case.error
+        assert isinstance(found, case.error)
         assert f"{ours.first.id}/{case.says}" in found.message
         assert verdict(old, row(old.services, ours.second)) is None
         assert verdict(old, row(old.services, ours.foreign)) is None

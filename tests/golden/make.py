@@ -1,7 +1,8 @@
 """Makes a golden backup: one of each format version is kept for ever, and every test run restores it.
 
 Run it once for a new format version, never again for an old one: an old backup that no longer restores is a bug of
-the program. `PYTHONPATH=tests python tests/golden/make.py` writes tests/golden/v<FORMAT_VERSION>/:
+the program. `PYTHONPATH=tests python tests/golden/make.py` writes tests/golden/v<FORMAT_VERSION>/ (with a word as its
+argument, v<FORMAT_VERSION>-<word>/, for what is new within a version; `frames` has frames with a note and a seek table):
 
 - `store/`: the store, with one backup of the target `golden`
 - `identity.txt`: the identity that opens it, with its signer. A test's secret, made for this and used for nothing else
@@ -20,6 +21,7 @@ from holdfast.jobs.backup import backup
 from holdfast.model.backup import FORMAT_VERSION
 from holdfast.postgres.conninfo import Conninfo
 from holdfast.streams import age_keys
+from support.frames import small_frames
 from support.postgres import execute, query, running_cluster
 from support.world import world
 
@@ -75,7 +77,8 @@ def make(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    destination = HERE / f"v{FORMAT_VERSION}"
+    destination = HERE / "-".join((f"v{FORMAT_VERSION}", *sys.argv[1:]))
     if destination.exists():
         sys.exit(f"{destination} exists: a golden backup is made once")
-    make(destination)
+    with small_frames(1024):
+        make(destination)

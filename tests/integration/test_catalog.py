@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -17,7 +19,7 @@ from holdfast.postgres.server import connect
 from holdfast.postgres.snapshot import exported_snapshot
 from holdfast.system.stop import Stop
 from support import torture
-from support.postgres import execute, needs_icu, run_tool, toolset
+from support.postgres import execute, needs_icu, query, run_tool, toolset
 
 
 @pytest.fixture(scope="module")
@@ -168,6 +170,54 @@ def test_a_lock_that_is_not_to_be_had_is_a_source_error(database: Conninfo) -> N
         with pytest.raises(SourceError, match="lock") as caught:
             count_rows(conn, read, stop=Stop())
         assert "lock_wait_timeout" in str(caught.value.hint)
+
+
+def test_who_waits_behind_the_dump_is_not_waited_for(database: Conninfo) -> None:
+    execute(database, "CREATE TABLE t AS SELECT 1 AS one", "CREATE TABLE u AS SELECT 1 AS one")
+    waiting = "SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 't'::regclass"
+    altering = threading.Thread(target=execute, args=(database, "ALTER TABLE t ADD COLUMN two int"))
+    told: list[str] = []
+    with connect(database, application_name="as pg_dump") as dump:
+        dump.execute("BEGIN")
+        dump.execute("LOCK TABLE public.t, public.u IN ACCESS SHARE MODE")
+        with exported_snapshot(database, application_name="test", lock_wait_timeout=0.1) as snapshot:
+            conn = snapshot.connection
+            read = read_database(
+                conn, Selection(), name=conn.info.dbname, version_num=conn.info.server_version
+            )
+            altering.start()
+            while not query(database, waiting):
+                time.sleep(0.01)
+            counted = count_rows(conn, read, stop=Stop(), leave_out=told.append)
+    altering.join()
+    assert {table.name: table.rows for table in counted.tables} == {"t": None, "u": 1}
+    assert told == [f"{database.database}: public.t: rows are not counted: others change the table meanwhile"]
+
+
+def test_a_table_that_was_rewritten_since_the_snapshot_is_not_counted_as_empty(database: Conninfo) -> None:
+    changes = {
+        "truncated": "TRUNCATE truncated",
+        "vacuumed": "VACUUM FULL vacuumed",
+        "retyped": "ALTER TABLE retyped ALTER one TYPE bigint",
+        "dropped": "DROP TABLE dropped",
+        "widened": "ALTER TABLE widened ADD COLUMN two int",
+        "inserted": "INSERT INTO inserted VALUES (2)",
+    }
+    execute(database, *(f"CREATE TABLE {name} AS SELECT 1 AS one" for name in changes))
+    told: list[str] = []
+    with exported_snapshot(database, application_name="test", lock_wait_timeout=5) as snapshot:
+        conn = snapshot.connection
+        read = read_database(conn, Selection(), name=conn.info.dbname, version_num=conn.info.server_version)
+        execute(database, *changes.values())
+        counted = count_rows(conn, read, stop=Stop(), leave_out=told.append)
+    counts = {table.name: table.rows for table in counted.tables}
+    assert {name for name, rows in counts.items() if rows is None} >= {"truncated", "retyped", "dropped"}
+    assert {name: rows for name, rows in counts.items() if rows is not None and name != "vacuumed"} == {
+        "widened": 1,
+        "inserted": 1,
+    }
+    assert counts["vacuumed"] in {None, 1}  # it keeps what older snapshots see
+    assert len(told) == 1
 
 
 def test_the_other_facts_of_a_database_are_there(tortured: Conninfo) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from holdfast.jobs.verify import verify
+from holdfast.methods.pg_restore import Options
 from holdfast.model.errors import SourceError
 from holdfast.postgres import tools
 from holdfast.postgres.compare import compare, digest
@@ -46,7 +47,7 @@ def test_a_backup_comes_back_in_its_own_and_every_later_major(major: int, tmp_pa
             assert [each.error for each in verify(w.services, row, w.stop)] == [None]
             for later in sorted(each for each in servers if each >= major):
                 with running_cluster(bin_dir=servers[later], tcp=False) as into:
-                    put_back(w, opened, into)
+                    put_back(w, opened, into, options=Options(jobs=1 if later == major else 2))
                     assert _differences(source, into) == (), f"{major} restored into {later}"
 
 

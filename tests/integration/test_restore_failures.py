@@ -10,7 +10,6 @@ import pytest
 
 from holdfast.jobs.reading import Opened
 from holdfast.jobs.restore import Wish, restore
-from holdfast.methods import logical_restore
 from holdfast.model.errors import CancelledError, IntegrityError, SourceError
 from holdfast.postgres.conninfo import Conninfo
 from holdfast.postgres.properties import drop_database
@@ -202,20 +201,3 @@ def test_subscriptions_come_back_unconnected_and_a_failed_restore_leaves_the_pub
     assert query(fresh.conninfo, facts) == [("Sub 'x'", False)]
     assert databases(fresh) == {"postgres", "subscribing", "copy"}
     assert query(subscribing, slots) == slot
-
-
-@pytest.mark.parametrize(
-    ("stderr", "hint"),
-    [
-        (
-            'pg_restore: error: ERROR:  extension "postgis" is not available',
-            "Install the extension's package",
-        ),
-        ("ERROR:  could not open extension control file", "Install the extension's package"),
-        ("ERROR:  permission denied to create extension", "Restore as a superuser"),
-        ("ERROR:  must be superuser to create subscriptions", "Restore as a superuser"),
-        ("could not extend file: No space left on device", "disk is full"),
-    ],
-)
-def test_the_usual_complaints_have_a_hint(stderr: str, hint: str) -> None:
-    assert hint in (logical_restore._hint(stderr) or "")

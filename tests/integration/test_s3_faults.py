@@ -118,6 +118,7 @@ def test_a_small_put_survives_what_passes(store: S3Store, proxy: Proxy, act: Act
     assert read(store) == SMALL
 
 
+@pytest.mark.extended
 def test_a_completion_that_always_answers_200_with_an_error_fails_and_leaves_nothing(
     store: S3Store, proxy: Proxy, server: str
 ) -> None:
@@ -130,6 +131,7 @@ def test_a_completion_that_always_answers_200_with_an_error_fails_and_leaves_not
     assert open_uploads(server) == 0
 
 
+@pytest.mark.extended
 def test_a_store_that_dies_half_way_fails_within_the_deadline(
     store: S3Store, proxy: Proxy, server: str
 ) -> None:

@@ -90,6 +90,25 @@ def test_variables_of_another_server_do_not_lead_it_astray(
     strays |= {"PGCHANNELBINDING": "require", "PGTARGETSESSIONATTRS": "standby", "PGSSLNEGOTIATION": "direct"}
     for name, value in {**strays, "PGREQUIREAUTH": "gss", "PGPASSWORD": "other"}.items():
         monkeypatch.setenv(name, value)
+    _reachable(cluster)
+
+
+def test_a_service_of_another_server_does_not_lead_it_astray(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    strays = (
+        "host=db.example hostaddr=192.0.2.1 port=1 user=other password=other dbname=other sslmode=require"
+    )
+    strays += " channel_binding=require target_session_attrs=standby"
+    lines = [*strays.split(), "options=-c nonsense=1"]
+    (tmp_path / "services").write_text("\n".join(["[production]", *lines, ""]))
+    monkeypatch.setenv("PGSERVICEFILE", str(tmp_path / "services"))
+    monkeypatch.setenv("PGSERVICE", "production")
+    _reachable(cluster)
+
+
+def _reachable(cluster: Cluster) -> None:
+    """Our own sessions and those of programs reach the cluster, both ways."""
     assert cluster.tcp is not None
     assert query(cluster.conninfo, "SELECT 1") == query(cluster.tcp, "SELECT 1") == [(1,)]
     psql = tools.choose(tools.find_toolsets([cluster.bin_dir]), cluster.version_num).program("psql")
@@ -121,6 +140,7 @@ def test_a_parent_out_of_the_servers_reach_is_a_config_error(tmp_path: Path) -> 
         pass
 
 
+@pytest.mark.extended
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root drops to another user")
 def test_programs_out_of_the_servers_reach_are_copied(cluster: Cluster, tmp_path: Path) -> None:
     needs_own_libraries(cluster)

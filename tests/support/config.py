@@ -10,6 +10,7 @@ import pytest
 
 from holdfast.config import load
 from holdfast.model.errors import ConfigError
+from holdfast.model.target import Target
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,3 +51,8 @@ class Place:
         with pytest.raises(ConfigError) as caught:
             self.load(text, overrides=None, **environ)
         return caught.value
+
+
+def schedule_of(target: Target) -> str | None:
+    """Give the text of the rule by which a target is backed up."""
+    return target.backup.schedule.text if target.backup is not None else None

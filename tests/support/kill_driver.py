@@ -83,6 +83,9 @@ class Fatal:
 
         yield show
 
+    def doing(self, what: str) -> None:
+        pass
+
 
 @dataclass(slots=True)
 class FatalStore:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 
 from holdfast.model.errors import NotFoundError
-from holdfast.stores.base import ExistsError, Stored, check_key, check_prefix
+from holdfast.stores.base import ExistsError, Stored, check_key, check_prefix, check_range
 
 
 def _now() -> datetime:
@@ -44,16 +44,18 @@ class MemoryStore:
             self._times[key] = self._now()
         return self.vouches
 
-    def get(self, key: str) -> Iterator[bytes]:
-        return self._read(check_key(key))
+    def get(self, key: str, *, start: int = 0, length: int | None = None) -> Iterator[bytes]:
+        check_range(start, length)
+        return self._read(check_key(key), start, length)
 
-    def _read(self, key: str) -> Iterator[bytes]:
+    def _read(self, key: str, start: int, length: int | None) -> Iterator[bytes]:
         with self._lock:
             data = self.objects.get(key)
         if data is None:
             raise NotFoundError(f"{self.location}: there is no {key}")
-        for start in range(0, len(data), self._chunk_bytes):
-            yield data[start : start + self._chunk_bytes]
+        end = len(data) if length is None else min(len(data), start + length)
+        for at in range(start, end, self._chunk_bytes):
+            yield data[at : min(end, at + self._chunk_bytes)]
 
     def stat(self, key: str) -> Stored | None:
         check_key(key)

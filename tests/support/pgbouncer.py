@@ -30,7 +30,7 @@ def pgbouncer(cluster: Cluster, mode: str) -> Iterator[str]:
         config.write_text(
             f"[databases]\n* = host=127.0.0.1 port={cluster.tcp.params['port']} user=postgres"
             f" password={cluster.tcp.password}\n[pgbouncer]\nlisten_addr=127.0.0.1\nlisten_port={port}\n"
-            f"unix_socket_dir=\nauth_type=any\npool_mode={mode}\n"
+            f"unix_socket_dir=\nauth_type=any\nadmin_users=postgres\npool_mode={mode}\n"
             "ignore_startup_parameters=extra_float_digits,options\n"
         )
         user = {}

@@ -221,6 +221,17 @@ def hang(exchange: _Exchange) -> None:
     exchange.hang_up()
 
 
+def delayed(seconds: float) -> Act:
+    """Pass the request on, but late."""
+
+    def act(exchange: _Exchange) -> None:
+        body = exchange.body()
+        exchange.proxy.ended.wait(seconds)
+        exchange.reply(exchange.forward(body))
+
+    return act
+
+
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 

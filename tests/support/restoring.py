@@ -74,7 +74,7 @@ def server_dir(cluster: Cluster, name: str) -> Path:
 def schema(cluster: Cluster, conninfo: Conninfo, *options: str) -> str:
     """Give the text of a database's schema; with `--create` its own properties too, the settings sorted."""
     text = run_tool(toolset(cluster), "pg_dump", conninfo, "--schema-only", *options)
-    lines = schema_text(text.decode().splitlines()).splitlines()
+    lines = schema_text(text.decode(errors="surrogateescape").splitlines()).splitlines()
     settings = [line for line in lines if _SETTING.match(line)]
     return "\n".join([*sorted(settings), *(line for line in lines if line not in settings)])
 

@@ -29,6 +29,7 @@ class Recorder:
 
     infos: list[tuple[str, dict[str, object]]] = field(default_factory=list)
     warnings: list[tuple[str, dict[str, object]]] = field(default_factory=list)
+    done: list[str] = field(default_factory=list)
 
     def info(self, event: str, **facts: object) -> None:
         self.infos.append((event, facts))
@@ -39,6 +40,9 @@ class Recorder:
     @contextmanager
     def progress(self, _label: str, _total: int) -> Iterator[Callable[[int], None]]:
         yield lambda _: None
+
+    def doing(self, what: str) -> None:
+        self.done.append(what)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from holdfast.model.errors import ConfigError
 from holdfast.model.target import Compression, Selection
 from holdfast.stores.local import LocalStore
 from holdfast.stores.s3 import S3Store
-from support.config import BASE, CONTAINER, RECIPIENT, Place
+from support.config import BASE, CONTAINER, RECIPIENT, Place, schedule_of
 
 
 @pytest.fixture(autouse=True)
@@ -71,7 +71,7 @@ def test_a_target_takes_every_key(place: Place) -> None:
     assert (target.globals, target.fingerprint, target.lock_database) == (False, "none", "locks")
     assert (target.lock_wait_timeout, target.blocking_limit) == (120, None)
     assert (target.stores, target.options) == (("disk",), ("--no-comments",))
-    assert target.schedule == "15 2 * * mon-fri"
+    assert schedule_of(target) == "15 2 * * mon-fri"
 
 
 def test_a_target_writes_to_all_stores_in_the_files_order(place: Place) -> None:
@@ -93,8 +93,12 @@ def test_defaults_hold_for_the_targets_that_say_nothing_else(place: Place) -> No
         """
     )
     shop, other = config.targets()
-    assert (shop.schedule, shop.selection.exclude_tables, shop.databases) == ("@daily", ("cache",), ("x",))
-    assert (other.schedule, other.selection.exclude_tables, other.databases) == (None, (), ("x",))
+    assert (schedule_of(shop), shop.selection.exclude_tables, shop.databases) == (
+        "@daily",
+        ("cache",),
+        ("x",),
+    )
+    assert (schedule_of(other), other.selection.exclude_tables, other.databases) == (None, (), ("x",))
 
 
 def test_a_store_of_another_type_replaces_the_one_below(place: Place) -> None:
@@ -145,6 +149,26 @@ def test_paths_begin_at_the_files_directory(place: Place) -> None:
     assert config.encryption.identity_file == place.folder / "keys/id.txt"
     assert config.daemon.state_dir == Path("/srv/me/state")
     assert config.signing_key_file == Path("/srv/me/state/signing.key")
+
+
+USUAL_SPOOL = "/var/tmp"  # noqa: S108 - the files there have no names
+
+
+@pytest.mark.parametrize(
+    ("text", "environ", "expected"),
+    [
+        ("", {}, USUAL_SPOOL),
+        ("", {"TMPDIR": "/mnt/tmp"}, "/mnt/tmp"),
+        ("", {"TMPDIR": "relative"}, USUAL_SPOOL),
+        ("spool_dir = '~/spool'", {"TMPDIR": "/mnt/tmp", "HOME": "/srv/me"}, "/srv/me/spool"),
+    ],
+)
+def test_the_spool_is_where_temporary_files_go_unless_it_is_said(
+    place: Place, text: str, environ: dict[str, str], expected: str
+) -> None:
+    assert place.load(f"{BASE}\n[daemon]\n{text}", overrides=None, **environ).daemon.spool_dir == Path(
+        expected
+    )
 
 
 def test_paths_in_variables_begin_at_the_working_directory(

@@ -8,7 +8,7 @@ import pytest
 
 from holdfast import config_sources
 from holdfast.config import load
-from support.config import BASE, CONTAINER, RECIPIENT, Place
+from support.config import BASE, CONTAINER, RECIPIENT, Place, schedule_of
 
 
 @pytest.fixture(autouse=True)
@@ -94,7 +94,7 @@ def test_a_container_needs_no_file(no_run_secrets: Path) -> None:
     config = load(environ={**CONTAINER, "HOLDFAST_TARGETS__MAIN__SCHEDULE": "@hourly"})
     (target,) = config.targets()
     assert (target.name, target.url, target.password) == ("main", "postgresql://db/app", "pw")
-    assert (target.stores, target.schedule, config.recipients) == (("main",), "@hourly", (RECIPIENT,))
+    assert (target.stores, schedule_of(target), config.recipients) == (("main",), "@hourly", (RECIPIENT,))
 
 
 def test_a_container_may_name_several_recipients_and_password_files(tmp_path: Path) -> None:

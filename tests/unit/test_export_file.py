@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from holdfast.jobs import writing
-from holdfast.jobs.export import export
+from holdfast.jobs.export import Wish, export
 from holdfast.jobs.reading import Opened
 from holdfast.model.errors import IntegrityError, UsageError
 from support.memory_store import MemoryStore
@@ -40,7 +40,11 @@ def opened(home: World, store: MemoryStore) -> Opened:
 
 
 def written(home: World, store: MemoryStore, output: Path) -> None:
-    export(home.services, opened(home, store), home.stop, database=None, form="archive", output=output)
+    export(home.services, opened(home, store), wish(output), home.stop)
+
+
+def wish(output: Path) -> Wish:
+    return Wish(database=None, form="archive", output=output)
 
 
 def _no_links(*_: object, **__: object) -> None:
@@ -77,7 +81,7 @@ def test_a_file_that_appears_meanwhile_stays(
     if not links:
         monkeypatch.setattr(os, "link", _no_links)
     with pytest.raises(UsageError, match=r"app\.dump exists"):
-        export(home.services, made, home.stop, database=None, form="archive", output=folder / "app.dump")
+        export(home.services, made, wish(folder / "app.dump"), home.stop)
     assert [path.name for path in folder.iterdir()] == ["app.dump"]
     assert (folder / "app.dump").read_bytes() == b"another's"
 
@@ -89,5 +93,5 @@ def test_a_damaged_part_leaves_no_file(home: World, store: MemoryStore, tmp_path
     key = f"shop/{ID}/globals.sql.zst.age"
     store.objects[key] = store.objects[key][:-1]
     with pytest.raises(IntegrityError):
-        export(home.services, made, home.stop, database=None, form="archive", output=folder / "app.dump")
+        export(home.services, made, wish(folder / "app.dump"), home.stop)
     assert list(folder.iterdir()) == []

@@ -42,3 +42,20 @@ def test_a_signal_that_was_to_be_ignored_stays_ignored(name: str) -> None:
         check=False,
     )
     assert told.stdout.split() == ["False", "None", "True"], told.stderr
+
+
+def test_a_hangup_can_mean_something_else_than_the_end() -> None:
+    """Also for a process that was begun with nohup: who asks for it wants it."""
+    script = """
+import os, signal
+from holdfast.system import signals
+from holdfast.system.stop import Stop
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+stop, heard = Stop(), []
+with signals.stopping(stop, on_hangup=lambda: heard.append(1)):
+    for _ in range(3):
+        os.kill(os.getpid(), signal.SIGHUP)
+print(len(heard), stop.requested, signal.getsignal(signal.SIGHUP) == signal.SIG_IGN)
+"""
+    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert told.stdout.split() == ["3", "False", "True"]

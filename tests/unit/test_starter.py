@@ -8,7 +8,7 @@ import pytest
 
 from holdfast import config_sources
 from holdfast.starter import Answers, starter_config
-from support.config import RECIPIENT, Place
+from support.config import RECIPIENT, Place, schedule_of
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_a_starter_config_loads_with_the_answers(place: Place, answers: Answers)
     config = place.load(text)
     (target,) = config.targets()
     assert (target.name, target.url, target.databases) == (answers.target, answers.url, answers.databases)
-    assert (target.schedule, config.daemon.timezone) == (answers.schedule, answers.timezone)
+    assert (schedule_of(target), config.daemon.timezone) == (answers.schedule, answers.timezone)
     assert config.recipients == answers.recipients
     assert config.encryption.enabled == answers.encrypt
 

@@ -13,6 +13,7 @@ import pytest
 
 from holdfast.streams import age, age_keys, sign
 from holdfast.streams.compress import compress, decompress
+from support.frames import small_frames
 from support.streams import noise
 
 pytestmark = pytest.mark.extended
@@ -75,7 +76,10 @@ def test_age_keygen_reads_our_identity_file(tmp_path: Path, *, post_quantum: boo
 def test_zstd_opens_what_we_wrote_and_we_what_it_wrote() -> None:
     assert shutil.which("zstd"), "install zstd"
     data = noise(100_000) + bytes(2_000_000)
-    assert run("zstd", "-d", "-c", stdin=b"".join(compress([data], threads=1))) == data
+    packed = b"".join(compress([data], threads=1, note=lambda: b"a note"))
+    assert run("zstd", "-d", "-c", stdin=packed) == data
+    with small_frames(70_000):
+        assert run("zstd", "-d", "-c", stdin=b"".join(compress([data]))) == data
     assert b"".join(decompress([run("zstd", "-19", "-c", stdin=data)])) == data
 
 

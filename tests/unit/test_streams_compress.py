@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 
 import holdfast
 from holdfast.model.errors import IntegrityError
-from holdfast.streams.compress import compress, decompress, spare_threads
+from holdfast.streams.compress import FRAME_BYTES, compress, decompress, decompress_frames, spare_threads
+from support.frames import FRAMES, frames_of, small_frames
 from support.streams import SourceError, cut, cuttings, noise, then_failing
 
 if TYPE_CHECKING:
@@ -30,10 +32,23 @@ def opened(data: bytes) -> bytes:
 
 
 @settings(deadline=None)
-@given(st.binary(max_size=2000), cuttings(300), cuttings(50), st.sampled_from([0, 1]))
-def test_any_chunking_round_trips(data: bytes, sizes: list[int], other: list[int], threads: int) -> None:
-    packed = b"".join(compress(cut(data, sizes), threads=threads))
+@given(st.binary(max_size=2000), cuttings(300), cuttings(50), st.sampled_from([0, 1, 3]), FRAMES)
+def test_any_chunking_round_trips(
+    data: bytes, sizes: list[int], other: list[int], threads: int, frame: int
+) -> None:
+    with small_frames(frame):
+        packed = b"".join(compress(cut(data, sizes), threads=threads))
     assert b"".join(decompress(cut(packed, other))) == data
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=500), cuttings(100), st.sampled_from([0, 1, 3]), FRAMES)
+def test_frames_depend_on_the_data_alone(data: bytes, sizes: list[int], threads: int, frame: int) -> None:
+    with small_frames(frame):
+        packed = b"".join(compress(cut(data, sizes), threads=threads))
+        assert packed == squeezed(data)
+    expected = [data[at : at + frame] for at in range(0, len(data), frame)] or [b""]
+    assert [opened(each) for each in frames_of(packed)[:-1]] == expected
 
 
 @pytest.mark.parametrize("level", [1, 3, 19])
@@ -44,17 +59,32 @@ def test_every_level_that_the_config_knows_opens_again(level: int) -> None:
     assert opened(packed) == data
 
 
-def test_a_backup_is_one_frame_with_a_checksum() -> None:
-    packed = squeezed(b"rows" * 100)
-    assert packed.startswith(MAGIC)
-    assert packed[4] & 0b100  # the content checksum flag of the frame header (RFC 8878, 3.1.1.1.1)
+def test_each_frame_has_a_checksum_and_tells_its_size() -> None:
+    packed = squeezed(b"rows" * (FRAME_BYTES // 2))
+    *frames, table = frames_of(packed)
+    assert [len(opened(frame)) for frame in frames] == [FRAME_BYTES, FRAME_BYTES]
+    for frame in frames:
+        # The flags of the frame header (RFC 8878, 3.1.1.1.1): content checksum, and a content size of four bytes.
+        assert frame[4] & 0b11000100 == 0b10000100
+    assert not opened(table)
 
 
-def test_every_truncation_is_refused() -> None:
-    packed = squeezed(b"row\t1\n" * 50 + noise(40))
+def test_every_truncation_inside_a_frame_is_refused() -> None:
+    """A row of frames that ends between two of them is a shorter row: that, the digest of the part tells."""
+    data = b"row\t1\n" * 50 + noise(40)
+    with small_frames(200):
+        packed = squeezed(data)
+    borders: dict[int, bytes] = {}
+    at = 0
+    for frame in frames_of(packed):
+        at += len(frame)
+        borders[at] = data[: len(borders) * 200 + 200]
     for end in range(len(packed)):
-        with pytest.raises(IntegrityError):
-            opened(packed[:end])
+        if end in borders:
+            assert opened(packed[:end]) == borders[end]
+        else:
+            with pytest.raises(IntegrityError):
+                opened(packed[:end])
 
 
 def test_altered_content_is_refused() -> None:
@@ -114,12 +144,69 @@ def test_the_memory_that_a_frame_may_ask_for_is_bounded(window: int, *, accepted
             opened(frame)
 
 
-@pytest.mark.parametrize("threads", [0, 1])
-def test_an_error_of_the_source_ends_the_stream(threads: int) -> None:
+@pytest.mark.parametrize("threads", [0, 1, 3])
+@pytest.mark.parametrize("size", [0, 1000, 2 * FRAME_BYTES + 1])
+def test_an_error_of_the_source_ends_the_stream_and_every_thread(threads: int, size: int) -> None:
     with pytest.raises(SourceError):
-        list(compress(then_failing([noise(1000)]), threads=threads))
+        list(compress(then_failing([noise(size)]), threads=threads))
+    assert not compressing()
+
+
+def test_an_error_of_the_source_ends_the_reading_too() -> None:
     with pytest.raises(SourceError):
         list(decompress(then_failing([squeezed(noise(1000))])))
+
+
+def compressing() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("compress")]
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_stream_that_is_closed_early_ends_its_threads(threads: int) -> None:
+    stream = compress((noise(FRAME_BYTES, seed) for seed in range(20)), threads=threads)
+    assert next(stream)
+    assert compressing()
+    stream.close()  # type: ignore[attr-defined]
+    assert not compressing()
+
+
+def test_the_note_is_asked_for_after_the_last_chunk() -> None:
+    told: list[bytes] = []
+
+    def source() -> Iterator[bytes]:
+        yield b"rows"
+        told.append(b"known at the end")
+
+    packed = b"".join(compress(source(), note=lambda: told[0]))
+    assert opened(packed) == b"rows"
+    assert frames_of(packed)[1].endswith(b"known at the end")
+
+
+@pytest.mark.parametrize(
+    ("sizes", "given"),
+    [
+        ([3, 2], b"one"),
+        ([4, 2], b"one"),
+        ([4, 3], b"one"),
+        ([2, 4], b""),
+        ([6], b"one"),
+        ([3], b"one"),
+        ([3, 0, 3], b"one"),
+        ([3, 3, 1], b"oneTWO"),
+        ([0, 6], b""),
+        ([], b""),
+    ],
+)
+def test_nothing_is_given_from_behind_a_frame_of_another_size_than_told(
+    sizes: list[int], given: bytes
+) -> None:
+    with small_frames(3):
+        packed = b"".join(frames_of(squeezed(b"oneTWO"))[:-1])
+    assert b"".join(decompress_frames([packed], [3, 3])) == b"oneTWO"
+    found: list[bytes] = []
+    with pytest.raises(IntegrityError, match="other sizes"):
+        found.extend(decompress_frames([packed], sizes))
+    assert b"".join(found) == given
 
 
 def test_a_thread_is_spared_where_there_is_a_second_processor() -> None:

@@ -1,4 +1,4 @@
-"""Runs the main job on throwaway servers, step by step: fill, back up, look, restore, compare."""
+"""Runs the main job on throwaway servers, step by step: fill, back up, look, restore, compare, lose a table, schedule."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from urllib.parse import quote
@@ -14,6 +15,7 @@ from urllib.parse import quote
 from holdfast import render
 from holdfast.demo import same
 from holdfast.demo.shell import Shell, note, step
+from holdfast.demo.watching import watch_the_daemon
 from holdfast.model.errors import Error, IntegrityError, RestoreTestError
 from holdfast.postgres import tools
 from holdfast.postgres.conninfo import Conninfo, child
@@ -76,6 +78,7 @@ def _story(shell: Shell) -> None:
         original = same.read(first.conninfo, clients, shell.stop)
         note(f"PostgreSQL {clients.text} in {first.data_dir}")
         note(", ".join(f"{count:,} {kind}" for kind, count in same.summary(original)))
+        shell = replace(shell, programs={"psql": clients.program("psql")})
         _back_up(shell, first)
         _look(shell)
         step(7, "Start a second, empty server, and restore everything into it")
@@ -83,8 +86,13 @@ def _story(shell: Shell) -> None:
             shell.run("holdfast", "restore", "latest", "--to", url(second.conninfo))
             step(8, "Compare the two servers: every row, every definition, every role")
             show_same(original, same.read(second.conninfo, clients, shell.stop))
+        _lose_a_table(shell, first)
+        step(10, "Compare the first server with what it was")
+        show_same(original, same.read(first.conninfo, clients, shell.stop))
+        step(11, "Let the daemon take a backup by its schedule, and ask for its metrics")
+        watch_the_daemon(shell)
     render.line()
-    render.line("The restored server is identical to the original.")
+    render.line("Both servers are identical to the original.")
 
 
 def _fill(cluster: Cluster, clients: Toolset, stop: Stop) -> None:
@@ -125,6 +133,14 @@ def _look(shell: Shell) -> None:
     if shell.run("head", "-c", str(len(_AGE)), str(path)) != (_AGE,):
         raise IntegrityError(f"{path} is not encrypted")
     note("RESTORE.txt beside it has the commands that restore it without Holdfast: age, zstd, pg_restore.")
+
+
+def _lose_a_table(shell: Shell, server: Cluster) -> None:
+    step(9, "Lose a table, and the view on it, and bring them back while the shop stays open")
+    shop = url(server.conninfo.with_database("shop"))
+    shell.run("psql", shop, "-c", "DROP TABLE shop.order_lines CASCADE")
+    chosen = ("--table", "shop.order_lines", "--table", "shop.revenue")
+    shell.run("holdfast", "restore", "latest", "--database", "shop", *chosen)
 
 
 def show_same(original: same.Content, restored: same.Content) -> None:

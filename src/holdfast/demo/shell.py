@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import signal
 import sys
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from holdfast import render
@@ -13,6 +17,9 @@ from holdfast.model.errors import Error
 from holdfast.postgres.conninfo import base_environment
 from holdfast.system import proc
 from holdfast.system.stop import Stop
+
+_PATIENCE = 15.0
+_LOOK = 0.05
 
 
 class StepError(Error):
@@ -27,10 +34,14 @@ class StepError(Error):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shell:
-    """Where commands run: in `folder`, with nothing of the user's own settings for Holdfast or PostgreSQL."""
+    """Where commands run: in `folder`, with nothing of the user's own settings for Holdfast or PostgreSQL.
+
+    `programs` tells where some of them are.
+    """
 
     folder: Path
     stop: Stop
+    programs: Mapping[str, str] = field(default_factory=dict)
 
     def run(self, *words: str) -> tuple[str, ...]:
         """Print a command, run it, show and give the lines of its stdout. Raise StepError unless it exits 0.
@@ -39,8 +50,7 @@ class Shell:
         """
         typed = shlex.join(words)
         render.line(f"   $ {typed}")
-        argv = (sys.executable, "-m", *words) if words[0] == "holdfast" else words
-        command = proc.Command(argv=argv, env=base_environment(), cwd=str(self.folder))
+        command = self._command(words)
         said: list[str] = []
         told: list[str] = []  # on stderr; shown last, so that the order is always the same
         try:
@@ -53,6 +63,44 @@ class Shell:
             for line in told:
                 _show(line)
         return tuple(said)
+
+    @contextmanager
+    def background(self, *words: str) -> Iterator[None]:
+        """Print a command and let it run until the `with` ends; then ask it to end, and show what it said.
+
+        Raise StepError unless it exits 0.
+        """
+        typed = shlex.join(words)
+        render.line(f"   $ {typed} &")
+        log = self.folder / "background.log"
+        try:
+            with proc.server(self._command(words), log, self.stop) as running:
+                yield
+                if running.exited() is None:
+                    os.kill(running.pid, signal.SIGTERM)
+                render.line("   $ kill %1")
+                status = _awaited(running)
+        finally:
+            for line in log.read_text("utf-8", "replace").splitlines():
+                _show(line)
+        if status:
+            raise StepError(typed, status)
+
+    def _command(self, words: tuple[str, ...]) -> proc.Command:
+        name, *rest = words
+        argv = (
+            (sys.executable, "-m", *words) if name == "holdfast" else (self.programs.get(name, name), *rest)
+        )
+        return proc.Command(argv=argv, env=base_environment(), cwd=str(self.folder))
+
+
+def _awaited(running: proc.Running) -> int:
+    """Give the exit status, or -1 when there is none in time."""
+    for _ in range(round(_PATIENCE / _LOOK)):
+        if (status := running.exited()) is not None:
+            return status
+        time.sleep(_LOOK)
+    return -1
 
 
 def step(number: int, text: str) -> None:

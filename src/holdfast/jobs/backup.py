@@ -7,9 +7,8 @@ import secrets
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 
-from holdfast.jobs import copy, runner, sweep, writing
+from holdfast.jobs import copy, hooks, limits, runner, slots, sweep, writing
 from holdfast.jobs.restore_text import restore_text
 from holdfast.jobs.services import Services
 from holdfast.methods.base import Method, Source
@@ -18,7 +17,7 @@ from holdfast.model import catalog as catalog_model
 from holdfast.model import layout
 from holdfast.model.backup import FORMAT_VERSION, Backup, Part
 from holdfast.model.errors import Error, StoreError
-from holdfast.model.run import Run, Trigger
+from holdfast.model.run import MANUAL, Occasion, Run
 from holdfast.model.target import Target
 from holdfast.postgres import conninfo, pooler, server, sessions
 from holdfast.system.stop import Stop
@@ -41,73 +40,68 @@ def backup(
     target: Target,
     stop: Stop,
     *,
-    slot: datetime | None = None,
-    trigger: Trigger = "manual",
+    occasion: Occasion = MANUAL,
     labels: tuple[str, ...] = (),
 ) -> Taken:
     """Back up one target into its first store, then copy to the others. Raises what went wrong, after recording it.
 
-    A copy that failed does not undo the backup: it is told in the result.
+    A copy that failed does not undo the backup: it is told in the result. Raise SkippedError when the slot of the
+    occasion has its backup already.
     """
     with runner.target_lock(services, target.name):
         services.stage("locked")
         sweep.sweep(services, target)
         started = services.clock.now()
-        backup_id = layout.new_backup_id(started, secrets.token_hex(_TOKEN_BYTES))
         run = Run(
             job="backup",
             target=target.name,
-            trigger=trigger,
-            slot=slot,
+            trigger=occasion.trigger,
+            slot=occasion.slot,
+            attempt=occasion.attempt,
             started_at=started,
-            backup_id=backup_id,
+            backup_id=layout.new_backup_id(started, secrets.token_hex(_TOKEN_BYTES)),
             host=services.host,
             pid=services.pid,
         )
-        draft = _Draft(id=backup_id, started=started, slot=slot, labels=labels)
-        taken = runner.execute(services, run, lambda meter: _take(services, target, draft, meter, stop))
-        return _copy_out(services, target, taken, stop)
+        try:
+            taken = runner.execute(
+                services, run, lambda meter: _take(services, target, run, labels, meter, stop)
+            )
+        except Exception as error:
+            if not stop.requested and not isinstance(error, runner.SkippedError):
+                hooks.failed(services, target, run, error, stop)
+            raise
+        taken = _copy_out(services, target, taken, stop)
+        hooks.after(services, target, run, taken.backup, tuple(name for name, _ in taken.failed_copies), stop)
+        return taken
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Draft:
-    id: str
-    started: datetime
-    slot: datetime | None
-    labels: tuple[str, ...]
-
-
-def _take(services: Services, target: Target, draft: _Draft, meter: runner.Meter, stop: Stop) -> Taken:
-    place = writing.Place(store=services.store(target.stores[0]), target=target.name, backup_id=draft.id)
-    signer = services.keys.signer()
+def _take(
+    services: Services, target: Target, run: Run, labels: tuple[str, ...], meter: runner.Meter, stop: Stop
+) -> Taken:
+    place = writing.Place(
+        store=services.store(target.stores[0]),
+        target=target.name,
+        backup_id=str(run.backup_id),
+        pulse=meter.pulse,
+    )
+    services.keys.signer()  # without it there is no need to begin
     with stop.derived() as inner, _server_lock(services, target, inner) as session:
+        if run.slot is not None:
+            slots.refuse_taken(services, target, run.slot)
+        hooks.before(services, target, run, inner)
         _prepare_stores(services, target, place)
         method = Logical(
             target,
-            label=f"holdfast dump {draft.id}",
+            label=f"holdfast dump {place.backup_id}",
             warn=lambda text: services.reporter.warn(text, target=target.name),
         )
         try:
-            parts = _write_parts(services, place, target, method, meter, inner)
+            with limits.limited(target.limits, meter, inner, services.clock):
+                parts = _write_parts(services, place, target, method, meter, inner)
             session.check()
             inner.check()
-            facts = method.facts
-            made = Backup(
-                id=draft.id,
-                format_version=FORMAT_VERSION,
-                target=target.name,
-                slot=draft.slot,
-                method=method.name,
-                started_at=draft.started,
-                finished_at=services.clock.now(),
-                server=facts.server,
-                tools=facts.tools,
-                parts=parts,
-                databases=facts.databases,
-                signer=signer.public.text,
-                host=services.host,
-                labels=draft.labels,
-            )
+            made = _made(services, run, method, parts, labels)
             services.stage("restore_text")
             document = writing.put_bytes(place, layout.RESTORE_TEXT, restore_text(made).encode())
             made = dataclasses.replace(made, documents=(document,))
@@ -115,11 +109,33 @@ def _take(services: Services, target: Target, draft: _Draft, meter: runner.Meter
         except BaseException:
             writing.discard(services, place)
             raise
-    taken = Taken(backup=made, coverage=catalog_model.coverage(facts.catalog))
+    taken = Taken(backup=made, coverage=catalog_model.coverage(method.facts.catalog))
     services.ledger.record_backup(made, manifest=data, signature=signature, coverage=taken.coverage)
     services.ledger.record_copy(made.id, place.store.name, "complete", services.clock.now())
     services.stage("recorded")
     return taken
+
+
+def _made(
+    services: Services, run: Run, method: Method, parts: tuple[Part, ...], labels: tuple[str, ...]
+) -> Backup:
+    facts = method.facts
+    return Backup(
+        id=str(run.backup_id),
+        format_version=FORMAT_VERSION,
+        target=run.target,
+        slot=run.slot,
+        method=method.name,
+        started_at=run.started_at,
+        finished_at=services.clock.now(),
+        server=facts.server,
+        tools=facts.tools,
+        parts=parts,
+        databases=facts.databases,
+        signer=services.keys.signer().public.text,
+        host=services.host,
+        labels=labels,
+    )
 
 
 def _prepare_stores(services: Services, target: Target, place: writing.Place) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from holdfast.jobs.reading import open_backup, read_signed
 from holdfast.jobs.services import Services
 from holdfast.jobs.writing import Place
-from holdfast.ledger.ledger import BackupRow, CopyState
+from holdfast.ledger.ledger import GONE, BackupRow, CopyState
 from holdfast.model import codec, layout
 from holdfast.model.backup import Backup
 from holdfast.model.errors import Error, IntegrityError, KeyFileError, NotFoundError, StoreError
@@ -30,17 +30,20 @@ class Rebuilt:
     problems: list[tuple[str, str]] = field(default_factory=list)
 
 
-def rebuild(services: Services, *, store: str | None = None, quick: bool = False) -> Rebuilt:
+def rebuild(
+    services: Services, *, store: str | None = None, quick: bool = False, forget: bool = True
+) -> Rebuilt:
     """Read every manifest of the stores (or of one) into the ledger; forget what is nowhere any more.
 
-    `quick` does not read again the manifests that the ledger knows, as long as all their objects are listed.
-    A store that cannot be listed is a problem in the result, and nothing is forgotten on its account; nor on that of
-    one that lists no backup at all, unless it is named in `store`: a disk that is not mounted looks like that.
+    `quick` does not read again the manifests that the ledger knows, as long as all their objects are listed. Without
+    `forget` a copy that is gone is recorded as missing, and is a problem in the result; one with a tombstone is not.
+    A store that cannot be listed is a problem, too, and nothing is forgotten on its account; nor on that of one that
+    lists no backup at all, unless it is named in `store`: a disk that is not mounted looks like that.
     """
     result = Rebuilt()
     before = services.ledger.backups()  # a backup that is committed while we look is not forgotten
     chosen = [services.store(store)] if store is not None else list(services.stores.values())
-    seen: dict[str, set[str]] = {}
+    seen: dict[str, _Seen] = {}
     for each in chosen:
         try:
             seen[each.name] = _rebuild_store(services, each, result, quick=quick)
@@ -48,25 +51,34 @@ def rebuild(services: Services, *, store: str | None = None, quick: bool = False
             result.problems.append((each.location, _text(error)))
             continue
         result.stores.append(each.name)
-        if store is None and not seen[each.name]:
+        if store is None and not seen[each.name].held:
             _doubt_empty(each, before, seen, result)
-    _forget(services, before, seen, result)
+    _settle_gone(services, before, seen, result, forget=forget)
     if result.stores == list(services.stores):
         services.ledger.meta_set("rebuilt_at", codec.time_text(services.clock.now()))
     return result
 
 
-def _rebuild_store(services: Services, store: Store, result: Rebuilt, *, quick: bool) -> set[str]:
-    """Adopt the backups of one store; return the ids that it holds."""
+@dataclass(slots=True)
+class _Seen:
+    """The ids of the backups that a store holds, and of those that were removed from it on purpose."""
+
+    held: set[str] = field(default_factory=set)
+    buried: set[str] = field(default_factory=set)
+
+
+def _rebuild_store(services: Services, store: Store, result: Rebuilt, *, quick: bool) -> _Seen:
+    """Adopt the backups of one store."""
     folders: dict[tuple[str, str], dict[str, int]] = {}
     for found in store.list():
         location = layout.parse_key(found.key)
         if location is not None:
             folders.setdefault((location.target, location.backup_id), {})[location.name] = found.size
-    held: set[str] = set()
+    seen = _Seen()
     for (target, backup_id), sizes in sorted(folders.items()):
         place = Place(store=store, target=target, backup_id=backup_id)
         if layout.TOMBSTONE in sizes:
+            seen.buried.add(backup_id)
             continue
         if layout.MANIFEST not in sizes:
             result.problems.append(
@@ -74,8 +86,8 @@ def _rebuild_store(services: Services, store: Store, result: Rebuilt, *, quick: 
             )
             continue
         if (quick and _known_whole(services, place, sizes)) or _adopt(services, place, sizes, result):
-            held.add(backup_id)
-    return held
+            seen.held.add(backup_id)
+    return seen
 
 
 def _known_whole(services: Services, place: Place, sizes: Mapping[str, int]) -> bool:
@@ -149,8 +161,12 @@ def _adopt_proof(services: Services, place: Place, name: str, result: Rebuilt) -
     services.ledger.record_proof(proof)
 
 
-def _doubt_empty(store: Store, before: list[BackupRow], seen: dict[str, set[str]], result: Rebuilt) -> None:
-    known = [row for row in before if any((c.store, c.state) == (store.name, "complete") for c in row.copies)]
+def _doubt_empty(store: Store, before: list[BackupRow], seen: dict[str, _Seen], result: Rebuilt) -> None:
+    known = [
+        row
+        for row in before
+        if any(copy.store == store.name and (copy.state == "complete" or copy.gone) for copy in row.copies)
+    ]
     if not known:
         return
     del seen[store.name]
@@ -162,19 +178,32 @@ def _doubt_empty(store: Store, before: list[BackupRow], seen: dict[str, set[str]
     result.problems.append((store.location, problem))
 
 
-def _forget(services: Services, before: list[BackupRow], seen: dict[str, set[str]], result: Rebuilt) -> None:
-    """Take out of the ledger what was there `before` and the listed stores no longer hold."""
+def _settle_gone(
+    services: Services, before: list[BackupRow], seen: dict[str, _Seen], result: Rebuilt, *, forget: bool
+) -> None:
+    """Take out of the ledger, or record as missing, what was there `before` and the listed stores no longer hold."""
     for row in before:
-        gone = {
-            copy.store
+        gone = [
+            copy
             for copy in row.copies
-            if copy.state != "copying" and copy.store in seen and row.backup.id not in seen[copy.store]
-        }
-        for name in gone:
-            services.ledger.forget_copy(row.backup.id, name)
-        if gone == {copy.store for copy in row.copies}:
+            if copy.state != "copying" and copy.store in seen and row.backup.id not in seen[copy.store].held
+        ]
+        forgotten = [copy for copy in gone if forget or row.backup.id in seen[copy.store].buried]
+        for copy in gone:
+            if copy in forgotten:
+                services.ledger.forget_copy(row.backup.id, copy.store)
+            elif copy.state != "missing":
+                _record_gone(services, row, copy.store, result)
+        if len(forgotten) == len(row.copies):
             services.ledger.forget_backup(row.backup.id)
             result.forgotten += 1
+
+
+def _record_gone(services: Services, row: BackupRow, store: str, result: Rebuilt) -> None:
+    services.ledger.record_copy(row.backup.id, store, "missing", services.clock.now(), GONE)
+    place = Place(store=services.store(store), target=row.backup.target, backup_id=row.backup.id)
+    problem = "the backup is gone; `holdfast catalog rebuild` forgets it, where that was on purpose"
+    result.problems.append((f"{place.store.location}: {place.prefix}", problem))
 
 
 def _text(error: Error) -> str:

@@ -19,7 +19,7 @@ from holdfast.model.target import Target
 from holdfast.postgres import catalog, conninfo, pooler, server, sessions, tools
 from holdfast.postgres.errors import POOLER
 from holdfast.stores.base import ExistsError, Space, Store, read_all
-from holdfast.system import owner
+from holdfast.system import owner, spool
 
 LABEL = "holdfast check"
 _SHOWN = 5
@@ -42,6 +42,7 @@ def check(services: Services, targets: tuple[Target, ...], *, encrypted: bool) -
     """Look at the keys, the state directory, every store and every target."""
     yield from check_keys.check_keys(services.keys, encrypted=encrypted)
     yield _check_space("state directory", services.state_dir)
+    yield from _check_spool(services.spool_dir)
     for store in services.stores.values():
         yield from check_store(store)
     for target in targets:
@@ -54,6 +55,15 @@ def _guarded(subject: str, findings: Iterator[Finding]) -> Iterator[Finding]:
         yield from findings
     except Error as error:
         yield Finding(level="fail", subject=subject, message=error.message, hint=error.hint)
+
+
+def _check_spool(path: Path) -> Iterator[Finding]:
+    """Find what a parallel restore would stumble over; on most days nobody needs the directory."""
+    try:
+        with spool.unnamed_file(path):
+            pass
+    except Error as error:
+        yield Finding(level="warn", subject="spool directory", message=error.message, hint=error.hint)
 
 
 def _check_space(subject: str, path: Path) -> Finding:

@@ -28,12 +28,16 @@ def copy(services: Services, target: str, backup_id: str, source: str, destinati
     origin = writing.Place(store=services.store(source), target=target, backup_id=backup_id)
     place = writing.Place(store=services.store(destination), target=target, backup_id=backup_id)
     services.ledger.record_copy(backup_id, destination, "copying", services.clock.now())
-    try:
-        runner.execute(services, run, lambda meter: _copy(services, origin, place, meter, stop))
-    except BaseException as error:
-        services.ledger.record_copy(backup_id, destination, "missing", services.clock.now(), str(error))
-        raise
-    services.ledger.record_copy(backup_id, destination, "complete", services.clock.now())
+
+    def body(meter: runner.Meter) -> None:
+        try:  # within the run: whoever is told of its end finds the state of the copy
+            _copy(services, origin, place, meter, stop)
+        except BaseException as error:
+            services.ledger.record_copy(backup_id, destination, "missing", services.clock.now(), str(error))
+            raise
+        services.ledger.record_copy(backup_id, destination, "complete", services.clock.now())
+
+    runner.execute(services, run, body)
 
 
 def _copy(

@@ -60,9 +60,16 @@ def _of(target: str | None) -> str:
     return f" of target {target}" if target else ""
 
 
-def places(services: Services, row: BackupRow, store: str | None = None) -> tuple[Place, ...]:
-    """Where the backup lies, the best copy first. Raise NotFoundError for a store that does not hold it."""
-    names: Iterable[str] = [copy.store for copy in row.copies if copy.state != "missing"]
+def places(
+    services: Services, row: BackupRow, store: str | None = None, *, gone: bool = False
+) -> tuple[Place, ...]:
+    """Where the backup lies (or, if `gone`, has lain), the best copy first.
+
+    Raise NotFoundError for a store that does not hold it.
+    """
+    names: Iterable[str] = [
+        copy.store for copy in row.copies if copy.state != "missing" or (gone and copy.gone)
+    ]
     if store is not None:
         services.store(store)
         if store not in names:

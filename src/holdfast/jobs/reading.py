@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
 
 from holdfast.jobs.services import Keys
 from holdfast.jobs.writing import Place, trusted_comment
@@ -13,8 +15,11 @@ from holdfast.model import catalog as catalog_model
 from holdfast.model import codec, layout, manifest
 from holdfast.model.backup import Backup, Part, Segment
 from holdfast.model.errors import IntegrityError, KeyFileError, NotFoundError
-from holdfast.stores.base import read_all
-from holdfast.streams import age, compress
+from holdfast.postgres import blocks
+from holdfast.stores.base import NoRangesError, read_all
+from holdfast.streams import age, compress, seekable
+from holdfast.streams.age_ranges import AgeRanges
+from holdfast.streams.ahead import ahead
 from holdfast.streams.chunks import Tally, tally
 from holdfast.streams.sign import verify
 
@@ -101,10 +106,10 @@ def read_document(place: Place, document: Segment) -> bytes | None:
     return data
 
 
-def plain_chunks(place: Place, part: Part, keys: Keys) -> Iterator[bytes]:
+def plain_chunks(place: Place, part: Part, keys: Keys, *, threads: bool = False) -> Iterator[bytes]:
     """Give what the dumping program printed; raise at the latest at the end unless every byte is as it was.
 
-    Raise KeyFileError when the part is encrypted and no identity here opens it.
+    With `threads` reading, decompressing and checking go on beside one another, for who would wait for it. Raise KeyFileError when the part is encrypted and no identity here opens it.
     """
     chunks = stored_chunks(place, part)
     where = f"{place.store.location}: {place.key(part.name)}"
@@ -113,8 +118,8 @@ def plain_chunks(place: Place, part: Part, keys: Keys) -> Iterator[bytes]:
         if part.recipients:
             chunks = age.decrypt(chunks, keys.identities, header_sha256=part.header_sha256)
         if part.codec == "zstd":
-            chunks = compress.decompress(chunks)
-        yield from tally(chunks, plain)
+            chunks = compress.decompress(ahead(chunks) if threads else chunks)
+        yield from tally(ahead(chunks) if threads else chunks, plain)
     except KeyFileError as error:
         for _ in stored_chunks(place, part):  # a damaged header looks like somebody else's: the digest tells
             pass
@@ -125,6 +130,113 @@ def plain_chunks(place: Place, part: Part, keys: Keys) -> Iterator[bytes]:
         raise IntegrityError(f"{where}: {error.message}", hint=error.hint) from error
     if (plain.size, plain.sha256) != (part.size, part.sha256):
         raise IntegrityError(f"{where}: opens, but is not what was dumped")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ranged:
+    """A part of which pieces are read. `size` is what was dumped, in bytes.
+
+    `blocks` tells at which byte the data of an entry of a pg_dump archive begins, by its dump id; of entries that are
+    not in it nothing is known.
+    """
+
+    size: int
+    blocks: Mapping[int, int]
+    place: Place
+    part: Part
+    sealed: AgeRanges = field(repr=False)
+    table: seekable.SeekTable = field(repr=False)
+
+    def read(self, start: int, end: int) -> Iterator[bytes]:
+        """Give what was dumped from byte `start` to byte `end`, pulling no more than what holds it.
+
+        Every byte is as it was written: the header is the one that the manifest names, and only its key seals
+        chunks. Raise IntegrityError where that is not so.
+        """
+        if not 0 <= start <= end <= self.size:
+            raise ValueError(f"no bytes {start} to {end} among {self.size}")
+        return self._read(start, end) if start < end else iter(())
+
+    def _read(self, start: int, end: int) -> Iterator[bytes]:
+        stored, plain = self.table.stored, self.table.plain
+        frames = self.table.frames(start, end)
+        sizes = (plain[frame + 1] - plain[frame] for frame in frames)
+        at = plain[frames.start]
+        with _named(self.place, self.part):
+            sealed = self.sealed.read(stored[frames.start], stored[frames.stop])
+            for piece in compress.decompress_frames(sealed, sizes):
+                if chosen := piece[max(0, start - at) : max(0, end - at)]:
+                    yield chosen
+                at += len(piece)
+
+
+def ranged(place: Place, part: Part, keys: Keys) -> Ranged | None:
+    """Open a part to read pieces of it; None where that cannot be done, and it has to be read whole.
+
+    It can be done when the part is encrypted and the manifest names its header (a piece of any other part would be
+    believed without proof), has a seek table, and lies in a store that gives ranges. Errors as in `plain_chunks`.
+    """
+    if not part.recipients or part.header_sha256 is None or part.codec != "zstd":
+        return None
+    try:
+        with _named(place, part):
+            return _ranged(place, part, keys, part.header_sha256)
+    except NoRangesError:
+        return None
+
+
+def _ranged(place: Place, part: Part, keys: Keys, header_sha256: str) -> Ranged | None:
+    stored = partial(_stored_range, place, part)
+    sealed = AgeRanges(stored, part.stored_size, keys.identities, header_sha256=header_sha256)
+
+    def read(start: int, end: int) -> bytes:
+        return b"".join(sealed.read(start, end))
+
+    table = seekable.read_table(read, sealed.size)
+    if table is None or table.size != part.size:
+        return None
+    note = seekable.read_note(read, table) if part.format == "custom" else None
+    found = blocks.parse_note(note or b"")
+    if any(start >= part.size for start in found.values()):
+        raise IntegrityError("its note tells of data behind its end")
+    return Ranged(size=part.size, blocks=found, place=place, part=part, sealed=sealed, table=table)
+
+
+def _stored_range(place: Place, part: Part, start: int, end: int) -> Iterator[bytes]:
+    """Give a part's stored bytes from `start` to `end`, segments joined."""
+    at = 0
+    for segment in part.segments:
+        first, behind = max(0, start - at), min(segment.size, end - at)
+        if first < behind:
+            yield from _piece(place, segment, first, behind - first)
+        at += segment.size
+
+
+def _piece(place: Place, segment: Segment, start: int, length: int) -> Iterator[bytes]:
+    key, given = place.key(segment.name), 0
+    try:
+        for chunk in place.store.get(key, start=start, length=length):
+            given += len(chunk)
+            yield chunk
+    except NotFoundError as error:
+        raise IntegrityError(f"{place.store.location}: {key} is missing") from error
+    if given != length:
+        raise IntegrityError(
+            f"{place.store.location}: {key} is shorter than what was written",
+            hint="Restore from another copy or another backup; `holdfast list` shows them.",
+        )
+
+
+@contextmanager
+def _named(place: Place, part: Part) -> Iterator[None]:
+    """Let an error that does not say so tell in which store and part it was."""
+    try:
+        yield
+    except (KeyFileError, IntegrityError) as error:
+        if error.message.startswith(place.store.location):
+            raise
+        where = f"{place.store.location}: {place.key(part.name)}"
+        raise type(error)(f"{where}: {error.message}", hint=error.hint) from error
 
 
 def read_plain(place: Place, part: Part, keys: Keys, *, limit: int = 1024**3) -> bytes:

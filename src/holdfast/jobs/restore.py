@@ -1,22 +1,28 @@
-"""Restores a backup: everything under its own names, or one database, into a server where it overwrites nothing."""
+"""Restores a backup: everything under its own names, or one database, into a server where it overwrites nothing unasked."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from holdfast.jobs import runner
-from holdfast.jobs.reading import Opened, can_open, plain_chunks, read_catalog, read_plain
+from holdfast.jobs.reading import Opened, can_open, plain_chunks, ranged, read_catalog, read_plain
 from holdfast.jobs.services import Services
-from holdfast.methods import logical_globals, logical_restore
-from holdfast.methods.logical_restore import Destination, Restored
+from holdfast.methods import logical_globals, logical_restore, restore_checks, staging
+from holdfast.methods.destination import Destination, destination, refuse_name
+from holdfast.methods.logical_restore import Restored, Task
+from holdfast.methods.pg_restore import Options
+from holdfast.methods.staging import Staged
 from holdfast.model.backup import Part
-from holdfast.model.errors import IntegrityError, KeyFileError, NotFoundError, UsageError
+from holdfast.model.catalog import Catalog, Database
+from holdfast.model.errors import Error, IntegrityError, KeyFileError, NotFoundError, UsageError
 from holdfast.model.run import Run
-from holdfast.postgres import tools
+from holdfast.postgres import marks, tools
 from holdfast.postgres.conninfo import Conninfo
+from holdfast.postgres.statements import quoted_name
+from holdfast.system import spool
 from holdfast.system.stop import Stop
 
 
@@ -25,7 +31,7 @@ class Wish:
     """What the operator asked for. `into` is the server; `database` None means everything.
 
     `rename` gives the one database another name; `tablespaces` maps the names of old tablespaces to directories.
-    `roles` applies the globals; by default only when everything is restored.
+    `roles` applies the globals; by default only when everything is restored. `options` are for pg_restore.
     """
 
     into: Conninfo = field(repr=False)
@@ -33,6 +39,18 @@ class Wish:
     rename: str | None = None
     tablespaces: Mapping[str, str] = field(default_factory=dict)
     roles: bool | None = None
+    options: Options = field(default_factory=Options)
+
+    @property
+    def wants_globals(self) -> bool:
+        """Whether roles and tablespaces are restored."""
+        if self.roles is not None:
+            return self.roles
+        return self.database is None and self.options.restores("pre-data")
+
+    def name(self, part: Part) -> str:
+        """Under which name a part's database is restored."""
+        return self.rename or part.database or ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,12 +71,8 @@ class Report:
 def restore(services: Services, opened: Opened, wish: Wish, stop: Stop) -> Report:
     """Restore a backup as wished, recording the run. Raises what went wrong; databases finished before stay."""
     backup = opened.backup
-    parts = _chosen(opened, wish)
-    if not can_open(backup, services.keys):
-        raise KeyFileError(
-            f"backup {backup.id} is encrypted and this host has no identity",
-            hint="Set encryption.identity_file (or HOLDFAST_ENCRYPTION__IDENTITY_FILE) to the file that keygen wrote.",
-        )
+    parts = chosen_parts(opened, wish)
+    require_identity(services, opened)
     for dead in runner.lost_runs(services, "restore", backup.target):
         runner.close_lost(services, dead)
     run = Run(
@@ -72,7 +86,16 @@ def restore(services: Services, opened: Opened, wish: Wish, stop: Stop) -> Repor
     return runner.execute(services, run, lambda meter: _restore(services, opened, wish, parts, meter, stop))
 
 
-def _chosen(opened: Opened, wish: Wish) -> tuple[Part, ...]:
+def require_identity(services: Services, opened: Opened) -> None:
+    """Raise KeyFileError where the backup is encrypted and nothing here opens it."""
+    if not can_open(opened.backup, services.keys):
+        raise KeyFileError(
+            f"backup {opened.backup.id} is encrypted and this host has no identity",
+            hint="Set encryption.identity_file (or HOLDFAST_ENCRYPTION__IDENTITY_FILE) to the file that keygen wrote.",
+        )
+
+
+def chosen_parts(opened: Opened, wish: Wish) -> tuple[Part, ...]:
     """The parts of the databases that are restored. Raise UsageError or NotFoundError for an impossible wish."""
     if wish.rename is not None and wish.database is None:
         raise UsageError(
@@ -80,6 +103,8 @@ def _chosen(opened: Opened, wish: Wish) -> tuple[Part, ...]:
         )
     if wish.rename == "":
         raise UsageError("--as is empty", hint="Give the new database's name.")
+    for error in restore_checks.impossible(wish.options, database=wish.database):
+        raise error
     parts = tuple(part for part in opened.backup.parts if part.role == "database")
     if wish.database is None:
         return parts
@@ -90,6 +115,49 @@ def _chosen(opened: Opened, wish: Wish) -> tuple[Part, ...]:
             hint=f"It holds {', '.join(opened.backup.databases)}.",
         )
     return chosen
+
+
+def obstacles(
+    services: Services, catalog: Catalog, wish: Wish, parts: tuple[Part, ...], into: Destination
+) -> Iterator[Error]:
+    """Find everything that stands in the way, before anything is changed."""
+    if wish.rename is not None:
+        try:
+            refuse_name(into, wish.rename)
+        except UsageError as error:
+            yield error
+    coming = catalog.roles if wish.wants_globals else ()
+    for part in parts:
+        found = described(catalog, part)
+        yield from restore_checks.refusals(into, found, wish.name(part), wish.options, coming=coming)
+    if wish.options.jobs > 1:
+        try:
+            spool.require_space(services.spool_dir, max((part.size for part in parts), default=0))
+        except Error as error:
+            yield error
+
+
+def described(catalog: Catalog, part: Part) -> Database:
+    """What the catalog says of a part's database. Raise IntegrityError when it says nothing."""
+    found = catalog.database(part.database or "")
+    if found is None:
+        raise IntegrityError(f"the catalog of the backup lacks {part.database!r}")
+    return found
+
+
+def told(opened: Opened, into: Destination) -> Iterator[str]:
+    """Give what the operator should know of the server that is restored into."""
+    for name in marks.left_behind(into.connection):
+        yield (
+            f"database {name!r} was left half restored by a run that died;"
+            f" drop it when nobody needs it: DROP DATABASE {quoted_name(name)};"
+        )
+    server = opened.backup.server
+    if tools.major(into.facts.version_num) < tools.major(server.version_num):
+        yield (
+            f"the server is PostgreSQL {into.facts.version_text}, older than the one backed up"
+            f" ({server.version}): what it does not know will fail"
+        )
 
 
 def _restore(
@@ -103,16 +171,11 @@ def _restore(
         services.reporter.warn(text, backup=opened.backup.id)
 
     catalog = read_catalog(opened, services.keys)
-    with logical_restore.destination(wish.into, dump_version=opened.backup.tools.get("pg_dump")) as into:
-        if wish.rename is not None:
-            logical_restore.refuse_name(into, wish.rename)
-        for part in parts:
-            logical_restore.refuse_non_empty(into, _name(part, wish))
-        if tools.major(into.facts.version_num) < tools.major(opened.backup.server.version_num):
-            warn(
-                f"the server is PostgreSQL {into.facts.version_text}, older than the one backed up"
-                f" ({opened.backup.server.version}): what it does not know will fail"
-            )
+    with destination(wish.into, dump_version=opened.backup.tools.get("pg_dump")) as into:
+        for text in told(opened, into):
+            warn(text)
+        for error in obstacles(services, catalog, wish, parts, into):
+            raise error
         applied = _globals(services, opened, wish, into)
         spaces = logical_globals.has_tablespaces(into.connection, catalog.tablespaces)
         if not spaces and applied is None:
@@ -120,20 +183,17 @@ def _restore(
         restored = []
         for part in parts:
             stop.check()
-            found = catalog.database(part.database or "")
-            if found is None:
-                raise IntegrityError(f"the catalog of backup {opened.backup.id} lacks {part.database!r}")
-            with closing(_shown(services, opened, part, meter, stop)) as chunks:
-                done = logical_restore.restore_database(
-                    into,
-                    found,
-                    chunks,
-                    name=_name(part, wish),
+            with _archive(services, opened, wish, part, meter, stop) as archive:
+                task = Task(
+                    backup_id=opened.backup.id,
+                    found=described(catalog, part),
+                    name=wish.name(part),
+                    archive=archive,
+                    options=wish.options,
                     tablespaces=spaces,
-                    stop=stop,
-                    warn=warn,
+                    doing=services.reporter.doing,
                 )
-            restored.append(done)
+                restored.append(logical_restore.restore_database(into, task, stop=stop, warn=warn))
         return Report(
             backup_id=opened.backup.id,
             target=opened.backup.target,
@@ -147,31 +207,54 @@ def _restore(
         )
 
 
-def _name(part: Part, wish: Wish) -> str:
-    return wish.rename or part.database or ""
+def read_globals(services: Services, opened: Opened, wish: Wish) -> bytes | None:
+    """Give the text of roles and tablespaces; None where they are not wanted or not in the backup."""
+    part = opened.backup.part("globals")
+    return read_plain(opened.place, part, services.keys) if wish.wants_globals and part is not None else None
 
 
 def _globals(
     services: Services, opened: Opened, wish: Wish, into: Destination
 ) -> logical_globals.Applied | None:
-    wanted = wish.roles if wish.roles is not None else wish.database is None
-    part = opened.backup.part("globals")
-    if not wanted or part is None:
+    text = read_globals(services, opened, wish)
+    if text is None:
         return None
-    text = read_plain(opened.place, part, services.keys)
     applied = logical_globals.apply(into.connection, text, tablespace_map=wish.tablespaces)
     services.stage("globals_applied")
     return applied
 
 
-def _shown(
-    services: Services, opened: Opened, part: Part, meter: runner.Meter, stop: Stop
+@contextmanager
+def _archive(
+    services: Services, opened: Opened, wish: Wish, part: Part, meter: runner.Meter, stop: Stop
+) -> Iterator[Iterator[bytes] | Staged]:
+    """Give a part's archive: as a stream, or staged for several jobs."""
+    with (
+        services.reporter.progress(part.database or part.name, part.size) as show,
+        closing(_read(services, opened, part, meter, stop, show)) as chunks,
+    ):
+        if wish.options.jobs == 1:
+            yield chunks
+            return
+        services.reporter.doing("staging")
+        pieces = ranged(opened.place, part, services.keys)
+        blocks = pieces.blocks if pieces is not None else None
+        with staging.staged(chunks, services.spool_dir, size=part.size, blocks=blocks) as staged:
+            services.stage("staged")
+            yield staged
+
+
+def _read(
+    services: Services,
+    opened: Opened,
+    part: Part,
+    meter: runner.Meter,
+    stop: Stop,
+    show: Callable[[int], None],
 ) -> Generator[bytes, None, None]:
-    """Give a part's plain bytes, telling of progress."""
-    with services.reporter.progress(part.database or part.name, part.size) as show:
-        for chunk in plain_chunks(opened.place, part, services.keys):
-            stop.check()
-            yield chunk
-            meter.add(len(chunk))
-            show(len(chunk))
+    for chunk in plain_chunks(opened.place, part, services.keys, threads=True):
+        stop.check()
+        yield chunk
+        meter.add(len(chunk))
+        show(len(chunk))
     services.stage("fed")

@@ -21,15 +21,31 @@ _HEARTBEAT_SECONDS = 10.0
 _SILENT = timedelta(hours=1)
 
 
+class SkippedError(Error):
+    """There is nothing to do for the run's slot: the backup `backup_id` is there already."""
+
+    code = "skipped"
+
+    def __init__(self, message: str, *, backup_id: str) -> None:
+        super().__init__(message)
+        self.backup_id = backup_id
+
+
 @dataclass(slots=True)
 class Meter:
-    """Counts what a run has done so far, in bytes; the heartbeat writes it down."""
+    """Counts what a run has done so far, in bytes; the heartbeat writes it down. `signs` are its signs of life."""
 
     done: int = 0
+    signs: int = 0
 
     def add(self, count: int) -> None:
         """Count more bytes."""
         self.done += count
+        self.signs += 1
+
+    def pulse(self) -> None:
+        """Show that the run goes on, where no bytes tell."""
+        self.signs += 1
 
 
 @contextmanager
@@ -49,31 +65,36 @@ def execute(services: Services, run: Run, body: Callable[[Meter], T]) -> T:
     ledger, clock = services.ledger, services.clock
     run = ledger.begin(run)
     meter = Meter()
+    services.watcher.begun(run)
     services.stage("begun")
     try:
         with _heartbeat(services, run.id, meter):
             result = body(meter)
     except BaseException as error:
-        status: Status = "failed"
-        if isinstance(error, CancelledError | KeyboardInterrupt):
-            status = "cancelled"
-        code = error.code if isinstance(error, Error) else Error.code
-        _finish_failed(services, run, meter, status, code, str(error) or type(error).__name__)
+        _finish_failed(services, run, meter, error)
+        services.watcher.ended(run)
         raise
     ledger.finish(run.id, status="succeeded", now=clock.now(), bytes_done=meter.done)
+    services.watcher.ended(run)
     services.stage("finished")
     return result
 
 
-def _finish_failed(services: Services, run: Run, meter: Meter, status: Status, code: str, text: str) -> None:
+def _finish_failed(services: Services, run: Run, meter: Meter, error: BaseException) -> None:
+    status: Status = "failed"
+    if isinstance(error, CancelledError | KeyboardInterrupt):
+        status = "cancelled"
+    if isinstance(error, SkippedError):
+        status = "skipped"
     try:
         services.ledger.finish(
             run.id,
             status=status,
             now=services.clock.now(),
             bytes_done=meter.done,
-            error_code=code,
-            error=text,
+            backup_id=error.backup_id if isinstance(error, SkippedError) else None,
+            error_code=error.code if isinstance(error, Error) else Error.code,
+            error=str(error) or type(error).__name__,
         )
     except LedgerError as trouble:  # the failure itself is what matters; it goes through
         services.reporter.warn("the ledger could not record the failure", run=run.id, error=str(trouble))
@@ -94,6 +115,18 @@ def lost_runs(services: Services, job: Job, target: str) -> list[Run]:
             if run.host == services.host
             else (run.heartbeat_at or run.started_at) < silent
         )
+    ]
+
+
+def left_open(services: Services) -> list[Run]:
+    """The open runs of this host whose process is dead, for a process that has just begun and has none of its own.
+
+    So one with its own number is dead, too: a container that is started again often has the same ones.
+    """
+    return [
+        run
+        for run in services.ledger.unfinished()
+        if run.host == services.host and (run.pid == services.pid or not _alive(run.pid))
     ]
 
 

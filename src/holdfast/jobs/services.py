@@ -10,6 +10,7 @@ from typing import Protocol
 
 from holdfast.ledger.ledger import Ledger
 from holdfast.model.errors import KeyFileError, NotFoundError
+from holdfast.model.run import Run
 from holdfast.stores.base import Store
 from holdfast.streams.age_keys import Identity, Recipient
 from holdfast.streams.sign import PublicKey, SigningKey
@@ -30,6 +31,32 @@ class Reporter(Protocol):
     def progress(self, label: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
         """Show work of about `total` bytes (0: unknown); the callable is told how many more are done."""
         ...
+
+    def doing(self, what: str) -> None:
+        """Say what is at work now, such as a table; shown beside the progress."""
+        ...
+
+
+class Watcher(Protocol):
+    """Who is told that runs begin and end. Neither method raises: a run is no different for being watched."""
+
+    def begun(self, run: Run) -> None:
+        """Take note that a run has begun."""
+        ...
+
+    def ended(self, run: Run) -> None:
+        """Take note that a run has ended, however that was; the ledger knows."""
+        ...
+
+
+class Nobody:
+    """A watcher that takes no notice."""
+
+    def begun(self, run: Run) -> None:
+        """Take no notice."""
+
+    def ended(self, run: Run) -> None:
+        """Take no notice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +89,10 @@ def _no_stage(_: str) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """The surroundings of a job. `stage` is told the name of each step as it begins (tests fail there on purpose)."""
+    """The surroundings of a job. What a parallel restore stages lies in `spool_dir`, the only plaintext on a disk.
+
+    `stage` is told the name of each step as it begins (tests fail there on purpose).
+    """
 
     ledger: Ledger
     stores: Mapping[str, Store]
@@ -72,7 +102,9 @@ class Services:
     state_dir: Path
     host: str
     pid: int
+    spool_dir: Path = Path("/var/tmp")  # noqa: S108 - the files there have no names
     stage: Callable[[str], None] = field(default=_no_stage)
+    watcher: Watcher = field(default_factory=Nobody)
 
     def store(self, name: str) -> Store:
         """Find a store by its name in the config. Raise NotFoundError for another."""

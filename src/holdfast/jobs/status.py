@@ -94,4 +94,7 @@ def _problems(
     damaged = [row.backup.id for row in rows if any(copy.state == "damaged" for copy in row.copies)]
     if damaged:
         problems.append(f"damaged copies: {', '.join(damaged[:3])}")
+    gone = [row.backup.id for row in rows if any(copy.gone for copy in row.copies)]
+    if gone:
+        problems.append(f"copies that are gone: {', '.join(gone[:3])}")
     return problems

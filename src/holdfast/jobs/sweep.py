@@ -7,12 +7,15 @@ from itertools import takewhile
 from holdfast.jobs import runner, writing
 from holdfast.jobs.reading import open_backup
 from holdfast.jobs.services import Services
+from holdfast.ledger import scheduling
 from holdfast.model.errors import Error, NotFoundError
-from holdfast.model.run import Run
+from holdfast.model.run import Run, Status
 from holdfast.model.target import Target
 
 _LATEST_RUNS = 10
 _LATEST_BACKUPS = 3
+# Not those that were skipped: they name another's backup.
+_WROTE: tuple[Status, ...] = ("succeeded", "failed", "cancelled", "lost")
 
 
 def sweep(services: Services, target: Target) -> None:
@@ -25,7 +28,8 @@ def sweep(services: Services, target: Target) -> None:
     for run in _failed_since_success(services, target.name):
         _settle(services, target, target.stores, run.backup_id)
     for row in services.ledger.backups(target.name)[:_LATEST_BACKUPS]:
-        broken = [copy.store for copy in row.copies if copy.state in {"copying", "missing"}]
+        # What is left of a copy that is gone may be all that there is of the backup: it stays.
+        broken = [copy.store for copy in row.copies if copy.state in {"copying", "missing"} and not copy.gone]
         _settle(services, target, [name for name in broken if name in target.stores], row.backup.id)
     for run in runner.lost_runs(services, "copy", target.name):
         runner.close_lost(services, run)
@@ -34,7 +38,10 @@ def sweep(services: Services, target: Target) -> None:
 def _settle_lost(services: Services, target: Target, run: Run) -> None:
     """Close a lost run, unless a store that cannot be looked into may still hold something of it."""
     found = _settle(services, target, target.stores, run.backup_id)
-    if True in found:
+    settled = run.slot is not None and scheduling.succeeded(
+        services.ledger, ("backup", target.name), run.slot
+    )
+    if True in found and not settled:
         services.ledger.finish(run.id, status="succeeded", now=services.clock.now())
     elif None not in found:
         runner.close_lost(services, run)
@@ -42,10 +49,8 @@ def _settle_lost(services: Services, target: Target, run: Run) -> None:
 
 def _failed_since_success(services: Services, target: str) -> list[Run]:
     """The latest runs that failed: their store may have been out of reach when they cleared up."""
-    latest = services.ledger.runs(target, "backup", limit=_LATEST_RUNS)
-    return [
-        run for run in takewhile(lambda run: run.status != "succeeded", latest) if run.status != "running"
-    ]
+    latest = services.ledger.runs(target, "backup", _WROTE, limit=_LATEST_RUNS)
+    return list(takewhile(lambda run: run.status != "succeeded", latest))
 
 
 def _settle(

@@ -16,8 +16,9 @@ from holdfast.jobs.reading import (
     stored_chunks,
 )
 from holdfast.jobs.services import Services
-from holdfast.ledger.ledger import BackupRow
+from holdfast.ledger.ledger import GONE, BackupRow, CopyState
 from holdfast.methods.logical import check_complete
+from holdfast.model import layout
 from holdfast.model.backup import Part
 from holdfast.model.catalog import Catalog
 from holdfast.model.errors import Error, IntegrityError, KeyFileError, NotFoundError, StoreError
@@ -38,10 +39,14 @@ class Verified:
     error: Error | None
 
 
+class _GoneError(IntegrityError):
+    """A store holds no manifest of a backup that it has held."""
+
+
 def verify(services: Services, row: BackupRow, stop: Stop, *, store: str | None = None) -> list[Verified]:
     """Verify each copy of a backup (or the one in `store`) and record the outcome. Trouble is in the result."""
     results = []
-    for place in places(services, row, store):
+    for place in places(services, row, store, gone=True):
         run = Run(
             job="verify",
             target=place.target,
@@ -73,9 +78,11 @@ def _verify_copy(services: Services, place: writing.Place, run: Run, stop: Stop)
 
 
 def _record_damage(services: Services, place: writing.Place, error: Error) -> None:
-    """Write down that a copy is damaged; without a whole one left, the backup's proof is worth nothing any more."""
+    """Write down that a copy is damaged or gone; without a whole one left, the backup's proof is worth nothing."""
     ledger, now = services.ledger, services.clock.now()
-    ledger.record_copy(place.backup_id, place.store.name, "damaged", now, error.message)
+    state: CopyState = "missing" if isinstance(error, _GoneError) else "damaged"
+    said = GONE if state == "missing" else error.message
+    ledger.record_copy(place.backup_id, place.store.name, state, now, said)
     row = ledger.backup(place.backup_id)
     if row is None or any(copy.state == "complete" for copy in row.copies):
         return
@@ -104,7 +111,11 @@ def _verify(services: Services, place: writing.Place, meter: runner.Meter, stop:
     try:
         opened = open_backup(place, services.keys)
     except NotFoundError as error:
-        raise IntegrityError(f"{error.message}: the backup has no manifest there") from error
+        raise _GoneError(
+            f"{place.store.location}: {place.key(layout.MANIFEST)} is missing: the backup is gone from there",
+            hint="Restore from another copy or another backup; `holdfast catalog rebuild` forgets one that was removed"
+            " on purpose.",
+        ) from error
     deep = can_open(opened.backup, services.keys)
     catalog = read_catalog(opened, services.keys) if deep else None
     with services.reporter.progress(

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from holdfast.jobs.services import Services
@@ -25,13 +25,18 @@ from holdfast.streams.sign import SigningKey, sign
 _STALE_UPLOAD = timedelta(days=1)
 
 
+def _no_pulse() -> None:
+    """Take no notice."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """The folder of one backup in one store."""
+    """The folder of one backup in one store. `pulse` is called while what was written there is read back."""
 
     store: Store
     target: str
     backup_id: str
+    pulse: Callable[[], None] = field(default=_no_pulse, repr=False, compare=False)
 
     def key(self, name: str) -> str:
         """The key of an object of the backup."""
@@ -59,7 +64,7 @@ def write_part(
         threads = (
             compress.spare_threads(os.cpu_count()) if compression.threads is None else compression.threads
         )
-        chunks = compress.compress(chunks, level=compression.level, threads=threads)
+        chunks = compress.compress(chunks, level=compression.level, threads=threads, note=source.note)
     header = Tally()
     if recipients:
         chunks = _first_tallied(age.encrypt(chunks, recipients), header)
@@ -119,7 +124,7 @@ def put_checked(place: Place, name: str, chunks: Iterator[bytes], written: Tally
     if not vouched:
         read = Tally()
         for _ in tally(store.get(key), read):
-            pass
+            place.pulse()
         if read.sha256 != written.sha256:
             raise IntegrityError(
                 f"{store.location}: {key} reads back differently from what was written",

@@ -15,8 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from holdfast.ledger import database, rows
-from holdfast.ledger.rows import BackupRow, Copy, CopyState, Value
+from holdfast.ledger import database, measures, rows
+from holdfast.ledger.rows import GONE, BackupRow, Copy, CopyState, Value
 from holdfast.model import manifest as manifests
 from holdfast.model.backup import Backup
 from holdfast.model.catalog import Coverage
@@ -25,7 +25,7 @@ from holdfast.model.errors import LedgerError, NotFoundError
 from holdfast.model.proof import LEVELS, Level, Proof
 from holdfast.model.run import Job, Run, Status
 
-__all__ = ["BUSY_SECONDS", "BackupRow", "Copy", "CopyState", "Ledger"]
+__all__ = ["BUSY_SECONDS", "GONE", "BackupRow", "Copy", "CopyState", "Ledger", "LedgerGoneError"]
 
 BUSY_SECONDS = 30.0
 
@@ -36,6 +36,10 @@ _BACKUPS = """
     ) AS copies
     FROM backups
 """
+
+
+class LedgerGoneError(LedgerError):
+    """The file is not there any more, or another in its place: only a new start helps."""
 
 
 class Ledger:
@@ -86,13 +90,13 @@ class Ledger:
 
     def begin(self, run: Run) -> Run:
         """Record a run, of any status, and return it with the id it got."""
-        with self._writing() as connection:
+        with self.writing() as connection:
             cursor = connection.execute(_insert("runs", values := rows.run_values(run)), values)
             return dataclasses.replace(run, id=cursor.lastrowid or 0)
 
     def heartbeat(self, run_id: int, *, now: datetime, bytes_done: int) -> None:
         """Say that a run is alive. One that is not running any more stays as it is."""
-        with self._writing() as connection:
+        with self.writing() as connection:
             connection.execute(
                 "UPDATE runs SET heartbeat_at = ?, bytes_done = ? WHERE id = ? AND status = 'running'",
                 [time_text(now), bytes_done, run_id],
@@ -110,7 +114,7 @@ class Ledger:
         error: str | None = None,
     ) -> None:
         """Close a run; `bytes_done` and `backup_id` stay as they were when None. Raise NotFoundError for no run."""
-        with self._writing() as connection:
+        with self.writing() as connection:
             cursor = connection.execute(
                 "UPDATE runs SET status = :status, finished_at = :now, error_code = :code, error = :error,"
                 " bytes_done = coalesce(:bytes, bytes_done), backup_id = coalesce(:backup, backup_id)"
@@ -139,7 +143,7 @@ class Ledger:
         """The runs that fit all that is given, the one begun last first, at most `limit`."""
         statuses = (status,) if isinstance(status, str) else status
         where, values = _where({"target": target, "job": job}, statuses)
-        found = self._read(f"SELECT * FROM runs {where} ORDER BY id DESC LIMIT ?", [*values, limit])  # noqa: S608 - placeholders
+        found = self.read(f"SELECT * FROM runs {where} ORDER BY id DESC LIMIT ?", [*values, limit])  # noqa: S608 - placeholders
         return [rows.run_of(row) for row in found]
 
     def unfinished(self, target: str | None = None, job: Job | None = None) -> list[Run]:
@@ -168,7 +172,7 @@ class Ledger:
             "signature": signature,
             "coverage": rows.coverage_text(coverage),
         }
-        with self._writing() as connection:
+        with self.writing() as connection:
             connection.execute(
                 "DELETE FROM backups WHERE id = ? AND (manifest <> ? OR target <> ?)",
                 [backup.id, manifest, backup.target],
@@ -181,26 +185,27 @@ class Ledger:
             connection.execute("DELETE FROM parts WHERE backup_id = ?", [backup.id])
             for part in rows.part_values(backup):
                 connection.execute(_insert("parts", part), part)
+            measures.record(connection, backup, coverage)
 
     def forget_backup(self, backup_id: str) -> None:
         """Remove a backup with its parts and copies; one that is not there is no error."""
-        with self._writing() as connection:
+        with self.writing() as connection:
             connection.execute("DELETE FROM backups WHERE id = ?", [backup_id])
 
     def backups(self, target: str | None = None) -> list[BackupRow]:
         """All backups (of the target), newest first."""
         where, values = _where({"target": target}, None)
-        found = self._read(f"{_BACKUPS} {where} ORDER BY id DESC", values)
+        found = self.read(f"{_BACKUPS} {where} ORDER BY id DESC", values)
         return [rows.backup_of(row) for row in found]
 
     def backup(self, backup_id: str) -> BackupRow | None:
         """The backup with that id, or None."""
-        found = self._read(f"{_BACKUPS} WHERE id = ?", [backup_id])
+        found = self.read(f"{_BACKUPS} WHERE id = ?", [backup_id])
         return rows.backup_of(found[0]) if found else None
 
     def find(self, prefix: str) -> list[BackupRow]:
         """The backups whose ids begin with `prefix`, newest first."""
-        found = self._read(f"{_BACKUPS} WHERE substr(id, 1, length(?1)) = ?1 ORDER BY id DESC", [prefix])
+        found = self.read(f"{_BACKUPS} WHERE substr(id, 1, length(?1)) = ?1 ORDER BY id DESC", [prefix])
         return [rows.backup_of(row) for row in found]
 
     def record_copy(
@@ -214,13 +219,17 @@ class Ledger:
             "at": time_text(now),
             "error": None if error is None else rows.text(error),
         }
-        with self._writing() as connection:
+        with self.writing() as connection:
             self._proof_of(connection, backup_id)
-            connection.execute(_insert("copies", values, "OR REPLACE "), values)
+            connection.execute(
+                _insert("copies", values) + " ON CONFLICT (backup_id, store) DO UPDATE"
+                " SET state = excluded.state, at = excluded.at, error = excluded.error",
+                values,
+            )
 
     def forget_copy(self, backup_id: str, store: str) -> None:
         """Forget the backup's copy in a store; one that is not there is no error."""
-        with self._writing() as connection:
+        with self.writing() as connection:
             connection.execute("DELETE FROM copies WHERE backup_id = ? AND store = ?", [backup_id, store])
 
     def record_proof(self, proof: Proof, *, damaged: bool = False) -> None:
@@ -229,7 +238,7 @@ class Ledger:
         Unless `damaged`: then what was known is wrong, and the proof's level takes its place. Raise NotFoundError
         for an unknown backup.
         """
-        with self._writing() as connection:
+        with self.writing() as connection:
             level, at = self._proof_of(connection, proof.backup_id)
             higher = LEVELS.index(proof.level) - LEVELS.index(level)
             newer = at is None or proof.at > at
@@ -243,12 +252,12 @@ class Ledger:
 
     def meta_get(self, key: str) -> str | None:
         """The value kept under a key, such as `created_at`, or None."""
-        found = self._read("SELECT value FROM meta WHERE key = ?", [key])
+        found = self.read("SELECT value FROM meta WHERE key = ?", [key])
         return str(found[0]["value"]) if found else None
 
     def meta_set(self, key: str, value: str) -> None:
         """Keep a value under a key."""
-        with self._writing() as connection:
+        with self.writing() as connection:
             connection.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", [key, value])
 
     def _proof_of(self, connection: sqlite3.Connection, backup_id: str) -> tuple[Level, datetime | None]:
@@ -261,11 +270,13 @@ class Ledger:
         return row["proof"], None if row["proof_at"] is None else parse_time(row["proof_at"])
 
     @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """Write all of it or nothing; for the modules of this package."""
         with self._using() as connection, database.transaction(connection):
             yield connection
 
-    def _read(self, query: str, values: list[Value]) -> list[dict[str, object]]:
+    def read(self, query: str, values: list[Value]) -> list[dict[str, object]]:
+        """The rows that a query finds; for the modules of this package."""
         with self._using() as connection:
             return [dict(row) for row in connection.execute(query, values)]
 
@@ -282,16 +293,16 @@ class Ledger:
         except FileNotFoundError:
             same = False
         if not same:
-            raise LedgerError(
+            raise LedgerGoneError(
                 f"the ledger {self.path} was deleted or replaced while it was in use",
                 hint="Start Holdfast again: it makes a new one from the stores.",
             )
 
 
-def _insert(table: str, values: Mapping[str, Value], verb: str = "") -> str:
+def _insert(table: str, values: Mapping[str, Value]) -> str:
     names = ", ".join(f'"{name}"' for name in values)
     marks = ", ".join(f":{name}" for name in values)
-    return f"INSERT {verb}INTO {table} ({names}) VALUES ({marks})"  # noqa: S608 - names of our own columns
+    return f"INSERT INTO {table} ({names}) VALUES ({marks})"  # noqa: S608 - names of our own columns
 
 
 def _where(wanted: Mapping[str, str | None], statuses: Collection[str] | None) -> tuple[str, list[Value]]:

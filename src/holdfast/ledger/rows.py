@@ -19,6 +19,7 @@ Value = None | int | str | bytes
 Row = Mapping[str, object]
 CopyState = Literal["copying", "complete", "missing", "damaged"]
 T = TypeVar("T")
+GONE = "it was there, and the store holds no manifest of it any more"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +30,11 @@ class Copy:
     state: CopyState
     at: datetime
     error: str | None = None
+
+    @property
+    def gone(self) -> bool:
+        """Whether it was whole once; other copies that are missing never came to be."""
+        return self.state == "missing" and self.error == GONE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +68,7 @@ def run_values(run: Run) -> dict[str, Value]:
 
 def run_of(row: Row) -> Run:
     """Read a row of `runs`."""
-    return _decoded(Run, dict(row), f"run {row['id']}")
+    return decoded(Run, dict(row), f"run {row['id']}")
 
 
 def backup_values(backup: Backup) -> dict[str, Value]:
@@ -81,7 +87,13 @@ def backup_values(backup: Backup) -> dict[str, Value]:
         "labels": json.dumps(backup.labels),
         "imported": int(backup.imported),
         "signer": text(backup.signer),
+        "objects": _objects(backup),
     }
+
+
+def _objects(backup: Backup) -> int:
+    """How many objects of a store the backup is; the manifest and its signature are two of them."""
+    return 2 + len(backup.documents) + sum(len(part.segments) for part in backup.parts)
 
 
 def part_values(backup: Backup) -> list[dict[str, Value]]:
@@ -120,7 +132,7 @@ def backup_of(row: Row) -> BackupRow:
         "proof_at": row["proof_at"],
         "copies": _json(row["copies"], where),
     }
-    facts = _decoded(_Facts, known, where)
+    facts = decoded(_Facts, known, where)
     return BackupRow(
         backup=manifest.parse(data, where=f"the ledger's copy of the manifest of {row['id']}"),
         coverage=facts.coverage,
@@ -156,7 +168,8 @@ def _json(value: object, where: str) -> object:
         raise _unreadable(where, error) from error
 
 
-def _decoded(kind: type[T], value: object, where: str) -> T:
+def decoded(kind: type[T], value: object, where: str) -> T:
+    """Build a value of the model from a row. Raise LedgerError where it makes no sense."""
     try:
         return codec.from_json(kind, value, where)
     except ValueError as error:

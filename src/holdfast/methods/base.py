@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -17,6 +17,7 @@ class Source:
 
     `chunks` ends normally only when the part is complete, and must be consumed before the next source is asked
     for. `size_hint` is a rough upper bound in bytes; `compressible` is False for what is compressed already.
+    `note` is asked after the last chunk for what helps to read pieces of the part.
     """
 
     role: Role
@@ -26,6 +27,7 @@ class Source:
     size_hint: int = 0
     compressible: bool = True
     chunks: Iterator[bytes] = field(repr=False)
+    note: Callable[[], bytes] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

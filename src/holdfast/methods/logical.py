@@ -15,7 +15,7 @@ from holdfast.model import codec
 from holdfast.model.backup import Server
 from holdfast.model.errors import IntegrityError, SourceError
 from holdfast.model.target import Target
-from holdfast.postgres import archive, catalog, conninfo, server, sessions, snapshot, tools
+from holdfast.postgres import archive, blocks, catalog, conninfo, server, sessions, snapshot, tools
 from holdfast.postgres.patterns import match_databases
 from holdfast.system import proc
 from holdfast.system.stop import Stop
@@ -118,6 +118,7 @@ class Logical:
                 options=target.options,
             )
             reader = archive.TocReader(keep=archive.tells_of_tables)
+            finder = blocks.BlockFinder(reader)
             argv = dump_argv(target, toolset, where, snap.id, in_recovery=facts.in_recovery)
             with (
                 watchdog.watching(
@@ -127,7 +128,9 @@ class Logical:
                     stop=stop,
                     warn=self._warn,
                 ),
-                _counting(snap.connection, found, stop, wanted=target.fingerprint == "rows") as counted,
+                _counting(
+                    snap.connection, found, stop, wanted=target.fingerprint == "rows", warn=self._warn
+                ) as counted,
                 closing(self._run(argv, where, stop)) as chunks,
             ):
                 yield Source(
@@ -137,7 +140,10 @@ class Logical:
                     database=info.name,
                     size_hint=info.size_bytes or 0,
                     compressible=target.compression.kind != "pg_dump",
-                    chunks=ended(archive.watch(chunks, reader), reader, info.name),
+                    chunks=ended(
+                        blocks.watch_blocks(archive.watch(chunks, reader), finder), reader, info.name
+                    ),
+                    note=lambda: blocks.dump_note(finder.found),
                 )
                 check_complete(info.name, reader, found)
                 return counted.result()
@@ -245,7 +251,7 @@ def check_complete(name: str, reader: archive.TocReader, found: model.Database) 
 
 @contextmanager
 def _counting(
-    connection: server.Connection, found: model.Database, stop: Stop, *, wanted: bool
+    connection: server.Connection, found: model.Database, stop: Stop, *, wanted: bool, warn: Warn
 ) -> Iterator[Future[model.Database]]:
     """Count the rows in the dump's snapshot beside the dump; cancel the count when the dump fails."""
     if not wanted:
@@ -254,7 +260,7 @@ def _counting(
         yield done
         return
     with ThreadPoolExecutor(1, thread_name_prefix="count") as pool, stop.derived() as counting:
-        future = pool.submit(catalog.count_rows, connection, found, stop=counting)
+        future = pool.submit(catalog.count_rows, connection, found, stop=counting, leave_out=warn)
         with counting.calling(lambda: sessions.cancel(connection)):
             try:
                 yield future

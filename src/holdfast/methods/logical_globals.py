@@ -39,11 +39,8 @@ def apply(connection: Connection, text: bytes, *, tablespace_map: Mapping[str, s
     the first that fails; it never quotes the statement, which may hold a password. Roles then are as they were: half
     made, the next try would take them for the server's own.
     """
-    progress = _Progress(
-        roles_before=sessions.names(connection, "SELECT rolname FROM pg_roles", what="list the roles"),
-        tablespaces_before=_tablespaces(connection),
-    )
-    found = [statements.classify(statement) for statement in statements.split_statements([text])]
+    progress = _begun(connection)
+    found = _classified(text)
     settings, roles, spaces = (
         [each for each in found if each.kind == "setting"],
         [each for each in found if each.kind != "setting" and "tablespace" not in each.kind],
@@ -53,6 +50,29 @@ def apply(connection: Connection, text: bytes, *, tablespace_map: Mapping[str, s
     with connection.transaction():
         _execute(connection, roles, progress, tablespace_map)
     _execute(connection, spaces, progress, tablespace_map)  # after: no tablespace is made in a transaction
+    return _applied(progress)
+
+
+def planned(connection: Connection, text: bytes, *, tablespace_map: Mapping[str, str]) -> Applied:
+    """Tell what `apply` would make of the globals here, and change nothing. Raise SourceError."""
+    progress = _begun(connection)
+    for each in _classified(text):
+        _wanted(each, progress, tablespace_map)
+    return _applied(progress)
+
+
+def _begun(connection: Connection) -> _Progress:
+    return _Progress(
+        roles_before=sessions.names(connection, "SELECT rolname FROM pg_roles", what="list the roles"),
+        tablespaces_before=_tablespaces(connection),
+    )
+
+
+def _classified(text: bytes) -> list[Global]:
+    return [statements.classify(statement) for statement in statements.split_statements([text])]
+
+
+def _applied(progress: _Progress) -> Applied:
     return Applied(
         created=tuple(progress.created),
         kept=tuple(progress.kept),

@@ -1,49 +1,48 @@
-"""Restores one database of a logical backup: creates it as it was, feeds pg_restore, and counts what arrived."""
+"""Restores one database of a logical backup: creates it as it was, runs pg_restore, and counts what arrived."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
 
+from holdfast.methods import pg_restore, restore_checks, restore_hints
+from holdfast.methods.destination import LABEL, Destination
+from holdfast.methods.pg_restore import Options
+from holdfast.methods.restored_properties import adapted
+from holdfast.methods.staging import Staged
 from holdfast.model import catalog as model
-from holdfast.model.errors import Error, IntegrityError, SourceError, UsageError
+from holdfast.model.errors import Error, IntegrityError, SourceError
 from holdfast.model.target import Selection
-from holdfast.postgres import (
-    catalog,
-    conninfo,
-    contents,
-    pooler,
-    properties,
-    server,
-    sessions,
-    snapshot,
-    tools,
-)
+from holdfast.postgres import catalog, marks, properties, server, sessions, snapshot
+from holdfast.postgres.analyze import analyze
 from holdfast.postgres.statements import quoted_name
-from holdfast.system import proc
 from holdfast.system.stop import Stop
 
 Warn = Callable[[str], None]
-LABEL = "holdfast restore"
-
-# What a setting of the database or the role must not do to the restoring session itself.
-_OVERRIDES = {"default_transaction_read_only": "off", "statement_timeout": "0", "lock_timeout": "0"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Destination:
-    """The server that is restored into, and the programs that fit it."""
+class Task:
+    """One database to restore: what the backup's catalog says of it, its new name, the archive, and how.
 
-    conninfo: conninfo.Conninfo
-    connection: server.Connection
-    facts: server.ServerFacts
-    toolset: tools.Toolset
+    `tablespaces` False leaves everything where the server puts it; `doing` is told what is being restored.
+    """
+
+    backup_id: str
+    found: model.Database
+    name: str
+    archive: Iterator[bytes] | Staged = field(repr=False)
+    options: Options
+    tablespaces: bool
+    doing: Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restored:
-    """What became of one database. `rows` is None where the backup knows no counts to compare with."""
+    """What became of one database. `rows` is None where the backup knows no counts to compare with, or none came."""
 
     name: str
     created: bool
@@ -52,101 +51,65 @@ class Restored:
     notes: tuple[str, ...]
 
 
-@contextmanager
-def destination(where: conninfo.Conninfo, *, dump_version: str | None) -> Iterator[Destination]:
-    """Connect to the server that is restored into. Raise SourceError when no program here fits it."""
-    where = where.at_server()
-    pooler.require_own_session(where)
-    with closing(server.connect(where, application_name=LABEL)) as connection:
-        facts = server.facts(connection)
-        toolset = tools.choose_for_restore(tools.find_toolsets(), facts.version_num, dump_version)
-        yield Destination(conninfo=where, connection=connection, facts=facts, toolset=toolset)
+def restore_database(into: Destination, task: Task, *, stop: Stop, warn: Warn) -> Restored:
+    """Restore one database, which is absent or empty unless the options say otherwise. Raise what refuses or fails.
 
-
-def refuse_name(into: Destination, name: str) -> None:
-    """Raise UsageError for a new name that the server would cut, or that every later database would be a copy of."""
-    longest, is_template = properties.limits_of_name(into.connection, name)
-    if len(name.encode()) > longest:
-        raise UsageError(
-            f"the name {name!r} is longer than the {longest} bytes that the server keeps",
-            hint="Give a shorter one.",
-        )
-    if is_template:
-        raise UsageError(
-            f"{name!r} is a template: every database made later would hold what is restored there",
-            hint="Give another name.",
-        )
-
-
-def refuse_non_empty(into: Destination, name: str) -> bool:
-    """Return whether the database is there already, and empty. Raise UsageError when it holds anything."""
-    if not server.has_database(into.connection, name):
-        return False
-    with closing(server.connect(into.conninfo.with_database(name), application_name=LABEL)) as connection:
-        if contents.is_empty(connection):
-            return True
-        holds = contents.what_is_there(connection)
-    raise UsageError(
-        f"database {name!r} on {into.conninfo.safe} is not empty: it holds {holds}",
-        hint="Nothing is ever overwritten. Restore beside it (--database NAME --as NEW_NAME), restore into another"
-        " server (--to URL), or drop or empty it yourself first.",
-    )
-
-
-def restore_database(
-    into: Destination,
-    found: model.Database,
-    chunks: Iterator[bytes],
-    *,
-    name: str,
-    tablespaces: bool,
-    stop: Stop,
-    warn: Warn,
-) -> Restored:
-    """Restore one database under `name`, which is absent or empty.
-
-    On any failure a database that was made here is dropped again, and the error goes through.
+    On any failure a database that was made here is dropped again, and the error goes through. With `clean`, or a
+    section alone in one job, it is one transaction, and the database is as it was before.
     """
-    exists = refuse_non_empty(into, name)
-    if not exists:
-        _create(into, found, name, tablespaces=tablespaces)
+    for refusal in restore_checks.refusals(into, task.found, task.name, task.options):
+        raise refusal
+    created = not server.has_database(into.connection, task.name)
+    wanted = adapted(task.found.properties, task.options, into.facts.user)
+    whole = not created and task.options.jobs == 1 and (task.options.clean or bool(task.options.sections))
+    left = "as it was" if whole else "as the failed restore left it"
+    if created:
+        _create(into, task, wanted)
     try:
-        _prepare(into, found, name, created=not exists, warn=warn)
-        _feed(into, chunks, name, tablespaces=tablespaces, stop=stop, warn=warn)
-        for statement in properties.property_statements(name, found.properties):
-            with _hinted():
-                sessions.execute(into.connection, statement, what=f"set the properties of database {name!r}")
-        return _compared(into, found, name, created=not exists, stop=stop)
+        _prepare(into, task, wanted, created=created, warn=warn)
+        _run(into, task, created=created, whole=whole, stop=stop, warn=warn)
+        left = "with what was restored into it"
+        with _analyzing(into, task, stop, warn):
+            done = _compared(into, task, created=created, stop=stop)
+        _finish(into, task, wanted)
     except BaseException:
-        if not exists:
-            _drop(into, name, warn)
-        else:
-            warn(f"database {name!r} was there before and is left as the failed restore left it")
-        raise
-
-
-def _create(into: Destination, found: model.Database, name: str, *, tablespaces: bool) -> None:
-    statement = properties.create_database_sql(
-        name, found.properties, into.facts.version_num, tablespaces=tablespaces
-    )
-    with _hinted():
-        sessions.execute(into.connection, statement, what=f"create database {name!r}")
-
-
-def _prepare(into: Destination, found: model.Database, name: str, *, created: bool, warn: Warn) -> None:
-    where = into.conninfo.with_database(name)
-    with closing(server.connect(where, application_name=LABEL)) as connection:
         if created:
-            _drop_what_was_dropped(connection, found)
+            _drop(into, task.name, warn)
         else:
-            there = properties.read_properties(connection, name)
+            warn(f"database {task.name!r} was there before and is left {left}")
+        raise
+    return done
+
+
+def _create(into: Destination, task: Task, wanted: model.Properties) -> None:
+    statement = properties.create_database_sql(
+        task.name, wanted, into.facts.version_num, tablespaces=task.tablespaces
+    )
+    with _hinted(into):
+        sessions.execute(into.connection, statement, what=f"create database {task.name!r}")
+
+
+def _prepare(into: Destination, task: Task, wanted: model.Properties, *, created: bool, warn: Warn) -> None:
+    if not task.options.restores("pre-data"):
+        return
+    with closing(
+        server.connect(into.conninfo.with_database(task.name), application_name=LABEL)
+    ) as connection:
+        if created:
+            with suppress(SourceError):  # a help, and who may create a database may not always comment on it
+                marks.mark(into.connection, task.name, task.backup_id)
+            _drop_what_was_dropped(connection, task.found)
+        else:
+            there = properties.read_properties(connection, task.name)
             for what in ("encoding", "collate", "ctype"):
-                before, now = getattr(found.properties, what), getattr(there, what)
+                before, now = getattr(wanted, what), getattr(there, what)
                 if before != now:
-                    warn(f"database {name!r}: {what} is {now} here; it was {before}")
-    for statement in properties.setting_statements(name, found.properties):
-        with _hinted():
-            sessions.execute(into.connection, statement, what=f"set the settings of database {name!r}")
+                    warn(f"database {task.name!r}: {what} is {now} here; it was {before}")
+    if not created and task.options.clean:  # nothing is changed before the one transaction
+        return
+    for statement in properties.setting_statements(task.name, wanted):
+        with _hinted(into):
+            sessions.execute(into.connection, statement, what=f"set the settings of database {task.name!r}")
 
 
 def _drop_what_was_dropped(connection: server.Connection, found: model.Database) -> None:
@@ -157,31 +120,79 @@ def _drop_what_was_dropped(connection: server.Connection, found: model.Database)
         sessions.execute(connection, "DROP EXTENSION IF EXISTS plpgsql", what="drop extension plpgsql")
 
 
-def _feed(
-    into: Destination,
-    chunks: Iterator[bytes],
-    name: str,
-    *,
-    tablespaces: bool,
-    stop: Stop,
-    warn: Warn,
-) -> None:
-    where = into.conninfo.with_database(name)
-    argv = [into.toolset.program("pg_restore"), "--exit-on-error", "--no-password"]
-    if not tablespaces:
-        argv.append("--no-tablespaces")
-    argv.append(f"--dbname={where.argv_dsn()}")
-    with conninfo.child(where, application_name=LABEL, options=_OVERRIDES) as child:
-        command = proc.Command(argv=tuple(argv), env=child.env, pass_fds=child.pass_fds)
+def _finish(into: Destination, task: Task, wanted: model.Properties) -> None:
+    """Take the mark away, and give the database what would have stood in the way before."""
+    if not task.options.restores("pre-data"):
+        return
+    marks.clear(into.connection, task.name)
+    for statement in properties.property_statements(task.name, wanted):
+        with _hinted(into):
+            sessions.execute(into.connection, statement, what=f"set the properties of database {task.name!r}")
+
+
+def _run(into: Destination, task: Task, *, created: bool, whole: bool, stop: Stop, warn: Warn) -> None:
+    if isinstance(task.archive, Staged):
+        pg_restore.run_staged(
+            into,
+            task.name,
+            task.archive.handle,
+            task.options,
+            tablespaces=task.tablespaces,
+            stop=stop,
+            warn=warn,
+            on_table=task.doing,
+            hasty=created,  # the last statements, which take the mark away, are not
+        )
+    else:
+        pg_restore.run(
+            into,
+            task.name,
+            task.archive,
+            task.options,
+            single_transaction=whole,
+            tablespaces=task.tablespaces,
+            stop=stop,
+            warn=warn,
+            on_table=task.doing,
+            hasty=created,
+        )
+
+
+@contextmanager
+def _analyzing(into: Destination, task: Task, stop: Stop, warn: Warn) -> Iterator[None]:
+    """Gather statistics: after what is done in the `with`, or beside it where there are several jobs."""
+    if not task.options.analyze:
+        yield
+        return
+    where = into.conninfo.with_database(task.name)
+    begin = partial(analyze, where, application_name=LABEL, warn=warn)
+    if task.options.jobs == 1:
+        yield
+        task.doing("gathering statistics")
+        begin(jobs=1, stop=stop)
+        return
+    with stop.derived() as limited, ThreadPoolExecutor(1, thread_name_prefix="analyze") as pool:
+        running = pool.submit(begin, jobs=task.options.jobs - 1, stop=limited)
         try:
-            proc.feed(command, chunks, stop, on_line=lambda line: warn(line) if "warning:" in line else None)
-        except proc.ProcessError as error:
-            raise SourceError(f"database {name!r}: {error.message}", hint=_hint(error.stderr)) from error
+            yield
+        except BaseException:
+            limited.request()
+            raise
+        running.result()
 
 
-def _compared(into: Destination, found: model.Database, name: str, *, created: bool, stop: Stop) -> Restored:
+def _compared(into: Destination, task: Task, *, created: bool, stop: Stop) -> Restored:
     """Count the rows of every table and hold them against the backup's counts. Raise IntegrityError on a difference."""
-    expected = {(t.schema, t.name): t for t in found.tables if t.rows is not None}
+    found, name = task.found, task.name
+    kinds = (
+        "rm" if task.options.restores("post-data") else "r"
+    )  # materialized views are filled after the data
+    expected = {
+        (t.schema, t.name): t
+        for t in found.tables
+        if t.rows is not None and t.kind in kinds and task.options.restores("data")
+    }
+    task.doing("counting rows")
     notes: list[str] = []
     with snapshot.exported_snapshot(
         into.conninfo.with_database(name), application_name=LABEL, lock_wait_timeout=60
@@ -230,36 +241,10 @@ def _drop(into: Destination, name: str, warn: Warn) -> None:
 
 
 @contextmanager
-def _hinted() -> Iterator[None]:
+def _hinted(into: Destination) -> Iterator[None]:
     """Add what to do to an error of the server."""
     try:
         yield
     except SourceError as error:
-        error.hint = error.hint or _hint(error.message)
+        error.hint = error.hint or restore_hints.hint(error.message, into.facts.version_num)
         raise
-
-
-def _hint(stderr: str) -> str | None:
-    return next((hint for sign, hint in _HINTS if sign in stderr), None)
-
-
-_HINTS = (
-    ('role "', "Restore the roles first: --roles brings those of the backup; or create this one."),
-    (
-        "is not available",
-        "Install the extension's package on the new server (for example postgresql-NN-EXTENSION), then restore again.",
-    ),
-    ("could not open extension control file", "Install the extension's package on the new server."),
-    ("must be superuser", "Restore as a superuser, or as a role with the rights of the objects' owners."),
-    ("permission denied", "Restore as a superuser, or as a role with the rights of the objects' owners."),
-    ("No space left on device", "The new server's disk is full."),
-    (
-        "unsupported startup parameter",
-        "Restore into the server itself, or add options to the pooler's ignore_startup_parameters.",
-    ),
-    (
-        "max_locks_per_transaction",
-        "Raise max_locks_per_transaction on the new server, and restart it.",
-    ),
-    ("transaction_timeout", "Use the pg_restore of the server's own major version."),
-)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 CATALOG_VERSION = 1
@@ -158,6 +158,18 @@ class Catalog:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseCoverage:
+    """What a backup holds of one database: `rows` is None where no table was counted.
+
+    Where some were not, the server's own estimates stand in for them.
+    """
+
+    name: str
+    tables: int
+    rows: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Coverage:
     """How much of the user's tables a backup holds; kept in the ledger, because a writer cannot open the catalog."""
 
@@ -165,16 +177,12 @@ class Coverage:
     tables_covered: int
     rows: int | None
     left_out: tuple[LeftOut, ...]
+    databases: tuple[DatabaseCoverage, ...] = ()
 
 
 def coverage(catalog: Catalog) -> Coverage:
     """Summarise a catalog: tables of extensions and temporary ones aside."""
-    tables = [
-        (database.name, table)
-        for database in catalog.databases
-        for table in database.tables
-        if table.extension is None and table.kind in "rpm" and table.persistence != "t"
-    ]
+    tables = [(database.name, table) for database in catalog.databases for table in _users(database)]
     counts = [table.rows for _, table in tables if table.rows is not None]
     left_out = list(catalog.left_out)
     for database in catalog.databases:
@@ -193,4 +201,19 @@ def coverage(catalog: Catalog) -> Coverage:
         tables_covered=sum(1 for _, table in tables if table.left_out is None),
         rows=sum(counts) if counts else None,
         left_out=tuple(left_out),
+        databases=tuple(_database_coverage(database) for database in catalog.databases),
     )
+
+
+def _users(database: Database) -> Iterator[Table]:
+    for table in database.tables:
+        if table.extension is None and table.kind in "rpm" and table.persistence != "t":
+            yield table
+
+
+def _database_coverage(database: Database) -> DatabaseCoverage:
+    held = [table for table in _users(database) if table.left_out is None]
+    filled = [table for table in held if table.kind in "rm" and table.data_left_out is None]
+    counted = not filled or any(table.rows is not None for table in filled)
+    rows = sum(max(table.rows_estimate, 0) if table.rows is None else table.rows for table in filled)
+    return DatabaseCoverage(name=database.name, tables=len(held), rows=rows if counted else None)

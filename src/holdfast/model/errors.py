@@ -39,6 +39,14 @@ class PartialError(Error):
     exit_code = 3
 
 
+class UnsafeError(Error):
+    """A target is not safe; `status` has said why."""
+
+    code = "unsafe"
+    exit_code = 4
+    retryable = True
+
+
 class ConfigError(Error):
     """The configuration is missing, malformed or contradicts itself."""
 
@@ -103,6 +111,14 @@ class LedgerError(Error):
 
     code = "ledger"
     exit_code = 30
+
+
+class NotifyError(Error):
+    """A notification could not be delivered."""
+
+    code = "notify"
+    exit_code = 31
+    retryable = True
 
 
 class CancelledError(Error):

@@ -12,6 +12,18 @@ Status = Literal["running", "succeeded", "failed", "cancelled", "skipped", "miss
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Occasion:
+    """Why a run takes place: the trigger, and, for a planned one, its slot and which attempt of it this is."""
+
+    trigger: Trigger = "manual"
+    slot: datetime | None = None
+    attempt: int = 1
+
+
+MANUAL = Occasion()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """A row of the ledger's `runs`. `id` is 0 until the ledger gave one; `bytes_done` counts plain bytes."""
 

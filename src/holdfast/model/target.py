@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
+
+from holdfast.model.planning import Timetable
 
 CompressionKind = Literal["zstd", "none", "pg_dump"]
 
@@ -32,11 +35,31 @@ class Selection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How long a backup may take in all, and how long without a byte; in seconds, None for ever."""
+
+    timeout: float | None = None
+    stall: float | None = 1800
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hooks:
+    """The owner's own programs, as argument lists (empty: none), each with `timeout` seconds and in the environment `env`."""
+
+    before_backup: tuple[str, ...] = ()
+    after_backup: tuple[str, ...] = ()
+    on_failure: tuple[str, ...] = ()
+    timeout: float = 300
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """One PostgreSQL server and what of it is backed up.
 
     `databases` None means all that allow connections and are no templates. Times are in seconds; a
-    `blocking_limit` of None never aborts a dump that others wait for.
+    `blocking_limit` of None never aborts a dump that others wait for. `backup` and `verify` are when the daemon does
+    that by itself.
     """
 
     name: str
@@ -53,4 +76,7 @@ class Target:
     compression: Compression = Compression()
     fingerprint: Literal["rows", "none"] = "rows"
     lock_database: str = "postgres"
-    schedule: str | None = None
+    limits: Limits = Limits()
+    hooks: Hooks = Hooks()
+    backup: Timetable | None = None
+    verify: Timetable | None = None

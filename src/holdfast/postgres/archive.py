@@ -1,18 +1,38 @@
 """Reads the table of contents at the head of a pg_dump archive (custom format) while the archive streams by.
 
 The format is that of PostgreSQL's pg_backup_archiver.c and pg_backup_custom.c, versions 1.12 to 1.16, which is what
-pg_dump 9.0 to 18 writes. Definitions are skipped, never kept; nothing is allocated on the word of a length.
+pg_dump 9.0 to 18 writes. Definitions are never kept; nothing is allocated on the word of a length.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Generator, Iterable, Iterator
 
 from holdfast.model.errors import IntegrityError
+from holdfast.postgres import statement_names
+from holdfast.postgres.entries import (
+    Entry,
+    Header,
+    Section,
+    Toc,
+    data_tables,
+    defined_tables,
+    tells_of_tables,
+)
 
-Section = Literal["none", "pre-data", "data", "post-data"]
+__all__ = [
+    "Entry",
+    "Header",
+    "Section",
+    "Toc",
+    "TocReader",
+    "UnsupportedArchiveError",
+    "data_tables",
+    "defined_tables",
+    "read_toc",
+    "tells_of_tables",
+    "watch",
+]
 
 _MAGIC = b"PGDMP"
 _OLDEST, _NEWEST = 12, 16
@@ -28,7 +48,6 @@ _MAX_OFFSET_SIZE = 8
 _MAX_SKIPPED = 2**30  # PostgreSQL allocates no more than 1 GiB for a string
 _MAX_KEPT = 2**24  # a tag holds a function's argument types; a name is 63 bytes
 _MAX_ENTRIES = 50_000_000
-_RELATIONS = frozenset({"TABLE", "PARTITIONED TABLE", "FOREIGN TABLE", "VIEW", "MATERIALIZED VIEW"})
 
 _Step = Generator[int, None, None]
 
@@ -37,56 +56,32 @@ class UnsupportedArchiveError(IntegrityError):
     """An archive of a version that this program does not know."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Header:
-    """What an archive says of itself. `version` is the format's (`1.14`), the other two are texts of PostgreSQL."""
-
-    version: str
-    compression: str
-    database: str | None
-    server_version: str | None
-    dump_version: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """One entry: `desc` is its kind (`TABLE DATA`), `tag` its name; `table_oid` and `oid` its row in the catalogs."""
-
-    dump_id: int
-    table_oid: int
-    oid: int
-    tag: str | None
-    desc: str
-    section: Section
-    namespace: str | None
-    owner: str | None
-    has_data: bool
-    dependencies: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Toc:
-    """A table of contents, in the archive's order."""
-
-    header: Header
-    entries: Sequence[Entry]
-
-
 class TocReader:
     """Takes an archive in chunks of any size; `header` and `entries` fill as it goes, until it is `done`.
 
-    `keep` chooses the entries that are kept: a million large objects have an entry each. Raise IntegrityError, naming
-    `where`, as soon as it cannot be an archive.
+    `keep` chooses the entries that are kept: a million large objects have an entry each. `copies` keeps the COPY
+    statements, `relations` which relation an entry is on. Raise IntegrityError, naming `where`, as soon as it cannot
+    be an archive.
     """
 
-    def __init__(self, where: str = "the dump", *, keep: Callable[[Entry], bool] | None = None) -> None:
+    def __init__(
+        self,
+        where: str = "the dump",
+        *,
+        keep: Callable[[Entry], bool] | None = None,
+        copies: bool = False,
+        relations: bool = False,
+    ) -> None:
         self.done = False
         self.header: Header | None = None
         self.entries: list[Entry] = []
         self._where = where
         self._keep = keep
+        self._copies = copies
+        self._relations = relations
         self._buffer = bytearray()
         self._at = 0
+        self._gone = 0  # bytes of the archive before the buffer
         self._int_size = 0
         self._offset_size = 0
         self._minor = 0
@@ -104,17 +99,25 @@ class TocReader:
         try:
             self._needed = self._parser.send(None)
         except StopIteration:
+            self._gone += self._at
+            self._at = 0
             self._buffer.clear()
             self._names.clear()
         else:
             del self._buffer[: self._at]
+            self._gone += self._at
             self._at = 0
+
+    @property
+    def position(self) -> int:
+        """How many bytes of the archive were read: once it is `done`, where the data begins."""
+        return self._gone + self._at
 
     def finish(self) -> Toc:
         """Give the whole. Raise IntegrityError when the archive ended too early."""
         if not self.done or self.header is None:
             raise self._bad("it ends inside its table of contents")
-        return Toc(header=self.header, entries=self.entries)
+        return Toc(header=self.header, entries=self.entries, end=self.position)
 
     # The parser is one coroutine: it yields the number of bytes that it needs from where it is.
 
@@ -155,6 +158,9 @@ class TocReader:
             database=(yield from self._text()),
             server_version=(yield from self._text()),
             dump_version=(yield from self._text()),
+            int_size=self._int_size,
+            offset_size=self._offset_size,
+            end=self.position,
         )
 
     def _compression(self) -> Generator[int, None, str]:
@@ -166,6 +172,7 @@ class TocReader:
         return _ALGORITHMS[algorithm]
 
     def _entry(self) -> Generator[int, None, Entry]:
+        start = self.position
         dump_id = yield from self._int()
         if dump_id <= 0:
             raise self._bad(f"an entry has the number {dump_id}")
@@ -175,8 +182,11 @@ class TocReader:
         section = _SECTIONS.get((yield from self._int()))
         if desc is None or section is None or table_oid is None or oid is None:
             raise self._bad(f"entry {dump_id} is damaged")
-        for _ in range(3):
-            yield from self._skip_text()  # definition, drop statement, copy statement
+        definition = yield from self._kept(wanted=self._relations and desc in statement_names.BY_DEFINITION)
+        before = self.position
+        drop = yield from self._kept(wanted=self._relations and desc in statement_names.BY_DROP)
+        behind = self.position
+        copy = yield from self._kept(wanted=has_data and self._copies)
         namespace = yield from self._text()
         yield from self._skip_text()  # tablespace
         if self._minor >= _WITH_ACCESS_METHOD:
@@ -198,7 +208,18 @@ class TocReader:
             owner=owner,
             has_data=has_data,
             dependencies=dependencies,
+            start=start,
+            end=self.position,
+            copy=copy,
+            relation=statement_names.relation_of(desc, definition, drop),
+            drop=(before, behind),
         )
+
+    def _kept(self, *, wanted: bool) -> Generator[int, None, str | None]:
+        if wanted:
+            return _decoded((yield from self._bytes()))
+        yield from self._skip_text()
+        return None
 
     def _dependencies(self) -> Generator[int, None, tuple[int, ...]]:
         found: list[int] = []
@@ -268,11 +289,6 @@ def _decoded(raw: bytes | None) -> str | None:
     return None if raw is None else raw.decode("utf-8", "surrogateescape")
 
 
-def tells_of_tables(entry: Entry) -> bool:
-    """Whether an entry counts for `defined_tables` and `data_tables`, or has data at all."""
-    return entry.has_data or entry.desc in _RELATIONS
-
-
 def watch(chunks: Iterable[bytes], reader: TocReader) -> Iterator[bytes]:
     """Pass an archive through, unchanged, while `reader` reads its table of contents.
 
@@ -296,13 +312,3 @@ def read_toc(chunks: Iterable[bytes], *, where: str = "the dump") -> Toc:
         if reader.done:
             break
     return reader.finish()
-
-
-def defined_tables(entries: Iterable[Entry]) -> frozenset[int]:
-    """Give the OIDs of the relations with rows whose definition is in the archive: tables, views and their like."""
-    return frozenset(entry.oid for entry in entries if entry.desc in _RELATIONS)
-
-
-def data_tables(entries: Iterable[Entry]) -> frozenset[int]:
-    """Give the OIDs of the tables whose rows are in the archive."""
-    return frozenset(entry.oid for entry in entries if entry.desc == "TABLE DATA")

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import LiteralString
 
 import psycopg
-from psycopg import sql
+from psycopg import errors, sql
 from psycopg.rows import TupleRow
 
 from holdfast.model.catalog import Collation, Database, Extension, LeftOut, Named, Subscription, Table
+from holdfast.model.errors import SourceError
 from holdfast.model.target import Selection
 from holdfast.postgres import queries
 from holdfast.postgres.patterns import LeftOutBy, left_out_by
@@ -19,6 +21,7 @@ from holdfast.postgres.server import Connection, PermanentSourceError, translate
 from holdfast.system.stop import Stop
 
 _BATCH = 50
+_SECONDS_FOR_ONE = 1.0
 _NAMED = 5
 _HELP = "GRANT SELECT to the role (on 14 and later: GRANT pg_read_all_data), or exclude the table."
 _HELP_ROWS = "Give the role BYPASSRLS, or exclude the table: a dump must not hold only some of the rows."
@@ -169,11 +172,23 @@ def _superusers_only(conn: Connection) -> list[LeftOut]:
     return subscriptions + mappings
 
 
-def count_rows(conn: Connection, database: Database, *, stop: Stop, foreign_code: bool = False) -> Database:
+class _NotToBeHadError(SourceError):
+    """A table's lock is not to be had in time, or the table is not there any more."""
+
+
+def count_rows(
+    conn: Connection,
+    database: Database,
+    *,
+    stop: Stop,
+    foreign_code: bool = False,
+    leave_out: Callable[[str], None] | None = None,
+) -> Database:
     """Add exact row counts, in the session's own snapshot: ordinary tables, partitions and filled matviews.
 
     What the dump leaves out, or leaves the rows out of, is not counted; nor, unless `foreign_code` may run, is a
-    table where planning the query would run a function of another role as us. Each batch lets go of its locks. Raise
+    table where planning the query would run a function of another role as us. Each batch lets go of its locks. With
+    `leave_out` a table that somebody changes or wants to change meanwhile is not counted, and it is told so. Raise
     SourceError, naming the tables, where the role may not read all rows.
     """
     skipped = {oid for (oid,) in _rows(conn, queries.UNCOUNTABLE_MATVIEWS)}
@@ -188,14 +203,40 @@ def count_rows(conn: Connection, database: Database, *, stop: Stop, foreign_code
     counts: dict[int, int] = {}
     for start in range(0, len(wanted), _BATCH):
         stop.check()
-        counts |= _count(conn, database.name, wanted[start : start + _BATCH], stop)
+        batch = wanted[start : start + _BATCH]
+        counted = _counted(conn, database.name, batch, stop, patient=leave_out is None)
+        if leave_out is not None and (missing := [t for t in batch if t.oid not in counted]):
+            leave_out(
+                f"{database.name}: {_few(missing)}: rows are not counted: others change the table meanwhile"
+            )
+        counts |= counted
     return replace(
         database,
         tables=tuple(replace(t, rows=counts[t.oid]) if t.oid in counts else t for t in database.tables),
     )
 
 
-def _count(conn: Connection, database: str, tables: Sequence[Table], stop: Stop) -> dict[int, int]:
+def _counted(
+    conn: Connection, database: str, tables: Sequence[Table], stop: Stop, *, patient: bool
+) -> dict[int, int]:
+    """Count a batch; unless `patient`, leave out the tables that keep the others waiting."""
+    try:
+        return _count(conn, database, tables, stop)
+    except _NotToBeHadError:
+        if patient:
+            raise
+    counts: dict[int, int] = {}
+    for table in tables:
+        stop.check()
+        with suppress(_NotToBeHadError):
+            counts |= _count(conn, database, [table], stop, seconds=_SECONDS_FOR_ONE)
+    return counts
+
+
+def _count(
+    conn: Connection, database: str, tables: Sequence[Table], stop: Stop, *, seconds: float | None = None
+) -> dict[int, int]:
+    """Count the tables' rows, without those that were rewritten since the snapshot: to it they look empty."""
     query = sql.SQL(" UNION ALL ").join(
         sql.SQL("SELECT {}::oid, count(*) FROM ONLY {}").format(
             sql.Literal(table.oid), sql.Identifier(table.schema, table.name)
@@ -204,7 +245,17 @@ def _count(conn: Connection, database: str, tables: Sequence[Table], stop: Stop)
     )
     try:
         with stop.calling(conn.cancel), conn.transaction(force_rollback=True):
-            return dict(conn.execute(query).fetchall())
+            if seconds is not None:
+                conn.execute(
+                    sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(f"{seconds * 1000:.0f}ms"))
+                )
+            counts: dict[int, int] = dict(conn.execute(query).fetchall())
+            for (oid,) in conn.execute(queries.REWRITTEN, ([table.oid for table in tables],)).fetchall():
+                del counts[oid]
+            return counts
+    except (errors.LockNotAvailable, errors.UndefinedTable, errors.InvalidSchemaName) as error:
+        told = translate(error, f"counting the rows of {database}")
+        raise _NotToBeHadError(told.message, hint=told.hint) from error
     except psycopg.Error as error:
         stop.check()
         raise translate(error, f"counting the rows of {database}") from error
@@ -218,9 +269,13 @@ def require_readable(conn: Connection, database: str, tables: Sequence[Table]) -
         (2, "row-level security hides rows of", _HELP_ROWS),
     ):
         if bad := {row[0] for row in rows if row[column]}:
-            named = [f"{table.schema}.{table.name}" for table in tables if table.oid in bad]
-            more = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
-            raise PermanentSourceError(f"{database}: {reason} {', '.join(named[:_NAMED])}{more}", hint=hint)
+            named = _few([table for table in tables if table.oid in bad])
+            raise PermanentSourceError(f"{database}: {reason} {named}", hint=hint)
+
+
+def _few(tables: Sequence[Table]) -> str:
+    more = f" and {len(tables) - _NAMED} more" if len(tables) > _NAMED else ""
+    return ", ".join(f"{table.schema}.{table.name}" for table in tables[:_NAMED]) + more
 
 
 def unreadable(conn: Connection, selection: Selection, options: Sequence[str] = ()) -> tuple[LeftOut, ...]:

@@ -16,6 +16,10 @@ from psycopg import sql
 from holdfast.postgres.server import Connection, pin, translate
 from holdfast.postgres.snapshot import PINS
 
+# What changes how values are written, beside what pg_dump sets.
+PINNED = PINS | {"lc_monetary": "C", "xmloption": "content"}
+SUPERUSER: LiteralString = "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Digest:
@@ -39,7 +43,7 @@ def digest(conn: Connection, *, skip: Collection[str] = ()) -> Digest:
     try:
         with conn.transaction():
             conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-            pin(conn, PINS | {"lc_monetary": "C", "xmloption": "content"}, local=True)
+            pin(conn, PINNED, local=True)
             names = conn.execute(_TABLES).fetchall()
             return Digest(
                 tables={
@@ -48,8 +52,8 @@ def digest(conn: Connection, *, skip: Collection[str] = ()) -> Digest:
                     if name not in skip
                 },
                 sequences={
-                    name: _text(conn, _SEQUENCE.format(sql.Identifier(schema, sequence)))
-                    for name, schema, sequence in conn.execute(_SEQUENCES).fetchall()
+                    name: _text(conn, SEQUENCE.format(sql.Identifier(schema, sequence)))
+                    for name, schema, sequence in conn.execute(SEQUENCES).fetchall()
                 },
                 large_objects=_large_objects(conn),
             )
@@ -63,21 +67,21 @@ _TABLES: LiteralString = (
     " WHERE c.relkind IN ('r', 'm') AND c.relispopulated AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"
     " ORDER BY 1"
 )
-_SEQUENCES: LiteralString = (
+SEQUENCES: LiteralString = (
     "SELECT format('%I.%I', n.nspname, c.relname), n.nspname::text, c.relname::text"
     " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
     " WHERE c.relkind = 'S' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' ORDER BY 1"
 )
 # `(t.*)` is the row even where a column is named t. The sums are numeric, so that they cannot overflow.
-_ROWS = sql.SQL(
+ROWS = sql.SQL(
     "SELECT concat_ws(' ', count(*), sum(hashtextextended(r, 0)::numeric), sum(hashtextextended(r, 1)::numeric))"
     ' FROM (SELECT (t.*)::text COLLATE "C" AS r FROM ONLY {} t OFFSET 0) rows'
 )
-_SEQUENCE = sql.SQL("SELECT concat_ws(' ', last_value, is_called) FROM {}")
+SEQUENCE = sql.SQL("SELECT concat_ws(' ', last_value, is_called) FROM {}")
 
 # A hole in a large object comes back from a dump as zeros, so pages are filled up and those of zeros left out; its
 # length is where its last page ends. The privileges are listed with the default ones spelled out.
-_LARGE_OBJECTS: LiteralString = (
+LARGE_OBJECTS: LiteralString = (
     "WITH zero AS (SELECT decode(repeat('00', 2048), 'hex') AS page),"
     " pages AS (SELECT loid, pageno, length(data) AS size, data || substr(page, length(data) + 1) AS data"
     " FROM pg_largeobject CROSS JOIN zero),"
@@ -93,7 +97,7 @@ _LARGE_OBJECTS: LiteralString = (
 
 
 def _table(conn: Connection, name: sql.Identifier) -> str:
-    return _text(conn, _ROWS.format(name))
+    return _text(conn, ROWS.format(name))
 
 
 def _text(conn: Connection, query: sql.Composed) -> str:
@@ -101,9 +105,9 @@ def _text(conn: Connection, query: sql.Composed) -> str:
 
 
 def _large_objects(conn: Connection) -> dict[str, str]:
-    if not conn.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user").fetchall()[0][0]:
+    if not conn.execute(SUPERUSER).fetchall()[0][0]:
         return {}
-    return dict(conn.execute(_LARGE_OBJECTS).fetchall())
+    return dict(conn.execute(LARGE_OBJECTS).fetchall())
 
 
 def compare(a: Digest, b: Digest) -> tuple[str, ...]:

@@ -54,6 +54,11 @@ FOREIGN_CODE: LiteralString = (
     " JOIN pg_proc f ON f.oid = coalesce(o.oprcode::oid, d.refobjid)"
     " JOIN pg_roles r ON r.oid = f.proowner WHERE NOT r.rolsuper AND r.rolname <> current_user"
 )
+# TRUNCATE and most of what rewrites a table make the new file visible to every snapshot, and its rows to none before.
+# A column is read as the snapshot sees it, the function tells what is there now.
+REWRITTEN: LiteralString = (
+    "SELECT oid FROM pg_class WHERE oid = ANY(%s) AND relfilenode IS DISTINCT FROM pg_relation_filenode(oid)"
+)
 LARGE_OBJECTS: LiteralString = "SELECT count(*) FROM pg_largeobject_metadata"
 EXTENSIONS: LiteralString = (
     "SELECT extname::text, extversion, n.nspname::text FROM pg_extension JOIN pg_namespace n ON n.oid = extnamespace"

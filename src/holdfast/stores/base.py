@@ -35,6 +35,10 @@ class RefusedError(StoreError):
     retryable = False
 
 
+class NoRangesError(RefusedError):
+    """The store gives whole objects only, when it is asked for a piece of one."""
+
+
 class Store(Protocol):
     """One place that keeps objects. Every method raises StoreError, with a hint, for what the store refuses."""
 
@@ -57,8 +61,12 @@ class Store(Protocol):
         """
         ...
 
-    def get(self, key: str) -> Iterator[bytes]:
-        """Give the object's bytes. Raise NotFoundError when there is none, StoreError when it breaks off early."""
+    def get(self, key: str, *, start: int = 0, length: int | None = None) -> Iterator[bytes]:
+        """Give the object's bytes: all of them, or from `start` on, or `length` (one at least) from there.
+
+        What is asked for beyond the object's end is not given. Raise NotFoundError when there is no object,
+        NoRangesError when the store cannot give a piece of one, StoreError when it breaks off early.
+        """
         ...
 
     def stat(self, key: str) -> Stored | None:
@@ -113,6 +121,12 @@ def check_prefix(prefix: str) -> str:
     """Return the prefix if keys may begin with it; else raise ValueError."""
     check_key(prefix + "x")
     return prefix
+
+
+def check_range(start: int, length: int | None) -> None:
+    """Raise ValueError for a range that no object could have."""
+    if start < 0 or (length is not None and length < 1):
+        raise ValueError(f"{length} bytes from {start} on are no range")
 
 
 def read_all(store: Store, key: str, *, limit: int = 64 * 1024**2) -> bytes:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from holdfast.model.errors import NotFoundError, StoreError
 from holdfast.stores import local_files as files
-from holdfast.stores.base import ExistsError, RefusedError, Stored, check_key, check_prefix
+from holdfast.stores.base import ExistsError, RefusedError, Stored, check_key, check_prefix, check_range
 
 READ_BYTES = 1024 * 1024
 _MISSING = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
@@ -69,23 +69,29 @@ class LocalStore:
                     raise self._taken(key) from error
         return False
 
-    def get(self, key: str) -> Iterator[bytes]:
+    def get(self, key: str, *, start: int = 0, length: int | None = None) -> Iterator[bytes]:
         """Give the object's bytes in chunks of at most 1 MiB; see Store."""
-        *folders, name = _split(key)
-        return self._read(key, folders, name)
+        check_range(start, length)
+        _split(key)
+        return self._read(key, start, length)
 
-    def _read(self, key: str, folders: Iterable[str], name: str) -> Iterator[bytes]:
+    def _read(self, key: str, start: int, length: int | None) -> Iterator[bytes]:
+        *folders, name = _split(key)
         done = 0
         with ExitStack() as stack:
             with self._translated("read", key):
                 handle, size = self._open(key, folders, name)
                 stack.callback(os.close, handle)
-            while chunk := self._read_some(key, handle):
+                os.lseek(handle, start, os.SEEK_SET)
+            expected = max(0, size - start) if length is None else min(length, max(0, size - start))
+            # Of a whole rest one byte more is asked for: a file that grew is as wrong as one that shrank.
+            limit = expected + 1 if length is None else expected
+            while chunk := self._read_some(key, handle, limit - done):
                 done += len(chunk)
                 yield chunk
-        if done != size:
+        if done != expected:
             raise StoreError(
-                f"{self.location}: {key} gave {done} of its {size} bytes",
+                f"{self.location}: {key} gave {done} of its {expected} bytes{f' from {start} on' * bool(start)}",
                 hint="Something changed the file while it was read: nothing but Holdfast may write here.",
             )
 
@@ -97,9 +103,9 @@ class LocalStore:
                 raise
             raise NotFoundError(f"{self.location}: there is no {key}") from error
 
-    def _read_some(self, key: str, handle: int) -> bytes:
+    def _read_some(self, key: str, handle: int, most: int) -> bytes:
         with self._translated("read", key):
-            return os.read(handle, READ_BYTES)
+            return os.read(handle, min(READ_BYTES, most))
 
     def stat(self, key: str) -> Stored | None:
         """Tell of the object; see Store."""

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from holdfast.model.errors import ConfigError
 from holdfast.stores import s3_errors
-from holdfast.stores.base import ExistsError, Stored, check_key, check_prefix
+from holdfast.stores.base import ExistsError, Stored, check_key, check_prefix, check_range
 
 PART_BYTES = (
     8 * 1024**2
@@ -88,19 +88,19 @@ class S3Store:
         )
         return upload(destination, chunks)
 
-    def get(self, key: str) -> Iterator[bytes]:
+    def get(self, key: str, *, start: int = 0, length: int | None = None) -> Iterator[bytes]:
         """Give the object's bytes in chunks of at most 1 MiB, going on where a connection broke; see Store."""
         from holdfast.stores.s3_download import Origin, download  # noqa: PLC0415 - boto3 is slow to import
 
-        return download(
-            Origin(
-                requests=self._requests,
-                bucket=self._settings.bucket,
-                path=self._path(key),
-                key=key,
-                patience=self._settings.deadline,
-            )
+        check_range(start, length)
+        origin = Origin(
+            requests=self._requests,
+            bucket=self._settings.bucket,
+            path=self._path(key),
+            key=key,
+            patience=self._settings.deadline,
         )
+        return download(origin, start=start, length=length)
 
     def stat(self, key: str) -> Stored | None:
         """Tell of the object; see Store."""

@@ -1,8 +1,9 @@
-"""Reading an object, going on where a connection broke off, and never past a change of the object."""
+"""Reading an object or a range of it, going on where a connection broke off, and never past a change of the object."""
 
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,10 +11,12 @@ from typing import Any
 
 from holdfast.model.errors import NotFoundError, StoreError
 from holdfast.stores import s3_errors
+from holdfast.stores.base import NoRangesError
 from holdfast.stores.s3_client import AnswerError, Requests, pause_before
 
 READ_BYTES = 1024 * 1024
 _TRIES = 5
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,9 +34,11 @@ class Origin:
         return StoreError(f"{self.requests.where}: {self.key} {text}")
 
 
-def download(origin: Origin) -> Iterator[bytes]:
-    """Give the object's bytes. Raise NotFoundError, or StoreError when it breaks off or changes meanwhile."""
-    answer = _open(origin)
+def download(origin: Origin, *, start: int = 0, length: int | None = None) -> Iterator[bytes]:
+    """Give the object's bytes, or a range of them. Errors as those of Store.get, and StoreError when it changes."""
+    answer = _open(origin, start, length)
+    if answer is None:
+        return
     size, etag = int(answer["ContentLength"]), str(answer.get("ETag", ""))
     done, fruitless = 0, 0
     while True:
@@ -51,26 +56,53 @@ def download(origin: Origin) -> Iterator[bytes]:
         if done > size or fruitless > _TRIES:
             raise origin.error(f"broke off after {done} of {size} bytes") from error
         time.sleep(pause_before(fruitless, origin.requests.pause))
-        answer = _resume(origin, done, etag)
+        answer = _resume(origin, start + done, start + size, etag)
 
 
-def _open(origin: Origin) -> dict[str, Any]:
+def _open(origin: Origin, start: int, length: int | None) -> dict[str, Any] | None:
+    """Begin to read; give None when the object ends before the range begins."""
     client = origin.requests.client
-    named = {"Bucket": origin.bucket, "Key": origin.path}
+    wanted = {"Bucket": origin.bucket, "Key": origin.path}
+    ranged = bool(start) or length is not None
+    if ranged:
+        wanted["Range"] = f"bytes={start}-{'' if length is None else start + length - 1}"
     try:
         answer: dict[str, Any] = origin.requests.send(
-            lambda: client.get_object(**named), f"read {origin.key}", expected=s3_errors.MISSING
+            lambda: client.get_object(**wanted),
+            f"read {origin.key}",
+            expected=s3_errors.MISSING | (s3_errors.OUTSIDE if ranged else frozenset()),
         )
     except AnswerError as error:
+        if error.code in s3_errors.OUTSIDE:
+            return None
         raise NotFoundError(f"{origin.requests.where}: there is no {origin.key}") from error
+    if ranged:
+        _check_piece(origin, answer, start, length)
     return answer
 
 
-def _resume(origin: Origin, done: int, etag: str) -> dict[str, Any]:
+def _check_piece(origin: Origin, answer: dict[str, Any], start: int, length: int | None) -> None:
+    """Raise StoreError unless the answer is the piece that was asked for, as far as the object goes."""
+    told = _CONTENT_RANGE.fullmatch(str(answer.get("ContentRange", "")))
+    size = int(answer["ContentLength"])
+    if told is not None and int(told[1]) == start:
+        rest = int(told[2]) - start
+        if size == (rest if length is None else min(length, rest)):
+            return
+    answer["Body"].close()
+    if told is not None:
+        raise origin.error(f"was asked for from byte {start} on, and came as {told[0]}")
+    raise NoRangesError(
+        f"{origin.requests.where}: {origin.key} came whole when a piece of it was asked for",
+        hint="The store, or a proxy before it, ignores the Range header: only whole objects can be read.",
+    )
+
+
+def _resume(origin: Origin, at: int, end: int, etag: str) -> dict[str, Any]:
     """Ask for the rest, of the very object that was begun."""
     client = origin.requests.client
     condition = {"IfMatch": etag} if etag else {}
-    rest = {"Bucket": origin.bucket, "Key": origin.path, "Range": f"bytes={done}-", **condition}
+    rest = {"Bucket": origin.bucket, "Key": origin.path, "Range": f"bytes={at}-{end - 1}", **condition}
     try:
         answer: dict[str, Any] = origin.requests.send(
             lambda: client.get_object(**rest),
@@ -80,7 +112,8 @@ def _resume(origin: Origin, done: int, etag: str) -> dict[str, Any]:
         )
     except AnswerError as error:
         raise origin.error("was changed or deleted while it was read") from error
-    if done and not str(answer.get("ContentRange", "")).startswith(f"bytes {done}-"):
+    whole = at == 0 and int(answer["ContentLength"]) == end
+    if not whole and not str(answer.get("ContentRange", "")).startswith(f"bytes {at}-"):
         answer["Body"].close()
-        raise origin.error(f"broke off after {done} bytes, and the store cannot go on from there")
+        raise origin.error(f"broke off at byte {at}, and the store cannot go on from there")
     return answer

@@ -14,6 +14,7 @@ from holdfast.stores.base import RefusedError
 
 MISSING = frozenset({"404", "NoSuchKey", "NotFound"})
 TAKEN = frozenset({"412", "PreconditionFailed"})
+OUTSIDE = frozenset({"416", "InvalidRange"})
 NO_UPLOAD = frozenset({"404", "NoSuchUpload"})
 NOT_IMPLEMENTED = frozenset({"501", "NotImplemented"})
 

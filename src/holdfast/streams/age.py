@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from holdfast.streams.age_header import Stanza
     from holdfast.streams.age_keys import Identity, Recipient
 
-_CHUNK = 64 * 1024
-_TAG = 16
+CHUNK = 64 * 1024
+TAG = 16
 _NONCE = 16
 # Sixteen chunks go through at a time: few large pieces cost the stages around less than many small ones.
 _BATCH = 16
@@ -53,7 +53,7 @@ def encrypt(chunks: Iterable[bytes], recipients: Sequence[Recipient]) -> Iterato
 
 def _encrypted(head: bytes, key: ChaCha20Poly1305, chunks: Iterable[bytes]) -> Iterator[bytes]:
     yield head
-    for batch in _batches(chunks, _CHUNK):
+    for batch in _batches(chunks, CHUNK):
         yield b"".join(key.encrypt(nonce, chunk, None) for nonce, chunk in batch)
 
 
@@ -67,9 +67,25 @@ def decrypt(
     is malformed, altered, exchanged, cut short or longer than it was. That it is whole is known only when the stream
     ends.
     """
+    source = iter(chunks)
+    key, _, rest = open_head(source, identities, header_sha256=header_sha256)
+    for number, batch in enumerate(_batches(_chain(rest, source), CHUNK + TAG)):
+        piece = decrypt_chunks(key, batch)
+        if len(batch[-1][1]) == TAG and (number or len(batch) > 1):
+            raise IntegrityError("the age file is malformed: its last chunk is empty")
+        if piece:
+            yield piece
+
+
+def open_head(
+    source: Iterator[bytes], identities: Sequence[Identity], *, header_sha256: str | None
+) -> tuple[ChaCha20Poly1305, int, bytes]:
+    """Read the header and the nonce: give the payload's key, their length, and what was read beyond them.
+
+    Errors as those of `decrypt`.
+    """
     if not identities:
         raise KeyFileError("no identity to decrypt with", hint="Name the identity file.")
-    source = iter(chunks)
     head, rest = _head(source)
     if header_sha256 is not None and hashlib.sha256(head).hexdigest() != header_sha256:
         raise IntegrityError("the header of the age file is not the one that was written")
@@ -77,16 +93,20 @@ def decrypt(
     file_key = _file_key(header.stanzas, identities)
     if not hmac.compare_digest(_mac(file_key, header.signed), header.mac):
         raise IntegrityError("the header of the age file was altered")
-    key = _payload_key(file_key, head[-_NONCE:])
-    for number, batch in enumerate(_batches(_chain(rest, source), _CHUNK + _TAG)):
-        try:
-            piece = b"".join([key.decrypt(nonce, chunk, None) for nonce, chunk in batch])
-        except InvalidTag as error:
-            raise IntegrityError("the age file was altered or cut short") from error
-        if len(batch[-1][1]) == _TAG and (number or len(batch) > 1):
-            raise IntegrityError("the age file is malformed: its last chunk is empty")
-        if piece:
-            yield piece
+    return _payload_key(file_key, head[-_NONCE:]), len(head), rest
+
+
+def chunk_nonce(number: int, *, last: bool) -> bytes:
+    """Give the nonce of a chunk: its number in eleven bytes, and one that marks the last."""
+    return (number << 8 | last).to_bytes(12, "big")
+
+
+def decrypt_chunks(key: ChaCha20Poly1305, batch: Iterable[tuple[bytes, bytes | memoryview]]) -> bytes:
+    """Decrypt chunks, each with its nonce. Raise IntegrityError unless they are what was encrypted with it."""
+    try:
+        return b"".join([key.decrypt(nonce, chunk, None) for nonce, chunk in batch])
+    except InvalidTag as error:
+        raise IntegrityError("the age file was altered or cut short") from error
 
 
 def _chain(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
@@ -97,7 +117,7 @@ def _chain(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
 def _batches(chunks: Iterable[bytes], size: int) -> Iterator[list[tuple[bytes, memoryview]]]:
     """Cut a stream into batches of chunks of `size` bytes, each with its nonce; an empty stream is one empty chunk.
 
-    The nonce is a counter of 11 bytes and a byte that marks the last chunk, hence one batch is held back.
+    The nonce tells the last chunk, hence one batch is held back.
     """
     blocks = rechunk(chunks, size * _BATCH)
     block = next(blocks, b"")
@@ -106,13 +126,13 @@ def _batches(chunks: Iterable[bytes], size: int) -> Iterator[list[tuple[bytes, m
         following = next(blocks, None)
         view = memoryview(block)
         pieces = [view[at : at + size] for at in range(0, max(len(block), 1), size)]
-        nonces = [(counter + place) << 8 for place in range(len(pieces))]
-        if following is None:
-            nonces[-1] |= 1
-        counter += len(pieces)
-        yield [(nonce.to_bytes(12, "big"), piece) for nonce, piece in zip(nonces, pieces, strict=True)]
+        last = counter + len(pieces) - 1 if following is None else None
+        yield [
+            (chunk_nonce(number, last=number == last), piece) for number, piece in enumerate(pieces, counter)
+        ]
         if following is None:
             return
+        counter += len(pieces)
         block = following
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
+
+_JUMP = timedelta(minutes=1)
 
 
 class Clock(Protocol):
@@ -29,3 +31,34 @@ class SystemClock:
     def monotonic(self) -> float:
         """Seconds that never go back, for durations."""
         return time.monotonic()
+
+
+class JumpWatch:
+    """Notices that the wall clock and the passing of time disagree: it was set, or the machine slept.
+
+    `suspect` tells that the clock shows an earlier time than it did, by more than a minute: then "newest" means little.
+    """
+
+    def __init__(self, clock: Clock, seen: datetime | None = None) -> None:
+        """Begin to watch; `seen` is the latest time that is known to have been shown before."""
+        self._clock = clock
+        self._latest = max(clock.now(), seen) if seen is not None else clock.now()
+        self._offset = self._now_offset()
+
+    @property
+    def suspect(self) -> bool:
+        """Whether the clock was set back and has not made up for it."""
+        return self._latest - self._clock.now() > _JUMP
+
+    def look(self) -> timedelta:
+        """Tell how far the clock jumped since the last look: nothing unless by more than a minute; back is negative."""
+        offset = self._now_offset()
+        jump = timedelta(seconds=offset - self._offset)
+        self._latest = max(self._latest, self._clock.now())
+        if abs(jump) <= _JUMP:
+            return timedelta()
+        self._offset = offset
+        return jump
+
+    def _now_offset(self) -> float:
+        return self._clock.now().timestamp() - self._clock.monotonic()

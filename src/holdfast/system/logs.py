@@ -8,8 +8,11 @@ from __future__ import annotations
 import logging
 import re
 import sys
+from collections import deque
 from collections.abc import Mapping, MutableMapping
-from typing import TYPE_CHECKING, Literal, cast
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal, TextIO, cast
 from urllib.parse import quote
 
 if TYPE_CHECKING:
@@ -37,6 +40,8 @@ _CONTROLS = {*range(0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x
 _UNPRINTABLE = {code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" for code in _CONTROLS}  # noqa: PLR2004 - a byte
 
 _secrets: set[str] = set()
+_TAIL_LINES, _TAIL_LENGTH = 1000, 500
+_tail: deque[tuple[object, str, str]] = deque(maxlen=_TAIL_LINES)  # target, time, line
 
 
 def register_secret(value: str) -> None:
@@ -51,6 +56,12 @@ def redacted(text: str) -> str:
         text = text.replace(secret, MASK)
     text = _USERINFO.sub(rf"\1:{MASK}@", text)
     return _ASSIGNMENT.sub(rf"\1{MASK}", text)
+
+
+def tail(target: str, since: datetime | None = None) -> str:
+    """The last lines that were logged about a target (since then), as plain text, redacted as all of them."""
+    begin = "" if since is None else f"{since.astimezone(UTC):%Y-%m-%dT%H:%M:%S}"
+    return "\n".join(line for about, at, line in list(_tail) if about == target and at >= begin)
 
 
 def printable(text: str) -> str:
@@ -74,7 +85,7 @@ def configure(*, format: Format = "console", level: Level = "info", quiet: bool 
     structlog.configure(
         processors=[*facts, *_renderers(format)],
         wrapper_class=structlog.make_filtering_bound_logger(lowest),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", _Stderr())),
         cache_logger_on_first_use=False,  # a later configure reaches loggers that exist
     )
     _configure_standard_logging(format, facts, max(lowest, logging.WARNING))
@@ -89,6 +100,18 @@ def get_logger(**values: object) -> FilteringBoundLogger:
     return cast("FilteringBoundLogger", structlog.get_logger(**values))
 
 
+class _Stderr:
+    """stderr as it is at the time. Where nobody reads it any more, that is no reason to fail."""
+
+    def write(self, text: str) -> None:
+        with suppress(OSError, ValueError):  # its reader has gone, or it is closed
+            sys.stderr.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            sys.stderr.flush()
+
+
 def _facts() -> list[Processor]:
     """What makes a line, before it is rendered. Exceptions are text (without local variables) when redacted."""
     from structlog import processors  # noqa: PLC0415 - slow, see the module's docstring
@@ -98,6 +121,7 @@ def _facts() -> list[Processor]:
         _redact,
         processors.add_log_level,
         processors.TimeStamper(fmt="iso", utc=True),
+        _remember,
     ]
 
 
@@ -112,6 +136,18 @@ def _renderers(format: Format) -> list[Processor]:  # noqa: A002 - the config's 
     return [_make_printable, console]
 
 
+def _remember(
+    _logger: object, _method: str, event: MutableMapping[str, object]
+) -> MutableMapping[str, object]:
+    """Keep the line for `tail`."""
+    at, level, said = (str(event.get(name, "")) for name in ("timestamp", "level", "event"))
+    facts = (
+        f"{name}={value}" for name, value in event.items() if name not in {"timestamp", "level", "event"}
+    )
+    _tail.append((event.get("target"), at, printable(" ".join([at, level, said, *facts]))[:_TAIL_LENGTH]))
+    return event
+
+
 def _make_printable(
     _logger: object, _method: str, event: MutableMapping[str, object]
 ) -> MutableMapping[str, object]:
@@ -124,7 +160,7 @@ def _make_printable(
 def _configure_standard_logging(format: Format, facts: list[Processor], lowest: int) -> None:  # noqa: A002 - as above
     from structlog.stdlib import ProcessorFormatter  # noqa: PLC0415 - slow, see the module's docstring
 
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(cast("TextIO", _Stderr()))
     handler.set_name("holdfast")
     handler.setFormatter(
         ProcessorFormatter(

@@ -19,6 +19,7 @@ from typing import IO
 
 from holdfast.model.errors import SourceError
 from holdfast.system.stop import Stop
+from holdfast.system.tether import tether
 
 READ_BYTES = 1024 * 1024
 STDERR_BYTES = 16 * 1024
@@ -26,6 +27,7 @@ _LINE_BYTES = 1000
 _KILL_AFTER = 5.0
 
 Line = Callable[[str], None]
+Edit = Callable[[str], str | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,14 +66,15 @@ def _signal_name(number: int) -> str:
 
 
 class _Tail:
-    """Drains a stream in a thread and keeps its end; gives each line to `on_line` as it comes.
+    """Drains a stream in a thread and keeps the end of what `edit` leaves of it; gives each line to `on_line` as it comes.
 
     A long line is kept as its beginning: pg_dump quotes statements of 100 kB after the line that says what failed.
     """
 
-    def __init__(self, stream: IO[bytes], on_line: Line | None = None) -> None:
+    def __init__(self, stream: IO[bytes], on_line: Line | None = None, edit: Edit | None = None) -> None:
         self._stream = stream
         self._on_line = on_line
+        self._edit = edit
         self._kept = bytearray()
         self._line = b""  # the last one, until it ends
         self._thread = threading.Thread(target=self._drain, name="stderr", daemon=True)
@@ -81,21 +84,29 @@ class _Tail:
         while chunk := self._read():
             *lines, rest = (self._line + chunk).split(b"\n")
             self._line = rest[:STDERR_BYTES]
-            self._kept += b"".join(_cut(line) + b"\n" for line in lines)
+            for line in lines:
+                self._take(line, b"\n")
+        if self._line:
+            self._take(self._line, b"")
+            self._line = b""
+
+    def _take(self, line: bytes, end: bytes) -> None:
+        text = line.decode("utf-8", "replace")
+        kept: bytes | None = line
+        if self._edit is not None:
+            edited = self._edit(text)
+            kept = edited.encode("utf-8", "replace") if edited is not None else None
+        if kept is not None:
+            self._kept += _cut(kept) + end
             del self._kept[:-STDERR_BYTES]
-            self._tell(lines)
-        self._tell([self._line] if self._line else [])
+        if self._on_line is not None:
+            self._on_line(text)
 
     def _read(self) -> bytes:
         try:
             return self._stream.read(STDERR_BYTES)
         except (ValueError, OSError):  # closed under us after the child was killed
             return b""
-
-    def _tell(self, lines: list[bytes]) -> None:
-        if self._on_line is not None:
-            for line in lines:
-                self._on_line(line.decode("utf-8", "replace"))
 
     def text(self) -> str:
         """Wait for the end of the stream, unless somebody else keeps it open, and give what was kept."""
@@ -111,31 +122,33 @@ def _cut(line: bytes) -> bytes:
 def _child(command: Command, stop: Stop, *, stdin: int, stdout: int) -> Iterator[subprocess.Popen[bytes]]:
     """Start a child that is dead and reaped when the `with` ends, however it ends."""
     stop.check()
-    try:
-        process = subprocess.Popen(
-            command.argv,
-            env=dict(command.env),
-            stdin=stdin,
-            stdout=stdout,
-            stderr=subprocess.PIPE,
-            pass_fds=command.pass_fds,
-            user=command.user,
-            group=command.group,
-            extra_groups=[] if command.user is not None else None,
-            cwd=command.cwd,
-            start_new_session=True,
-            bufsize=0,
-        )
-    except OSError as error:
-        raise SourceError(f"cannot start {command.argv[0]}: {error.strerror or error}") from error
-    with process:
+    with tether() as line:
         try:
-            _widen(process.stdin, process.stdout)
-            with stop.calling(lambda: _kill(process)):
-                yield process
-        finally:
-            _kill(process)
-            process.wait()
+            process = subprocess.Popen(
+                command.argv,
+                env=dict(command.env),
+                stdin=stdin,
+                stdout=stdout,
+                stderr=subprocess.PIPE,
+                pass_fds=(*command.pass_fds, *line.fds),
+                user=command.user,
+                group=command.group,
+                extra_groups=[] if command.user is not None else None,
+                cwd=command.cwd,
+                start_new_session=True,
+                bufsize=0,
+            )
+        except OSError as error:
+            raise SourceError(f"cannot start {command.argv[0]}: {error.strerror or error}") from error
+        with process:
+            try:
+                line.tie(process.pid)
+                _widen(process.stdin, process.stdout)
+                with stop.calling(lambda: _kill(process)):
+                    yield process
+            finally:
+                _kill(process)
+                process.wait()
 
 
 def _widen(*pipes: IO[bytes] | None) -> None:
@@ -180,16 +193,17 @@ def feed(
     *,
     stdout: int = subprocess.DEVNULL,
     on_line: Line | None = None,
+    edit: Edit | None = None,
 ) -> None:
     """Run a program with `chunks` as its input and the file descriptor `stdout` as its output (default: nowhere).
 
-    Raise unless it exited 0. All chunks are pulled even when the program stops reading early, so that a source that
-    authenticates at its end has its say. When the source raises, the program is killed before it can take the end
-    for a good one.
+    Raise unless it exited 0; of its stderr the error quotes what `edit` leaves of each line (None: nothing of it). All chunks
+    are pulled even when the program stops reading early, so that a source that authenticates at its end has its say.
+    When the source raises, the program is killed before it can take the end for a good one.
     """
     with _child(command, stop, stdin=subprocess.PIPE, stdout=stdout) as process:
         assert process.stdin is not None and process.stderr is not None  # noqa: S101, PT018 - both are pipes
-        tail = _Tail(process.stderr, on_line)
+        tail = _Tail(process.stderr, on_line, edit)
         reading = True
         for chunk in chunks:
             stop.check()

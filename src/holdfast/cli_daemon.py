@@ -1,0 +1,84 @@
+"""The commands around the daemon: run it, pause and resume a target, and show what comes next."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from holdfast.cli_options import ConfigPath, Json, Quiet, Set, opened_app, parse_time
+from holdfast.cli_options import common as options
+from holdfast.model.errors import UsageError
+
+Target = Annotated[str, typer.Argument(metavar="TARGET", help="Of the config.")]
+
+
+def run(config: ConfigPath = None, overrides: Set = None, quiet: Quiet = False) -> None:
+    """Be the daemon. Take backups by the schedules of the config, until told to end."""
+    from holdfast import daemon
+    from holdfast.render import Reporter
+
+    daemon.run(config or options.config, overrides or [], reporter=Reporter(quiet=True), quiet=quiet)
+
+
+def pause(
+    target: Target,
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="TIME", help="Until then (UTC). Default: until resumed.")
+    ] = None,
+    config: ConfigPath = None,
+    overrides: Set = None,
+    quiet: Quiet = False,
+) -> None:
+    """Keep the daemon from beginning anything with a target. What runs goes on."""
+    from holdfast import render, words
+    from holdfast.ledger import scheduling
+
+    end = parse_time(until)
+    with opened_app(config, overrides, quiet=quiet) as opened:
+        [chosen] = opened.chosen([target])
+        now = opened.services.clock.now()
+        if end is not None and end <= now:
+            raise UsageError(f"--until {until} is past", hint="`holdfast resume` ends a pause.")
+        scheduling.pause(opened.services.ledger, chosen.name, now=now, until=end)
+    if not quiet:
+        render.line(f"{target}: paused until {words.when(end) if end is not None else 'it is resumed'}")
+
+
+def resume(target: Target, config: ConfigPath = None, overrides: Set = None, quiet: Quiet = False) -> None:
+    """End the pause of a target. What came up meanwhile is not made up for."""
+    from holdfast import render
+    from holdfast.ledger import scheduling
+
+    with opened_app(config, overrides, quiet=quiet) as opened:
+        [chosen] = opened.chosen([target])
+        now = opened.services.clock.now()
+        paused = scheduling.resume(opened.services.ledger, chosen.name, now=now)
+    if not quiet:
+        render.line(f"{target}: {'resumed' if paused else 'was not paused'}")
+
+
+def schedule(
+    target: Annotated[str | None, typer.Argument(metavar="TARGET", help="Default: all.")] = None,
+    count: Annotated[int, typer.Option("--count", "-n", min=1, max=1000, help="How many runs.")] = 10,
+    config: ConfigPath = None,
+    overrides: Set = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Show the next runs of everything, in local time and in UTC."""
+    from holdfast import facts, render, render_daemon
+    from holdfast.jobs.upcoming import upcoming
+
+    with opened_app(config, overrides, quiet=quiet) as opened:
+        values = upcoming(opened.services, opened.chosen([target] if target else []), count)
+    if as_json:
+        render.facts([facts.upcoming(value) for value in values])
+    else:
+        render_daemon.upcoming(values)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module to the program."""
+    for command in (run, pause, resume, schedule):
+        app.command()(command)

@@ -1,0 +1,118 @@
+"""The jobs that the daemon does by itself: each one is an entry of KINDS, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from holdfast.jobs import runner
+from holdfast.jobs.backup import backup
+from holdfast.jobs.services import Services
+from holdfast.jobs.verify import verify
+from holdfast.ledger import scheduling
+from holdfast.ledger.scheduling import Key
+from holdfast.model.codec import to_json
+from holdfast.model.errors import CancelledError, Error
+from holdfast.model.planning import Timetable
+from holdfast.model.run import Job, Occasion, Run
+from holdfast.model.target import Target
+from holdfast.system.stop import Stop
+
+Pool = Literal["dumps", "rest"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """A job that runs by a timetable. Those of the pool `dumps` burden the target's server, one at a time each.
+
+    `run` does it once for a slot, under the job's own run in the ledger, and raises what went wrong.
+    """
+
+    job: Job
+    pool: Pool
+    timetable: Callable[[Target], Timetable | None]
+    run: Callable[[Services, Target, Stop, Occasion], None]
+
+
+def execute(kind: Kind, services: Services, target: Target, stop: Stop, occasion: Occasion) -> None:
+    """Do a job for its slot. Whatever it ends with, the ledger tells of the attempt; else LedgerError is raised."""
+    tell, facts = services.reporter, {"job": kind.job, "target": target.name}
+    tell.info(
+        "run begins", **facts, trigger=occasion.trigger, slot=to_json(occasion.slot), attempt=occasion.attempt
+    )
+    try:
+        kind.run(services, target, stop, occasion)
+    except runner.SkippedError as found:
+        tell.info("nothing to do", **facts, reason=str(found))
+    except Error as error:
+        _record_attempt(kind, services, target, occasion, error)
+        tell.warn("run failed", **facts, attempt=occasion.attempt, code=error.code, error=str(error))
+    else:
+        tell.info("run succeeded", **facts)
+
+
+def _record_attempt(kind: Kind, services: Services, target: Target, occasion: Occasion, error: Error) -> None:
+    """Record an attempt that failed before its run began, such as at a lock: without it there would be no end of them."""
+    key: Key = (kind.job, target.name)
+    if occasion.slot is None or scheduling.attempts(services.ledger, key, occasion.slot) >= occasion.attempt:
+        return
+    now = services.clock.now()
+    run = services.ledger.begin(
+        Run(
+            job=kind.job,
+            target=target.name,
+            trigger=occasion.trigger,
+            slot=occasion.slot,
+            attempt=occasion.attempt,
+            status="cancelled" if isinstance(error, CancelledError) else "failed",
+            started_at=now,
+            finished_at=now,
+            error_code=error.code,
+            error=error.message,
+            host=services.host,
+            pid=services.pid,
+        )
+    )
+    services.watcher.ended(run)
+
+
+def _backup(services: Services, target: Target, stop: Stop, occasion: Occasion) -> None:
+    taken = backup(services, target, stop, occasion=occasion)
+    scheduling.learn_server(services.ledger, target.name, taken.backup.server.system_identifier)
+
+
+def _verify(services: Services, target: Target, stop: Stop, occasion: Occasion) -> None:
+    """Verify the latest backup in all its stores. Each copy has a run of its own besides that of the slot."""
+    latest = next(iter(services.ledger.backups(target.name)), None)
+    run = Run(
+        job="verify",
+        target=target.name,
+        trigger=occasion.trigger,
+        slot=occasion.slot,
+        attempt=occasion.attempt,
+        started_at=services.clock.now(),
+        backup_id=latest.backup.id if latest is not None else None,
+        host=services.host,
+        pid=services.pid,
+    )
+
+    def body(_: runner.Meter) -> None:
+        results = verify(services, latest, stop) if latest is not None else []
+        for result in results:
+            if result.error is not None:
+                raise result.error
+
+    runner.execute(services, run, body)
+
+
+KINDS = (
+    Kind(job="backup", pool="dumps", timetable=lambda target: target.backup, run=_backup),
+    Kind(job="verify", pool="rest", timetable=lambda target: target.verify, run=_verify),
+)
+
+
+def timetables(targets: tuple[Target, ...], kinds: tuple[Kind, ...] = KINDS) -> dict[Key, Timetable]:
+    """When each job of each target is done; what is never done by itself is not in it."""
+    found = {(kind.job, target.name): kind.timetable(target) for target in targets for kind in kinds}
+    return {key: timetable for key, timetable in found.items() if timetable is not None}

@@ -1,0 +1,180 @@
+"""What the metrics tell: read from the ledger in one snapshot, without any lock; and kept, where no run tells it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import datetime
+from pathlib import Path
+from urllib.parse import quote
+
+from holdfast.ledger import database, rows
+from holdfast.ledger.ledger import Ledger
+from holdfast.model.codec import parse_time, time_text
+from holdfast.model.overview import (
+    DaemonFacts,
+    Measured,
+    NewestBackup,
+    Overview,
+    Planned,
+    Probe,
+    Pruned,
+    RunFacts,
+    RunTally,
+    StoreHolding,
+)
+
+# Each looks at a few rows a target, however long the history is: see the tallies and indexes of 0003_metrics.sql.
+_NEWEST_IDS = """
+    WITH newest AS MATERIALIZED (
+        SELECT target, (SELECT max(id) FROM backups WHERE target = t.target AND complete > 0) AS id
+        FROM (SELECT DISTINCT target FROM backup_tallies) AS t
+    )
+"""
+_NEWEST = f"""
+    {_NEWEST_IDS} SELECT target, id, started_at, finished_at, size, stored_size
+    FROM newest JOIN backups USING (target, id)
+"""  # noqa: S608 - our own text
+_MEASURES = f"""
+    {_NEWEST_IDS} SELECT m.target, m."database", m.measure, m.value, m.expected, m.score
+    FROM newest CROSS JOIN measures AS m INDEXED BY measures_by_backup
+    ON m.target = newest.target AND m.backup_id = newest.id
+"""  # noqa: S608 - our own text
+_HOLDINGS = """
+    SELECT target, store, backups, bytes, objects, (
+        SELECT count(*) FROM backups AS b WHERE b.target = h.target AND b.complete > 0 AND b.id > h.newest
+    ) FROM copy_tallies AS h
+"""
+_LAST_RUNS = """
+    SELECT r.job, r.target, r.status, r.started_at, r.finished_at, r.bytes_done
+    FROM (SELECT DISTINCT job, target, status FROM run_tallies) AS t
+    JOIN runs AS r
+    ON r.id = (SELECT max(id) FROM runs WHERE target = t.target AND job = t.job AND status = t.status)
+    ORDER BY r.id
+"""
+_IN_A_ROW = """
+    SELECT job, target, (
+        SELECT count(*) FROM runs AS r WHERE r.target = t.target AND r.job = t.job AND r.status IN ('failed', 'lost')
+        AND r.id > coalesce(
+            (SELECT max(id) FROM runs WHERE target = t.target AND job = t.job AND status = 'succeeded'), 0
+        )
+    ) FROM (SELECT DISTINCT job, target FROM run_tallies WHERE status IN ('failed', 'lost')) AS t
+"""
+_RUNNING = """
+    SELECT job, target, status, started_at, finished_at, bytes_done FROM runs WHERE status = 'running' ORDER BY id
+"""
+
+
+def overview(path: Path, now: datetime) -> Overview:
+    """Read the facts of the ledger at `path` as they are together at one moment. Raise LedgerError when it cannot be."""
+    with database.translated(path), _snapshot(path) as connection:
+        return Overview(
+            configured_at=dict(_with_times(connection, "SELECT target, configured_at FROM targets")),
+            paused=frozenset(
+                target
+                for (target,) in connection.execute(
+                    "SELECT target FROM pauses WHERE until IS NULL OR until > ?", [time_text(now)]
+                )
+            ),
+            newest={
+                target: NewestBackup(backup_id, _seconds(began), _seconds(ended), size, stored)
+                for target, backup_id, began, ended, size, stored in connection.execute(_NEWEST)
+            },
+            measures=tuple(Measured(*row) for row in connection.execute(_MEASURES)),
+            backups={
+                (target, proof): count
+                for target, proof, count in connection.execute("SELECT * FROM backup_tallies")
+            },
+            holdings={
+                (target, store): StoreHolding(*held) for target, store, *held in connection.execute(_HOLDINGS)
+            },
+            tallies=tuple(RunTally(*row) for row in connection.execute("SELECT * FROM run_tallies")),
+            last_runs=tuple(map(_run, connection.execute(_LAST_RUNS))),
+            running=tuple(map(_run, connection.execute(_RUNNING))),
+            planned=tuple(
+                Planned(job, target, seconds, None if at is None else _seconds(at))
+                for job, target, seconds, at in connection.execute(
+                    "SELECT job, target, interval_seconds, next_run_at FROM schedules"
+                )
+            ),
+            probes={
+                store: Probe(_seconds(at), error is None)
+                for store, at, error in connection.execute("SELECT store, probed_at, error FROM stores")
+            },
+            pruned={
+                target: Pruned(deleted, blocked is not None)
+                for target, deleted, blocked in connection.execute(
+                    "SELECT target, deleted, blocked FROM retention"
+                )
+            },
+            in_a_row={(job, target): count for job, target, count in connection.execute(_IN_A_ROW) if count},
+            notifications={
+                (channel, result): count
+                for channel, result, count in connection.execute("SELECT * FROM notification_tallies")
+            },
+            daemon=_daemon(connection),
+        )
+
+
+def daemon(path: Path) -> DaemonFacts | None:
+    """How the daemon is; None where none ever ran. Raise LedgerError where the ledger cannot be read."""
+    with database.translated(path), _snapshot(path) as connection:
+        return _daemon(connection)
+
+
+def newest_copy(ledger: Ledger, store: str) -> tuple[str, str] | None:
+    """Target and id of the newest backup that is known to lie whole in a store; None where there is none."""
+    found = ledger.read(
+        "SELECT target, newest FROM copy_tallies WHERE store = ? AND newest <> '' ORDER BY newest DESC LIMIT 1",
+        [store],
+    )
+    return (str(found[0]["target"]), str(found[0]["newest"])) if found else None
+
+
+def record_probe(ledger: Ledger, store: str, *, now: datetime, error: str | None) -> None:
+    """Record that a store was tried, and why it did not answer, if it did not."""
+    with ledger.writing() as connection:
+        connection.execute(
+            "INSERT OR REPLACE INTO stores (store, probed_at, error) VALUES (?, ?, ?)",
+            [store, time_text(now), None if error is None else rows.text(error)],
+        )
+
+
+def record_prune(ledger: Ledger, target: str, *, now: datetime, deleted: int, blocked: str | None) -> None:
+    """Record how many backups retention removed the last time, and why it refused to go on, if it did."""
+    with ledger.writing() as connection:
+        connection.execute(
+            "INSERT OR REPLACE INTO retention (target, at, deleted, blocked) VALUES (?, ?, ?, ?)",
+            [target, time_text(now), deleted, None if blocked is None else rows.text(blocked)],
+        )
+
+
+@contextmanager
+def _snapshot(path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection of this scrape alone: it finds the file that lies there now, and waits for no writer."""
+    connection = sqlite3.connect(
+        f"file:{quote(str(path.absolute()))}?mode=ro", uri=True, isolation_level=None
+    )
+    with closing(connection):
+        connection.execute("BEGIN")
+        yield connection
+
+
+def _run(row: tuple[str, str, str, str, str | None, int]) -> RunFacts:
+    job, target, status, began, ended, done = row
+    return RunFacts(job, target, status, _seconds(began), None if ended is None else _seconds(ended), done)
+
+
+def _daemon(connection: sqlite3.Connection) -> DaemonFacts | None:
+    row = connection.execute("SELECT tick_at, reload_error, clock_suspect FROM daemon").fetchone()
+    return None if row is None else DaemonFacts(_seconds(row[0]), row[1] is not None, bool(row[2]))
+
+
+def _with_times(connection: sqlite3.Connection, query: str) -> Iterator[tuple[str, float]]:
+    for name, at in connection.execute(query):
+        yield name, _seconds(at)
+
+
+def _seconds(text: str) -> float:
+    return parse_time(text).timestamp()

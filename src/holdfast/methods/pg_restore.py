@@ -1,0 +1,182 @@
+"""Runs pg_restore: from a stream, or with several jobs from a staged archive; says what it does and why it failed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from holdfast.methods import restore_hints
+from holdfast.methods.destination import LABEL, Destination
+from holdfast.model.errors import SourceError
+from holdfast.postgres import conninfo, cutting
+from holdfast.postgres.row_values import Veil
+from holdfast.postgres.waiting import noticing_loss, patient
+from holdfast.system import proc, spool
+from holdfast.system.stop import Stop
+
+Section = Literal["pre-data", "data", "post-data"]
+Tell = Callable[[str], None]
+
+# What a setting of the database or the role must not do to the restoring session itself.
+_OVERRIDES = {"default_transaction_read_only": "off", "statement_timeout": "0", "lock_timeout": "0"}
+
+# What --verbose prints of its progress, by the message texts of pg_restore 10 to 18.
+_PROGRESS = re.compile(
+    r"pg_restore: (\[[\w ()]+\] )?"
+    r"(connecting to|creating|dropping|processing|executing|restoring|restored|implied|entering|launching|finished"
+    r"|skipping|disabling|enabling|transferring|reducing|setting|while|from TOC entry|NOTICE:)"
+)
+_WITH_IDLE_TIMEOUT = 140000
+_PATIENCE = 60.0  # seconds
+_OWN, _WARNING, _STATEMENT, _BETWEEN = "pg_restore: ", "pg_restore: warning:", "Command was: ", '"."'
+_DOES = re.compile(
+    r'pg_restore: (?:processing data for (?P<kind>table)|creating (?P<other>[A-Z ]+)) "?(?P<name>.+?)"?$'
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How the operator wants pg_restore to work. `sections` empty means all; `role` is set as pg_restore connects."""
+
+    jobs: int = 1
+    sections: tuple[Section, ...] = ()
+    clean: bool = False
+    no_owner: bool = False
+    no_privileges: bool = False
+    role: str | None = None
+    analyze: bool = True
+
+    def restores(self, section: Section) -> bool:
+        """Whether this section is among those that are restored."""
+        return not self.sections or section in self.sections
+
+
+def run(  # noqa: PLR0913 - what pg_restore works on, how, and whom it tells
+    into: Destination,
+    database: str,
+    chunks: Iterator[bytes],
+    options: Options,
+    *,
+    single_transaction: bool,
+    tablespaces: bool,
+    stop: Stop,
+    warn: Tell,
+    on_table: Tell | None = None,
+    hasty: bool = False,
+) -> None:
+    """Feed an archive to pg_restore; `options.jobs` plays no part. Raise SourceError, with a hint where one is known.
+
+    `on_table` is told of what is being restored: `table public.orders`, `index public.orders_pkey`. When `hasty`, no
+    commit waits for the disk, and the caller makes the one that takes all of them there.
+    """
+    how = "--single-transaction" if single_transaction else "--exit-on-error"
+    flags = (how, *_flags(options, tablespaces=tablespaces))
+    where = into.conninfo.with_database(database)
+    with (
+        # Others may be at work where there is something to be restored into.
+        patient(where, waiter=LABEL, seconds=_PATIENCE, stop=stop)
+        if single_transaction
+        else nullcontext(stop) as limited,
+        _command(into, database, flags, _settings(into, hasty=hasty)) as command,
+    ):
+        replaced = options.clean and options.restores("pre-data")
+        _fed(
+            into,
+            command,
+            database,
+            cutting.without_drops(chunks) if replaced else chunks,
+            limited,
+            _Ear(warn, on_table),
+        )
+
+
+def run_staged(  # noqa: PLR0913 - as for run
+    into: Destination,
+    database: str,
+    archive: int,
+    options: Options,
+    *,
+    tablespaces: bool,
+    stop: Stop,
+    warn: Tell,
+    on_table: Tell | None = None,
+    hasty: bool = False,
+) -> None:
+    """Let pg_restore work with `options.jobs` jobs on the file that the descriptor `archive` leads to. As `run`."""
+    flags = (f"--jobs={options.jobs}", "--exit-on-error", *_flags(options, tablespaces=tablespaces))
+    with _command(into, database, (*flags, spool.path(archive)), _settings(into, hasty=hasty)) as command:
+        inheriting = replace(command, pass_fds=(*command.pass_fds, archive))
+        _fed(into, inheriting, database, (), stop, _Ear(warn, on_table))
+
+
+def _settings(into: Destination, *, hasty: bool) -> dict[str, str]:
+    settings = {**_OVERRIDES, **noticing_loss(into.connection)}
+    if into.facts.version_num >= _WITH_IDLE_TIMEOUT:  # a slow store lets the session wait
+        settings["idle_session_timeout"] = "0"
+    if hasty:
+        settings["synchronous_commit"] = "off"
+    return settings
+
+
+def _flags(options: Options, *, tablespaces: bool) -> tuple[str, ...]:
+    chosen = (
+        ("--clean", options.clean),
+        ("--if-exists", options.clean),
+        ("--no-owner", options.no_owner),
+        ("--no-privileges", options.no_privileges),
+        ("--no-tablespaces", not tablespaces),
+        (f"--role={options.role}", options.role is not None),
+        *((f"--section={section}", True) for section in options.sections),
+    )
+    return ("--verbose", "--no-password", *(flag for flag, wanted in chosen if wanted))
+
+
+@contextmanager
+def _command(
+    into: Destination, database: str, flags: tuple[str, ...], settings: Mapping[str, str]
+) -> Iterator[proc.Command]:
+    where = into.conninfo.with_database(database)
+    argv = (into.toolset.program("pg_restore"), f"--dbname={where.argv_dsn()}", *flags)
+    with conninfo.child(where, application_name=LABEL, options=settings) as child:
+        yield proc.Command(argv=argv, env=child.env, pass_fds=child.pass_fds)
+
+
+def _fed(
+    into: Destination, command: proc.Command, database: str, chunks: Iterable[bytes], stop: Stop, ear: _Ear
+) -> None:
+    try:
+        proc.feed(command, chunks, stop, on_line=ear.hear, edit=ear.edit)
+    except proc.ProcessError as error:
+        hint = restore_hints.hint(error.stderr, into.facts.version_num)
+        raise SourceError(f"database {database!r}: {error.message}", hint=hint) from error
+
+
+class _Ear:
+    """Listens to what pg_restore says: passes on warnings and progress, keeps errors without long statements and values."""
+
+    def __init__(self, warn: Tell, on_table: Tell | None) -> None:
+        self._warn, self._on_table = warn, on_table
+        self._in_statement = False
+        self._veil = Veil()
+
+    def hear(self, line: str) -> None:
+        """Take one line."""
+        if line.startswith(_WARNING):
+            self._warn(line)
+        elif self._on_table is not None and (does := _DOES.match(line)):
+            self._on_table(f"{does['kind'] or does['other'].lower()} {does['name'].replace(_BETWEEN, '.')}")
+
+    def edit(self, line: str) -> str | None:
+        """Give what may say why it failed. Of a statement that failed its first line is enough, and no row's values."""
+        if line.startswith(_STATEMENT):
+            self._in_statement = True
+        elif line.startswith(_OWN):
+            self._in_statement = False
+            if _PROGRESS.match(line):
+                return None
+        elif self._in_statement:
+            return None
+        return self._veil.over(line)

@@ -1,0 +1,34 @@
+"""Adapts a database's own properties to how the operator wants it restored: owners and privileges may stay behind."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from holdfast.methods.pg_restore import Options
+from holdfast.model.catalog import Grant, Properties
+
+
+def adapted(found: Properties, options: Options, user: str) -> Properties:
+    """Give the properties to restore; `user` is who restores.
+
+    Without owners the database belongs to `options.role`, else to `user`; it brings no settings of single roles and
+    no privileges that others granted. Without privileges it has the default ones.
+    """
+    grants = None if options.no_privileges else found.grants
+    if not options.no_owner:
+        return replace(found, grants=grants)
+    owner = options.role or user
+    return replace(
+        found,
+        owner=owner,
+        grants=None if grants is None else _regranted(grants, found.owner, owner),
+        settings=tuple(setting for setting in found.settings if setting.role is None),
+    )
+
+
+def _regranted(grants: tuple[Grant, ...], old: str, new: str) -> tuple[Grant, ...]:
+    return tuple(
+        replace(grant, grantor=new, grantee=new if grant.grantee == old else grant.grantee)
+        for grant in grants
+        if grant.grantor == old
+    )

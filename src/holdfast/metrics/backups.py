@@ -1,0 +1,121 @@
+"""The metrics of backups: the newest good one of each target, its size, and whether that is as expected."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from holdfast.metrics.scene import Scene
+from holdfast.metrics.text import NAN, Family, Filled, Sample
+from holdfast.model.proof import LEVELS
+
+LAST_SUCCESS = Family(
+    name="holdfast_backup_last_success_timestamp_seconds",
+    help="When the newest good backup was finished; 0 before the first.",
+    labels=("target",),
+)
+LAST_ATTEMPT = Family(
+    name="holdfast_backup_last_attempt_timestamp_seconds",
+    help="When a backup was last begun; 0 before the first.",
+    labels=("target",),
+)
+RECOVERY_POINT = Family(
+    name="holdfast_backup_recovery_point_timestamp_seconds",
+    help="When the newest good backup was begun: what is newer is in no backup; 0 before the first.",
+    labels=("target",),
+)
+DURATION = Family(
+    name="holdfast_backup_last_duration_seconds",
+    help="How long the newest good backup took.",
+    labels=("target",),
+)
+SIZE = Family(
+    name="holdfast_backup_last_size_bytes",
+    help="How large the newest good backup is: plain as dumped, stored as it lies in a store.",
+    labels=("target", "kind"),
+)
+AGE = Family(
+    name="holdfast_backup_age_seconds",
+    help="Time since the newest good backup was finished, for people; alert on the timestamp.",
+    labels=("target",),
+)
+BACKUPS = Family(
+    name="holdfast_backups",
+    help="Good backups by how far they are proven.",
+    labels=("target", "proof"),
+)
+DATABASE_SIZE = Family(
+    name="holdfast_backup_database_size_bytes",
+    help="How large the dump of a database is in the newest good backup.",
+    labels=("target", "database"),
+)
+EXPECTED = Family(
+    name="holdfast_backup_size_expected_bytes",
+    help="How large that dump was expected to be, judged by those before it.",
+    labels=("target", "database"),
+)
+ANOMALY = Family(
+    name="holdfast_backup_size_anomaly",
+    help="1 where a measure of the newest good backup is far from what was expected, else 0.",
+    labels=("target", "database", "measure"),
+)
+SCORE = Family(
+    name="holdfast_backup_size_anomaly_score",
+    help="How far a measure is from what was expected: beyond 1 too large, beyond -1 too small.",
+    labels=("target", "database", "measure"),
+)
+FAMILIES = (
+    LAST_SUCCESS,
+    LAST_ATTEMPT,
+    RECOVERY_POINT,
+    DURATION,
+    SIZE,
+    AGE,
+    BACKUPS,
+    DATABASE_SIZE,
+    EXPECTED,
+    ANOMALY,
+    SCORE,
+)
+
+
+def families(scene: Scene) -> Iterator[Filled]:
+    """The families of this topic with their samples."""
+    overview, targets = scene.overview, scene.targets
+    newest = [(target, overview.newest.get(target)) for target in targets]
+    yield LAST_SUCCESS, [((target,), each.finished_at if each else 0.0) for target, each in newest]
+    yield LAST_ATTEMPT, [((target,), scene.last_attempt("backup", target)) for target in targets]
+    yield RECOVERY_POINT, [((target,), each.started_at if each else 0.0) for target, each in newest]
+    yield (
+        DURATION,
+        [((target,), each.finished_at - each.started_at if each else NAN) for target, each in newest],
+    )
+    sizes: list[Sample] = []
+    for target, each in newest:
+        sizes.append(((target, "plain"), each.size if each else NAN))
+        sizes.append(((target, "stored"), each.stored_size if each else NAN))
+    yield SIZE, sizes
+    yield AGE, [((target,), scene.now - each.finished_at if each else NAN) for target, each in newest]
+    yield (
+        BACKUPS,
+        [
+            ((target, level), overview.backups.get((target, level), 0))
+            for target in targets
+            for level in LEVELS
+        ],
+    )
+    yield from _measures(scene)
+
+
+def _measures(scene: Scene) -> Iterator[Filled]:
+    known = set(scene.targets)
+    measures = [each for each in scene.overview.measures if each.target in known]
+    sizes = [each for each in measures if each.measure == "size"]
+    yield DATABASE_SIZE, [((each.target, each.database), each.value) for each in sizes]
+    yield EXPECTED, [((each.target, each.database), _or_nan(each.expected)) for each in sizes]
+    labelled = [((each.target, each.database, each.measure), _or_nan(each.score)) for each in measures]
+    yield ANOMALY, [(labels, int(abs(score) > 1)) for labels, score in labelled]
+    yield SCORE, labelled
+
+
+def _or_nan(value: float | None) -> float:
+    return NAN if value is None else value

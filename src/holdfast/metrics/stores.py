@@ -1,0 +1,67 @@
+"""The metrics of stores: whether they answer, what they hold, how far copies are behind, and what retention did."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from holdfast.metrics.scene import Scene
+from holdfast.metrics.text import NAN, Family, Filled
+from holdfast.model.overview import StoreHolding
+
+UP = Family(
+    name="holdfast_store_up",
+    help="1 where the store answered when it was last tried, 0 where it did not; NaN before the first time.",
+    labels=("store",),
+)
+LAST_PROBE = Family(
+    name="holdfast_store_last_probe_timestamp_seconds",
+    help="When the store was last tried; 0 before the first time.",
+    labels=("store",),
+)
+BYTES = Family(
+    name="holdfast_store_bytes",
+    help="Bytes of whole backups in the store, as the ledger knows it.",
+    labels=("store", "target"),
+)
+OBJECTS = Family(
+    name="holdfast_store_objects",
+    help="Objects of whole backups in the store, as the ledger knows it.",
+    labels=("store", "target"),
+)
+LAG = Family(
+    name="holdfast_copy_lag_backups",
+    help="Good backups that are newer than the newest in the store.",
+    labels=("target", "store"),
+)
+DELETED = Family(
+    name="holdfast_retention_last_deleted",
+    help="Backups that retention removed the last time; NaN before the first time.",
+    labels=("target",),
+)
+BLOCKED = Family(
+    name="holdfast_retention_blocked",
+    help="1 where retention refused to remove backups the last time, else 0.",
+    labels=("target",),
+)
+FAMILIES = (UP, LAST_PROBE, BYTES, OBJECTS, LAG, DELETED, BLOCKED)
+
+
+def families(scene: Scene) -> Iterator[Filled]:
+    """The families of this topic with their samples."""
+    overview, places = scene.overview, scene.places
+    probes = [(store, overview.probes.get(store)) for store in scene.configured.stores]
+    yield UP, [((store,), int(probe.up) if probe else NAN) for store, probe in probes]
+    yield LAST_PROBE, [((store,), probe.at if probe else 0.0) for store, probe in probes]
+    held = [((store, target), overview.holdings.get((target, store))) for target, store in places]
+    yield BYTES, [(labels, each.bytes if each else 0) for labels, each in held]
+    yield OBJECTS, [(labels, each.objects if each else 0) for labels, each in held]
+    yield LAG, [((target, store), _lag(scene, target, each)) for (store, target), each in held]
+    pruned = [(target, overview.pruned.get(target)) for target in scene.targets]
+    yield DELETED, [((target,), each.deleted if each else NAN) for target, each in pruned]
+    yield BLOCKED, [((target,), int(each.blocked) if each else 0) for target, each in pruned]
+
+
+def _lag(scene: Scene, target: str, held: StoreHolding | None) -> int:
+    if held is not None:
+        return held.behind
+    return sum(count for (name, _), count in scene.overview.backups.items() if name == target)

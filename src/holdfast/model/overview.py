@@ -1,0 +1,133 @@
+"""What is known at one moment of all targets, stores and runs: what the metrics tell. Times are seconds since 1970."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configured:
+    """What the config has now, by name: the stores of each target, all stores, and the channels of notifications."""
+
+    targets: Mapping[str, tuple[str, ...]]
+    stores: tuple[str, ...]
+    channels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NewestBackup:
+    """The newest backup of a target of which a whole copy is known. Sizes in bytes, dumped and stored."""
+
+    backup_id: str
+    started_at: float
+    finished_at: float
+    size: int
+    stored_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A measure of a database in the newest backup, and what was expected; None where too few came before."""
+
+    target: str
+    database: str
+    measure: str
+    value: int
+    expected: float | None
+    score: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoreHolding:
+    """What a store holds of a target in whole copies, and how many newer backups it does not hold."""
+
+    backups: int
+    bytes: float
+    objects: int
+    behind: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunTally:
+    """How many runs ended this way, ever. `code` is empty where nothing failed."""
+
+    job: str
+    target: str
+    status: str
+    code: str
+    runs: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """When a run began and ended (None: it runs), and how many bytes it has done."""
+
+    job: str
+    target: str
+    status: str
+    started_at: float
+    finished_at: float | None
+    bytes_done: int
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A job that the daemon does by itself: the longest regular time between two runs, and when it looks at it next."""
+
+    job: str
+    target: str
+    interval: float
+    next_run_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """When a store was last tried, and whether it answered."""
+
+    at: float
+    up: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """How many backups retention removed the last time, and whether something kept it from going on."""
+
+    deleted: int
+    blocked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonFacts:
+    """How the daemon is: when its scheduler last showed that it lives, and whether it took the config's last change."""
+
+    tick_at: float
+    reload_refused: bool
+    clock_suspect: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overview:
+    """One snapshot of the ledger.
+
+    `configured_at` and `paused` are by target, `newest` likewise; `backups` by target and proof, `holdings` by target
+    and store, `probes` by store. `last_runs` has the newest run of each job, target and way to end, by the order of
+    their beginning; `running` those that go on; `in_a_row` counts the failures of a job and target since its last
+    success, where there are any; `notifications` counts by channel and result.
+    """
+
+    configured_at: Mapping[str, float] = field(default_factory=dict)
+    paused: frozenset[str] = frozenset()
+    newest: Mapping[str, NewestBackup] = field(default_factory=dict)
+    measures: tuple[Measured, ...] = ()
+    backups: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    holdings: Mapping[tuple[str, str], StoreHolding] = field(default_factory=dict)
+    tallies: tuple[RunTally, ...] = ()
+    last_runs: tuple[RunFacts, ...] = ()
+    running: tuple[RunFacts, ...] = ()
+    planned: tuple[Planned, ...] = ()
+    probes: Mapping[str, Probe] = field(default_factory=dict)
+    pruned: Mapping[str, Pruned] = field(default_factory=dict)
+    in_a_row: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    notifications: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    daemon: DaemonFacts | None = None

@@ -1,0 +1,1 @@
+"""The channels: one file for each way to tell people, or another program, what happened."""

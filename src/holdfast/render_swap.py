@@ -1,0 +1,170 @@
+"""What people and programs read of a swap: what it did or would do, what was written since, and the way back."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from holdfast.jobs.swap import Plan, SwapReport
+from holdfast.jobs.written import SequenceChange, TableChange, Written
+from holdfast.model.codec import Json, to_json
+from holdfast.postgres import conninfo
+from holdfast.postgres.statements import quoted_name
+from holdfast.render import line
+from holdfast.words import many, size, when
+
+_SHOWN = 20
+_WHERE = {
+    "old": "only in the old database",
+    "backup": "not in the old database any more",
+    "both": "differs",
+}
+
+
+def server_options(*, config: Path | None, to: str | None, target: str | None) -> tuple[str, ...]:
+    """Give the options that lead a later command to the same server. A password in the URL is left out."""
+    server = ("--to", conninfo.parse(to).argv_dsn()) if to is not None else ("--target", target or "")
+    return (*(() if config is None else ("--config", str(config))), *server)
+
+
+def way_back(value: SwapReport, options: Sequence[str]) -> str:
+    """Give the one command that undoes a swap, for a shell."""
+    names = (value.live, value.kept)
+    # Behind a `--` no name is taken for an option, whatever it begins with.
+    dashed = any(name.startswith("-") for name in names)
+    words = (*options, "--", *names) if dashed else (*names, *options)
+    return " ".join(map(_word, ("holdfast", "swap", *words)))
+
+
+def _word(text: str) -> str:
+    """Quote a word for a shell; one with line breaks and the like as bash writes it, so that it stays on a line."""
+    if text.isprintable():
+        return shlex.quote(text)
+    plain = (
+        chr(byte) if byte in range(0x20, 0x7F) and byte not in b"\\'" else f"\\x{byte:02x}"
+        for byte in text.encode("utf-8", "surrogateescape")
+    )
+    return f"$'{''.join(plain)}'"
+
+
+def facts(value: SwapReport, options: Sequence[str]) -> dict[str, Json]:
+    """What a swap did, without what was restored before."""
+    return {
+        "live": value.live,
+        "kept": value.kept,
+        "into": value.into,
+        "size": value.size,
+        "ended_sessions": value.ended_sessions,
+        "blocked_seconds": value.blocked_seconds,
+        "way_back": way_back(value, options),
+        "properties": to_json(value.properties),
+        "notes": to_json(value.notes),
+        "written": to_json(value.written),
+    }
+
+
+def plan_facts(value: Plan) -> dict[str, Json]:
+    """What a swap would do."""
+    return {
+        "live": value.live,
+        "other": value.other,
+        "kept": value.kept,
+        "into": value.into,
+        "size": value.size,
+        "other_size": value.other_size,
+        "sessions": [{"who": who, "count": count} for who, count in value.sessions.items()],
+        "notes": to_json(value.notes),
+    }
+
+
+def plan(value: Plan) -> None:
+    """Say what a swap would do."""
+    other = "the restored database" if value.other is None else f"{value.other}{_size(value.other_size)}"
+    line(f"on {value.into}: {other} would take the place of {value.live}{_size(value.size)}")
+    line(f"  which would be kept as {value.kept}")
+    ended = sum(value.sessions.values())
+    line(f"  {many(ended, 'session')} would be ended{':' if ended else ''}")
+    for who, count in value.sessions.items():
+        line(f"    {count} of {who}")
+    for note in value.notes:
+        line(f"  {note}")
+
+
+def report(value: SwapReport, options: Sequence[str]) -> None:
+    """Say what a swap did, and the way back."""
+    line(
+        f"{value.live} was swapped: {many(value.ended_sessions, 'session')} ended, new connections waited"
+        f" {value.blocked_seconds:.1f} s at most"
+    )
+    line(f"the old one is kept as {value.kept}{_size(value.size)}")
+    for note in value.notes:
+        line(f"  {note}")
+    if value.properties is not None:
+        _statements("the old one had these properties, and the new one has not:", value.properties.only_old)
+        _statements("the new one has these, and the old one had not:", value.properties.only_new)
+    if value.written is not None:
+        since = f" of {when(value.restored.taken_at)}" if value.restored is not None else ""
+        _written(value.written, since)
+    line(f"the way back:       {way_back(value, options)}")
+    line(f"when all is well:   DROP DATABASE {quoted_name(value.kept)};")
+
+
+def _size(count: int | None) -> str:
+    return "" if count is None else f" ({size(count)})"
+
+
+def _statements(title: str, statements: Sequence[str]) -> None:
+    if statements:
+        line(title)
+    for statement in statements:
+        line(f"  {statement}")
+
+
+def _written(value: Written, since: str) -> None:
+    differences = [
+        *map(_table, value.tables),
+        *map(_sequence, value.sequences),
+        *(f"large object {name} differs" for name in value.large_objects),
+        *(f"{each.name}: {_WHERE[each.where]}" for each in value.definitions),
+    ]
+    unread = [f"{each.name}: {each.error}" for each in value.unread]
+    compared = many(value.tables_compared, "table")
+    if differences:
+        line(f"the old one differs from the backup{since} ({compared} compared):")
+    else:
+        line(f"nothing was written since the backup{since}, as far as it was compared: {compared}")
+    for text in _first(differences):
+        line(f"  {text}")
+    if unread:
+        line("not compared:")
+    for text in _first(unread):
+        line(f"  {text}")
+
+
+def _first(texts: Sequence[str]) -> Iterator[str]:
+    yield from texts[:_SHOWN]
+    if len(texts) > _SHOWN:
+        yield f"and {len(texts) - _SHOWN} more (--json lists all)"
+
+
+def _table(value: TableChange) -> str:
+    if value.rows_backup is None:
+        return f"table {value.name}: {_rows(value.rows_old)}, and no such table in the backup"
+    if value.rows_old is None:
+        return f"table {value.name}: not there any more; {_rows(value.rows_backup)} in the backup"
+    if value.rows_old == value.rows_backup:
+        return f"table {value.name}: {_rows(value.rows_old)} as in the backup, but not the same"
+    return f"table {value.name}: {_rows(value.rows_old)}, {value.rows_backup:,} in the backup"
+
+
+def _rows(count: int | None) -> str:
+    return many(count or 0, "row")
+
+
+def _sequence(value: SequenceChange) -> str:
+    if value.backup is None:
+        return f"sequence {value.name}: at {value.old}, and no such sequence in the backup"
+    if value.old is None:
+        return f"sequence {value.name}: not there any more; at {value.backup} in the backup"
+    return f"sequence {value.name}: at {value.old}, {value.backup} in the backup"

@@ -1,0 +1,253 @@
+"""What befalls a daemon: kills, stops, bad configs, rivals, days away. Nothing is left behind, and the next run is good."""
+
+from __future__ import annotations
+
+import random
+import signal
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from holdfast.ledger import scheduling
+from holdfast.ledger.ledger import Ledger
+from holdfast.model.codec import time_text
+from holdfast.postgres.conninfo import Conninfo
+from holdfast.postgres.scratch import Cluster
+from holdfast.system.clock import SystemClock
+from support import moto_server as moto
+from support.daemon import Daemon, all_runs, daemon, wait_until
+from support.faults import assert_no_drafts, assert_nothing_runs, fill, programs
+from support.home import Home
+from support.postgres import new_database
+from support.proxy import Rule, delayed, proxy_to
+from support.runs import files, home
+from support.world import cli
+
+SLOW = "compression_level = 19\ncompression_threads = 0\n"
+
+
+@pytest.fixture(scope="module")
+def shop(cluster: Cluster) -> Iterator[Conninfo]:
+    with new_database(cluster) as database:
+        fill(database)
+        yield database
+
+
+def told(state: Path) -> scheduling.Daemon:
+    with Ledger.open(state / "ledger.sqlite", now=SystemClock().now()) as ledger:
+        found = scheduling.daemon(ledger)
+    assert found is not None
+    return found
+
+
+def last_status(folder: Home) -> str:
+    """How the last run ended; slots that came up meanwhile may have been missed."""
+    return next(run.status for run in all_runs(folder.state) if run.status != "missed")
+
+
+def in_a_dump(folder: Home, shop: Conninfo, running: Daemon) -> None:
+    """Wait until bytes of a dump lie in the store."""
+
+    def half_way() -> bool:
+        drafts = [path for path in files(folder.store) if path.name.startswith(".")]
+        return any(path.stat().st_size > 0 for path in drafts) and bool(programs(shop))
+
+    wait_until(half_way, running)
+
+
+def assert_good(folder: Home, cluster: Cluster, shop: Conninfo) -> None:
+    """Nothing of a run that ended badly is there, every backup is whole, and no slot has two."""
+    assert_nothing_runs(cluster, shop)
+    assert_no_drafts(folder.folder)
+    assert {path.parent.name for path in files(folder.store)} == set(folder.ids())
+    if folder.ids():
+        folder.run("verify", "--all")
+    slots = [row["slot"] for row in folder.facts("list") if row["slot"]]
+    assert len(set(slots)) == len(slots)
+
+
+def test_a_daemon_that_was_killed_finds_its_run_and_makes_up_for_it(
+    cluster: Cluster, shop: Conninfo, tmp_path: Path
+) -> None:
+    folder = home(tmp_path, shop, target=f'{SLOW}every = "2s"')
+    with daemon(folder.config) as running:
+        in_a_dump(folder, shop, running)
+        running.end(signal.SIGKILL, code=-9)
+    [dead] = [run for run in all_runs(folder.state) if run.status == "running"]
+    folder.config.write_text(
+        folder.config.read_text().replace(SLOW, "").replace('every = "2s"', 'every = "2s"\ncatch_up = "1h"')
+    )
+    with daemon(folder.config) as running:
+        wait_until(lambda: all_runs(folder.state, status="succeeded"), running)
+        running.end()
+    [lost] = [run for run in all_runs(folder.state) if run.id == dead.id]
+    assert (lost.status, lost.error_code) == ("lost", "lost")
+    assert all_runs(folder.state, status="running") == []
+    assert_good(folder, cluster, shop)
+
+
+def test_a_stop_in_the_middle_of_a_dump_takes_seconds_and_leaves_nothing(
+    cluster: Cluster, shop: Conninfo, tmp_path: Path
+) -> None:
+    folder = home(tmp_path, shop, target=f'{SLOW}every = "2s"')
+    with daemon(folder.config) as running:
+        in_a_dump(folder, shop, running)
+        assert running.end() < 10
+    assert last_status(folder) == "cancelled"
+    assert told(folder.state).stopped_at is not None
+    assert files(folder.store) == []
+    assert_good(folder, cluster, shop)
+
+
+@pytest.mark.parametrize("seed", [1, *(pytest.param(n, marks=pytest.mark.extended) for n in range(2, 51))])
+def test_a_stop_at_any_moment_leaves_nothing(
+    cluster: Cluster, shop: Conninfo, tmp_path: Path, seed: int
+) -> None:
+    folder = home(tmp_path, shop, target='every = "1s"')
+    with daemon(folder.config) as running:
+        time.sleep(random.Random(seed).uniform(0, 3))
+        assert running.end() < 10
+    assert "Traceback" not in running.said()
+    assert all_runs(folder.state, status="running") == []
+    assert_good(folder, cluster, shop)
+    folder.run("backup")
+
+
+def test_a_second_daemon_on_the_same_state_directory_is_refused(shop: Conninfo, tmp_path: Path) -> None:
+    folder = home(tmp_path, shop)
+    with daemon(folder.config) as running:
+        second = cli("run", "--config", folder.config, cwd=tmp_path)
+        assert second.returncode == 11
+        assert f"is locked by the daemon with process number {running.process.pid} on" in second.stderr
+        running.end()
+    with daemon(folder.config) as after:
+        after.end()
+
+
+def test_a_bad_config_is_refused_whole_and_the_old_one_goes_on(shop: Conninfo, tmp_path: Path) -> None:
+    folder = home(tmp_path, shop)
+    good = folder.config.read_text()
+    with daemon(folder.config) as running:
+        folder.config.write_text(
+            good.replace("[targets.shop]", '[targets.shop]\nevery = "1s"\nshcedule = "x"')
+        )
+        running.process.send_signal(signal.SIGHUP)
+        running.wait_for("RELOADING=1")
+        wait_until(lambda: told(folder.state).reload_error, running)
+        assert "did you mean schedule?" in str(told(folder.state).reload_error)
+        time.sleep(1.2)
+        assert all_runs(folder.state) == []
+        folder.config.write_text(good.replace('"state"', '"elsewhere"'))
+        running.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: "cannot change" in str(told(folder.state).reload_error), running)
+        folder.config.write_text(good.replace("[targets.shop]", '[targets.shop]\nevery = "1s"'))
+        running.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: all_runs(folder.state, status="succeeded"), running)
+        assert told(folder.state).reload_error is None
+        running.end()
+    assert "the new config is refused, the old one goes on" in running.said()
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_after_three_days_down_the_newest_slot_is_made_up_for(shop: Conninfo, tmp_path: Path) -> None:
+    folder = home(tmp_path, shop, target='schedule = "@daily"')
+    with daemon(folder.config) as running:
+        running.end()
+    before = datetime.now(UTC) - timedelta(days=3)
+    with closing(sqlite3.connect(folder.state / "ledger.sqlite")) as connection, connection:
+        connection.execute("UPDATE schedules SET since = ?", [time_text(before)])
+    with daemon(folder.config) as running:
+        wait_until(lambda: all_runs(folder.state, status="succeeded"), running)
+        running.end()
+    made, *missed = sorted(all_runs(folder.state), key=lambda run: str(run.slot), reverse=True)
+    assert (made.status, made.trigger) == ("succeeded", "catch_up")
+    assert [run.status for run in missed] == ["missed", "missed"]
+    assert made.slot is not None
+    assert [row["slot"] for row in folder.facts("list")] == [time_text(made.slot)]
+
+
+def test_two_hosts_with_the_same_config_take_a_slot_once(shop: Conninfo, tmp_path: Path) -> None:
+    folder = home(tmp_path, shop, target='schedule = "@daily"\nretry_delay = "1s"\nattempts = 9')
+    other = tmp_path / "other.toml"
+    other.write_text(folder.config.read_text().replace('"state"', '"state2"'))
+    since = time_text(datetime.now(UTC) - timedelta(days=1))
+    for config, state in ((folder.config, "state"), (other, "state2")):
+        with daemon(config) as running:
+            running.end()
+        with closing(sqlite3.connect(tmp_path / state / "ledger.sqlite")) as connection, connection:
+            connection.execute("UPDATE schedules SET since = ?", [since])
+
+    def settled(state: str) -> bool:
+        with Ledger.open(tmp_path / state / "ledger.sqlite", now=SystemClock().now()) as ledger:
+            # A host that comes late finds the other's backup before it would begin.
+            return bool(ledger.backups()) and not ledger.unfinished()
+
+    with daemon(folder.config) as one, daemon(other) as two:
+        wait_until(lambda: settled("state") and settled("state2"), one)
+        one.end()
+        two.end()
+    last = [run for state in ("state", "state2") for run in all_runs(tmp_path / state)[:1]]
+    assert sorted(run.status for run in last) in (["skipped", "succeeded"], ["succeeded"])
+    assert {run.backup_id for run in last} == set(folder.ids())
+    assert len(folder.ids()) == 1
+
+
+def test_a_ledger_that_is_gone_ends_the_daemon_so_that_it_is_started_again(
+    shop: Conninfo, tmp_path: Path
+) -> None:
+    folder = home(tmp_path, shop, target='every = "1s"')
+    with daemon(folder.config) as running:
+        for path in folder.state.glob("ledger.sqlite*"):
+            path.unlink()
+        assert running.process.wait(30) == 30, running.said()
+    with daemon(folder.config) as running:
+        wait_until(lambda: all_runs(folder.state, status="succeeded"), running)
+        running.end()
+
+
+@pytest.mark.extended
+def test_a_locked_ledger_delays_no_stop(shop: Conninfo, tmp_path: Path) -> None:
+    folder = home(tmp_path, shop, target='every = "1s"')
+    with (
+        daemon(folder.config) as running,
+        closing(sqlite3.connect(folder.state / "ledger.sqlite", isolation_level=None)) as rival,
+    ):
+        rival.execute("BEGIN IMMEDIATE")
+        time.sleep(2)
+        began = time.monotonic()
+        running.process.send_signal(signal.SIGTERM)
+        running.process.wait(30)
+        assert time.monotonic() - began < 12
+        rival.execute("ROLLBACK")
+    with daemon(folder.config) as running:
+        wait_until(lambda: all_runs(folder.state, status="succeeded"), running)
+        running.end()
+    assert all_runs(folder.state, status="running") == []
+
+
+def test_a_stop_in_the_middle_of_an_upload_aborts_it(cluster: Cluster, tmp_path: Path) -> None:
+    with new_database(cluster) as database, moto.moto_server() as url, proxy_to(url) as proxy:
+        fill(database, 30_000_000)
+        proxy.rules.append(Rule(method="PUT", contains="partNumber", act=delayed(1.0), times=None))
+        s3 = (
+            f'url = "s3://{moto.BUCKET}/stop"\nendpoint_url = "{proxy.url}"\nregion = "us-east-1"\npath_style = true\n'
+            f'access_key_id = "{moto.ACCESS_KEY}"\nsecret_access_key = "{moto.SECRET_KEY}"'
+        )
+        folder = home(tmp_path, database, target='compression = "none"\nevery = "1s"', stores={"cloud": s3})
+        client = moto.raw_client(url)
+
+        def uploads() -> object:
+            return client.list_multipart_uploads(Bucket=moto.BUCKET, Prefix="stop/").get("Uploads")
+
+        with daemon(folder.config) as running:
+            wait_until(uploads, running)
+            assert running.end() < 10
+        assert not uploads()
+        assert "Contents" not in client.list_objects_v2(Bucket=moto.BUCKET, Prefix="stop/")
+        assert last_status(folder) == "cancelled"
+        assert_nothing_runs(cluster, database)

@@ -1,0 +1,104 @@
+"""A disk that is too small, of the server or of the spool, ends a restore with both its name and what to do."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from holdfast.postgres.scratch import Cluster
+from support.faults import fill
+from support.home import Home
+from support.postgres import new_database
+from support.restoring import databases
+from support.runs import home
+from support.world import argv, environment
+
+ROOT = Path(__file__).parents[2]
+# A server whose disk is the small one, for as long as the command after the first word runs against it.
+ON_A_SMALL_DISK = """
+import subprocess, sys
+from pathlib import Path
+from support.postgres import query, running_cluster
+with running_cluster(parent=Path(sys.argv[1]), settings={"max_wal_size": "32MB"}) as cluster:
+    done = subprocess.run([*sys.argv[2:], "--to", cluster.conninfo.argv_dsn()])
+    print(query(cluster.conninfo, "SELECT datname::text FROM pg_database WHERE datname = 'never'"))
+    sys.exit(done.returncode)
+"""
+
+
+@pytest.fixture
+def full(cluster: Cluster, tmp_path: Path) -> Iterator[Home]:
+    """Give a home with a backup of some 30 MB."""
+    with new_database(cluster) as database:
+        fill(database, 30_000_000)
+        made = home(tmp_path, database)
+        made.run("backup", "--quiet")
+        yield made
+
+
+@pytest.fixture
+def small() -> Iterator[Path]:
+    """Give a directory that can be mounted upon, where a server that runs as somebody else can reach it."""
+    with tempfile.TemporaryDirectory(prefix="holdfast-test-") as folder:
+        yield Path(folder)
+
+
+def on_a_small_disk(folder: Path, size: str, *command: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run a command where `folder` is a disk of that size, in a mount namespace of its own."""
+    user = [] if os.geteuid() == 0 else ["-r"]
+    unshare = ["unshare", *user, "-m", "sh", "-ec"]
+    if shutil.which("unshare") is None or subprocess.run([*unshare, "true"], check=False).returncode:
+        pytest.skip("mount namespaces are not allowed here")
+    script = f"mount -t tmpfs -o size={size},mode=777 none '{folder}'; exec \"$@\""
+    return subprocess.run(
+        [*unshare, script, "sh", *map(str, command)],
+        env=environment(PYTHONPATH=f"{ROOT / 'src'}:{ROOT / 'tests'}"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def wish(full: Home, *more: str) -> list[str]:
+    return argv(
+        "restore",
+        "latest",
+        "--database",
+        str(full.database.database),
+        "--as",
+        "never",
+        "--config",
+        full.config,
+        *more,
+    )
+
+
+def test_a_spool_that_is_too_small_is_told_with_both_numbers_before_anything_is_made(
+    full: Home, cluster: Cluster, small: Path
+) -> None:
+    command = wish(full, "--jobs", "2", "--set", f"daemon.spool_dir={small}")
+    done = on_a_small_disk(small, "2m", *command)
+    assert done.returncode == 10, done.stderr
+    assert f"{small} has 2,097,152 bytes free, and the staged archive needs 3" in done.stderr
+    assert "--jobs 1" in done.stderr
+    assert "never" not in databases(cluster)
+
+
+@pytest.mark.extended
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_a_server_whose_disk_fills_up_keeps_nothing_of_the_restore(
+    full: Home, small: Path, jobs: str
+) -> None:
+    command = [sys.executable, "-c", ON_A_SMALL_DISK, str(small), *wish(full, "--jobs", jobs)]
+    done = on_a_small_disk(small, "110m", *command)
+    assert done.returncode == 20, done.stdout + done.stderr
+    assert "No space left on device" in done.stderr
+    assert "The new server's disk is full" in done.stderr
+    assert done.stdout.endswith("[]\n")
