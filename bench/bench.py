@@ -20,8 +20,9 @@ from pathlib import Path
 import psycopg
 
 from bench import data, report
-from bench.contenders import HOLDFAST, Contender, Setting, config_text, contenders, environment, prepare
+from bench.contenders import HOLDFAST, Contender, Setting, backups, config_text, environment, prepare
 from bench.measure import Measured, run, seconds_to_first_byte, stored_bytes
+from bench.restores import restores
 from holdfast.model.errors import UsageError
 from holdfast.postgres import tools
 from holdfast.postgres.scratch import Cluster, scratch_cluster
@@ -29,6 +30,8 @@ from holdfast.postgres.scratch import Cluster, scratch_cluster
 _UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 _SMALL = 100_000
 _FIRST_BYTES = 5
+# A physical backup needs it; a production server has it.
+_LOGGING = {"wal_level": "replica"}
 
 
 def main(argv: Sequence[str]) -> None:
@@ -36,14 +39,14 @@ def main(argv: Sequence[str]) -> None:
     options = _options(argv)
     with (
         tempfile.TemporaryDirectory(prefix="holdfast-bench-", dir=options.dir) as folder,
-        scratch_cluster() as source,
+        scratch_cluster(settings=_LOGGING) as source,
         scratch_cluster() as destination,
         _sink() as s3_url,
     ):
         _use_clients_of(source)
         versions = {"PostgreSQL": _server_version(source)}
         versions |= {name: report.version(name, "--version") for name in ("zstd", "age", "borg")}
-        versions["restic"] = report.version("restic", "version")
+        versions |= {name: report.version(name, "version") for name in ("restic", "pgbackrest")}
         machine = report.machine({k: v for k, v in versions.items() if v != "absent"})
         _say(f"filling a database of about {options.size / 1e6:.0f} MB")
         size = _database(source, "shop", options.size)
@@ -54,8 +57,11 @@ def main(argv: Sequence[str]) -> None:
             destination=destination.conninfo.argv_dsn(),
             root=Path(folder),
             s3_url=s3_url,
+            data_dir=source.data_dir,
+            socket_dir=source.conninfo.params["host"],
+            port=int(source.conninfo.params["port"]),
         )
-        everyone = contenders(setting)
+        everyone = [*backups(setting), *restores(setting)]
         results = _measure(_chosen(everyone, options.only), Path(folder), options.rounds)
         first = _first_bytes(setting)
     print(f"\n{machine}.\nThe database: {size / 1e6:.0f} MB on disk; rounds: {options.rounds}.\n")
@@ -85,10 +91,15 @@ def _size(text: str) -> int:
 
 
 def _chosen(everyone: Sequence[Contender], only: str | None) -> list[Contender]:
-    """Leave out who is not asked for or lacks a program; keep who is compared with or works in the same folder."""
-    named = [each for each in everyone if not each.missing() and (only or "").lower() in each.name.lower()]
+    """Leave out who is not asked for or lacks a program; keep who is compared with, and whose backup is restored."""
+    able = [each for each in everyone if not each.missing()]
+    named = [each for each in able if (only or "").lower() in each.name.lower()]
     bases, folders = {each.base for each in named}, {each.folder for each in named}
-    return [each for each in everyone if each.name in bases or each.folder in folders]
+    return [
+        each
+        for each in able
+        if each in named or each.name in bases or (each.stored and each.folder in folders)
+    ]
 
 
 def _database(cluster: Cluster, name: str, size: int) -> int:

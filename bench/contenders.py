@@ -18,7 +18,7 @@ from holdfast.system.clock import SystemClock
 HOLDFAST = (sys.executable, "-m", "holdfast")
 PASSPHRASE = "of-a-benchmark"  # noqa: S105 - nothing that it protects lives longer than the run
 BASE = "`pg_dump -Fc -Z0 > /dev/null`"
-RESTORE_BASE = "`pg_restore` from a plain local file"
+LOCAL = "local"  # the folder of the backup that is restored
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,22 +46,28 @@ class Contender:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """What the contenders work on: a database, the server to restore into, a directory, an S3 server."""
+    """What the contenders work on: a database, the server to restore into, a directory, an S3 server.
+
+    `data_dir`, `socket_dir` and `port` are those of the source, for who copies files; `root` is the directory.
+    """
 
     source: str
     database: str
     destination: str
     root: Path
     s3_url: str
+    data_dir: Path
+    socket_dir: str
+    port: int
 
 
-def contenders(setting: Setting) -> list[Contender]:
-    """Give all, in the order of a round; who takes long comes last."""
-    dump = f"pg_dump --dbname={shlex.quote(setting.source)} --format=custom"
+def backups(setting: Setting) -> list[Contender]:
+    """Give all ways of backing up, in the order of a round; who takes long comes last."""
+    dump = dump_command(setting)
     recipient = _write_keys(setting.root)
     return [
-        _shell(BASE, "base", f"{dump} --compress=0 > /dev/null"),
-        _shell(
+        shell(BASE, "base", f"{dump} --compress=0 > /dev/null"),
+        shell(
             "`pg_dump -Fc -Z0 \\| zstd -1 -T0 \\| age > file`, synced",
             "pipe",
             f"{dump} --compress=0 | zstd -q -1 -T0 | age -r {recipient} > out.age && sync out.age",
@@ -69,12 +75,13 @@ def contenders(setting: Setting) -> list[Contender]:
             stored="out.age",
         ),
         _holdfast(
-            setting, "**Holdfast**, local store, encrypted, read back", "local", _ENCRYPTED, lasting=True
+            setting, "**Holdfast**, local store, encrypted, read back", LOCAL, _ENCRYPTED, lasting=True
         ),
         _holdfast(setting, "Holdfast, local store, not encrypted, read back", "plain", _PLAIN),
         _holdfast(setting, "**Holdfast**, S3 on loopback, encrypted", "s3", _ENCRYPTED, store=_S3),
         *_others(dump),
-        _shell(
+        _pgbackrest(setting),
+        shell(
             "the cron script: dump, gzip, openssl, copy",
             "cron",
             f"mkdir -p copy; {dump} > dump && gzip dump"
@@ -84,15 +91,19 @@ def contenders(setting: Setting) -> list[Contender]:
             stored="copy",
             env={"PASSPHRASE": PASSPHRASE},
         ),
-        *_restores(setting, dump),
     ]
+
+
+def dump_command(setting: Setting) -> str:
+    """Give the dump that all others begin with, for a shell."""
+    return f"pg_dump --dbname={shlex.quote(setting.source)} --format=custom"
 
 
 def _others(dump: str) -> list[Contender]:
     restic = {"RESTIC_REPOSITORY": "repository", "RESTIC_PASSWORD": PASSPHRASE, "RESTIC_CACHE_DIR": "cache"}
     borg = {"BORG_REPO": "repository", "BORG_PASSPHRASE": PASSPHRASE, "BORG_BASE_DIR": "base"}
     return [
-        _shell(
+        shell(
             "restic, from `pg_dump -Fc -Z0`",
             "restic",
             f"{dump} --compress=0 | restic --quiet backup --stdin --stdin-filename shop.dump",
@@ -101,7 +112,7 @@ def _others(dump: str) -> list[Contender]:
             stored="repository",
             env=restic,
         ),
-        _shell(
+        shell(
             "borg, from `pg_dump -Fc -Z0`",
             "borg",
             f"{dump} --compress=0 | borg create ::shop -",
@@ -113,39 +124,27 @@ def _others(dump: str) -> list[Contender]:
     ]
 
 
-def _restores(setting: Setting, dump: str) -> list[Contender]:
-    drop = ("dropdb", f"--maintenance-db={setting.destination}", "--if-exists", "--force", setting.database)
-    create = ("createdb", f"--maintenance-db={setting.destination}", "--template=template0", setting.database)
-    into = f"{setting.destination} dbname={setting.database}"
-    return [
-        _shell(
-            RESTORE_BASE,
-            "pg_restore",
-            f"pg_restore --exit-on-error --dbname={shlex.quote(into)} plain.dump",
-            base=RESTORE_BASE,
-            before=(drop, create, ("bash", "-c", f"{dump} --compress=0 > plain.dump")),
-        ),
-        Contender(
-            name="**Holdfast** restore, local store, encrypted, counted",
-            folder="local",
-            argv=(
-                *HOLDFAST,
-                "restore",
-                "latest",
-                "--quiet",
-                "--database",
-                setting.database,
-                "--to",
-                setting.destination,
-            ),
-            base=RESTORE_BASE,
-            before=(drop,),
-            lasting=True,
-        ),
-    ]
+def _pgbackrest(setting: Setting) -> Contender:
+    """A physical backup: the files of the whole server, compressed alike, in two processes."""
+    where = (
+        f"--stanza=bench --repo1-path=$PWD/repository --repo1-cipher-type=aes-256-cbc"
+        f" --pg1-path={shlex.quote(str(setting.data_dir))} --pg1-socket-path={shlex.quote(setting.socket_dir)}"
+        f" --pg1-port={setting.port} --pg1-user=postgres --lock-path=$PWD/lock"
+        " --log-level-file=off --log-level-console=error"
+    )
+    how = "--type=full --compress-type=zst --compress-level=1 --process-max=2 --start-fast --no-archive-check"
+    return shell(
+        "pgBackRest, full, zstd, encrypted, 2 processes (the server's files, without WAL)",
+        "pgbackrest",
+        f"pgbackrest backup {where} {how}",
+        needs=("pgbackrest",),
+        before=(("bash", "-c", f"pgbackrest stanza-create {where}"),),
+        stored="repository",
+        env={"PGBACKREST_REPO1_CIPHER_PASS": PASSPHRASE},
+    )
 
 
-def _shell(  # noqa: PLR0913 - the fields of what it makes
+def shell(  # noqa: PLR0913 - the fields of what it makes
     name: str,
     folder: str,
     script: str,
@@ -155,7 +154,9 @@ def _shell(  # noqa: PLR0913 - the fields of what it makes
     before: Sequence[Sequence[str]] = (),
     stored: str | None = None,
     env: Mapping[str, str] | None = None,
+    lasting: bool = False,
 ) -> Contender:
+    """A contender that is a line of bash."""
     return Contender(
         name=name,
         folder=folder,
@@ -165,6 +166,7 @@ def _shell(  # noqa: PLR0913 - the fields of what it makes
         before=before,
         stored=stored,
         env=env or {},
+        lasting=lasting,
     )
 
 

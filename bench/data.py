@@ -63,9 +63,13 @@ _TABLES = (
          (SELECT string_agg(sha512((i * 64 + k)::text::bytea), ''::bytea ORDER BY k)
           FROM generate_series(1, 4 + pick(i, 28, 20)) k) AS body
   FROM generate_series(1, {orders} / 4) i""",
+    """CREATE TABLE products AS
+  SELECT i AS id, p.text AS title, (pick(i, 29, 20000) / 100.0)::numeric(12, 2) AS price
+  FROM generate_series(0, 4999) i JOIN pool p ON p.n = pick(i, 30, 20000)""",
     "DROP TABLE pool",
     "ALTER TABLE customers ADD PRIMARY KEY (id), ADD UNIQUE (email)",
     "ALTER TABLE orders ADD PRIMARY KEY (id), ADD FOREIGN KEY (customer_id) REFERENCES customers",
+    "ALTER TABLE products ADD PRIMARY KEY (id)",
     "CREATE INDEX ON orders (placed_at)",
     "CREATE INDEX ON orders (customer_id)",
     "ALTER TABLE order_lines ADD PRIMARY KEY (order_id, line), ADD FOREIGN KEY (order_id) REFERENCES orders",
