@@ -200,6 +200,7 @@ print(next(line.split()[1] for line in open("/proc/self/status") if line.startsw
 """
 
 
+@pytest.mark.extended
 def test_a_long_upload_and_download_stay_within_150_mb_of_memory(url: str) -> None:
     keys = (moto_server.ACCESS_KEY, moto_server.SECRET_KEY)
     done = subprocess.run(

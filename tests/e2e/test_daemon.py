@@ -6,6 +6,8 @@ import sqlite3
 import time
 from contextlib import closing
 
+import pytest
+
 from support.daemon import all_runs, cpu_seconds, daemon, resident_bytes, wait_until
 from support.home import Home
 
@@ -60,6 +62,7 @@ def test_without_schedules_it_says_how_to_get_one(home: Home) -> None:
     assert home.run("schedule").stdout == "nothing is scheduled: set `schedule` or `every` of a target\n"
 
 
+@pytest.mark.extended
 def test_a_paused_target_is_left_alone_until_it_is_resumed(home: Home) -> None:
     scheduled(home, 'every = "1s"')
     assert "paused until it is resumed" in home.run("pause", "shop").stdout

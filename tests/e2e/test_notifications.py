@@ -78,6 +78,7 @@ def test_an_endpoint_that_hangs_changes_no_command_and_hardly_delays_it(
     assert outbox(home) == [("success", "pending", 1)]
 
 
+@pytest.mark.extended
 def test_the_daemon_delivers_by_a_new_config_and_ends_in_time_whatever_hangs(
     home: Home, receiver: Receiver
 ) -> None:

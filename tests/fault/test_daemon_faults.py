@@ -129,6 +129,7 @@ def test_a_second_daemon_on_the_same_state_directory_is_refused(shop: Conninfo, 
         after.end()
 
 
+@pytest.mark.extended
 def test_a_bad_config_is_refused_whole_and_the_old_one_goes_on(shop: Conninfo, tmp_path: Path) -> None:
     folder = home(tmp_path, shop)
     good = folder.config.read_text()
@@ -171,6 +172,7 @@ def test_after_three_days_down_the_newest_slot_is_made_up_for(shop: Conninfo, tm
     assert [row["slot"] for row in folder.facts("list")] == [time_text(made.slot)]
 
 
+@pytest.mark.extended
 def test_two_hosts_with_the_same_config_take_a_slot_once(shop: Conninfo, tmp_path: Path) -> None:
     folder = home(tmp_path, shop, target='schedule = "@daily"\nretry_delay = "1s"\nattempts = 9')
     other = tmp_path / "other.toml"

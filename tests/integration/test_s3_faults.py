@@ -73,6 +73,7 @@ def read(store: S3Store, key: str = "k") -> bytes:
     return b"".join(store.get(key))
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize(
     "rule",
     [
