@@ -97,6 +97,7 @@ def test_a_reader_that_has_enough_ends_it_with_a_word(stocked: Home, form: str) 
 
 
 @pytest.mark.parametrize("form", ["archive", "sql", "csv"])
+@pytest.mark.extended
 def test_it_ends_when_told_to_though_nobody_reads(stocked: Home, form: str) -> None:
     process = started(stocked, "--format", form, "--table", "large")
     assert process.stdout is not None

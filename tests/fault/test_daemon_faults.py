@@ -199,6 +199,7 @@ def test_two_hosts_with_the_same_config_take_a_slot_once(shop: Conninfo, tmp_pat
     assert len(folder.ids()) == 1
 
 
+@pytest.mark.extended
 def test_a_ledger_that_is_gone_ends_the_daemon_so_that_it_is_started_again(
     shop: Conninfo, tmp_path: Path
 ) -> None:

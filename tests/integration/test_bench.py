@@ -60,9 +60,9 @@ def test_the_benchmark_prints_a_row_for_each_contender() -> None:
     )
     assert done.returncode == 0, done.stderr
     rows = [line for line in done.stdout.splitlines() if line.startswith("| ")]
-    assert [row.count("|") for row in rows] == [8] * 7
+    assert [row.count("|") for row in rows] == [8] * 11
     assert "| 1.00 | 1.00 to 1.00 |" in rows[1]
-    assert sum("Holdfast" in row for row in rows) == 4
+    assert sum("Holdfast" in row for row in rows) == 6
     assert "Time to the first byte" in done.stdout
 
 
