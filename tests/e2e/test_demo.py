@@ -176,6 +176,7 @@ def pair() -> Iterator[tuple[Cluster, Cluster]]:
         ("CREATE DATABASE more", "DROP DATABASE more", "database more is only in the second"),
     ],
 )
+@pytest.mark.extended
 def test_a_difference_between_the_servers_fails_the_demo(
     pair: tuple[Cluster, Cluster], change: str, undo: str, told: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -60,6 +60,7 @@ def locked(shop: Conninfo) -> Iterator[None]:
         (Limits(stall=1.0), r"no byte came or went for 1 s"),
     ],
 )
+@pytest.mark.extended
 def test_a_dump_that_waits_is_stopped(
     cluster: Cluster, shop: Conninfo, tmp_path: Path, limits: Limits, said: str
 ) -> None:

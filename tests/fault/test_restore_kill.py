@@ -104,6 +104,7 @@ def test_a_restore_that_is_told_to_end_takes_everything_away(
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.extended
 def test_a_restore_that_is_killed_leaves_a_database_that_the_next_one_names(
     source: Cluster, home: dict[str, str], tmp_path: Path, jobs: int
 ) -> None:

@@ -90,6 +90,7 @@ _SELECTIONS = [
 
 
 @pytest.mark.parametrize("selection", _SELECTIONS, ids=lambda s: " ".join(_arguments(s)) or "none")
+@pytest.mark.extended
 def test_what_we_expect_is_what_pg_dump_dumps(
     cluster: Cluster, filled: Conninfo, selection: Selection
 ) -> None:

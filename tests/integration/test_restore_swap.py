@@ -31,6 +31,8 @@ from support.restoring import create, databases, drop, take
 from support.swapping import locked
 from support.world import World, world
 
+pytestmark = pytest.mark.extended
+
 TABLES = (
     "CREATE TABLE orders (id serial PRIMARY KEY, state varchar(5) CHECK (state IN ('new', 'paid')), note text)",
     "INSERT INTO orders (state) SELECT 'new' FROM generate_series(1, 10)",

@@ -165,6 +165,7 @@ def test_a_key_whose_index_has_a_name_that_is_taken_is_refused(cluster: Cluster,
 
 
 @pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII", "UTF8"])
+@pytest.mark.extended
 def test_new_names_may_have_letters_of_any_encoding(cluster: Cluster, tmp_path: Path, encoding: str) -> None:
     table = ("CREATE TABLE café (id serial PRIMARY KEY)", "INSERT INTO café DEFAULT VALUES")
     made = f"TEMPLATE template0 ENCODING '{encoding}' LOCALE 'C'"

@@ -112,6 +112,7 @@ def test_a_large_upload_survives_what_passes(
     ids=lambda act: act.__qualname__,
 )
 @pytest.mark.parametrize("absent", [False, True])
+@pytest.mark.extended
 def test_a_small_put_survives_what_passes(store: S3Store, proxy: Proxy, act: Act, absent: bool) -> None:  # noqa: FBT001 - a parameter of the test
     proxy.rules.append(Rule(method="PUT", act=act))
     assert store.put("k", [SMALL], absent=absent)
