@@ -6,6 +6,7 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+import structlog
 
 from holdfast.postgres.conninfo import Conninfo
 from holdfast.postgres.scratch import Cluster
@@ -31,6 +32,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if slow:
         config.hook.pytest_deselected(items=slow)
         items[:] = [item for item in items if not item.get_closest_marker("extended")]
+
+
+@pytest.fixture(autouse=True)
+def unset_logs() -> Iterator[None]:
+    """Forget how a test had the log configured: after a quiet one, another would find lines missing."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

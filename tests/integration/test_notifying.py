@@ -243,7 +243,7 @@ def test_a_monitor_gets_the_log_of_the_run_without_secrets(
     monkeypatch.setattr(logs, "_secrets", set())
     logs.register_secret("hunter2")
     tale.clock.at = SystemClock().now()  # the log has its own
-    tale.use(subscribed(Heartbeat(name="ops", url=receiver.url, limits=QUICK)))
+    tale.use(subscribed(Heartbeat(name="ops", url=receiver.url)))
     run = tale.begin()
     logs.get_logger().info("stored", target="shop", part="app", key="hunter2")
     logs.get_logger().info("stored", target="other", part="elsewhere")
