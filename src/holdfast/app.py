@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import socket
-import tomllib
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 from holdfast import config as configuration
+from holdfast import config_flags
 from holdfast.jobs import catalog, find
 from holdfast.jobs.notifying import Notifier
 from holdfast.jobs.services import Keys, Nobody, Reporter, Services, Watcher
@@ -145,7 +146,30 @@ def open_app(
 
     With `seconds` stores that are away are not waited for any longer than that, all together.
     """
-    loaded = read_config(path, overrides)
+    with _opened(read_config(path, overrides), reporter=reporter, quiet=quiet, seconds=seconds) as opened:
+        yield opened
+
+
+@contextmanager
+def open_bare(
+    keys: Mapping[str, object], overrides: Sequence[str], *, reporter: Reporter, quiet: bool
+) -> Iterator[App]:
+    """Open what a config of nothing but these nested keys (and `--set` flags over them) needs, until the `with` ends.
+
+    No file, no variable and no ledger of this machine is looked at, and none is left behind.
+    """
+    with tempfile.TemporaryDirectory(prefix="holdfast-") as folder:
+        away = {"daemon": {"state_dir": folder}}
+        loaded = configuration.bare(config_flags.nested(overrides, {**keys, **away}))
+        _register_secrets(loaded)
+        with _opened(loaded, reporter=reporter, quiet=quiet) as opened:
+            yield opened
+
+
+@contextmanager
+def _opened(
+    loaded: configuration.Config, *, reporter: Reporter, quiet: bool, seconds: float | None = None
+) -> Iterator[App]:
     logs.configure(format=loaded.daemon.log_format, level=loaded.daemon.log_level, quiet=quiet)
     stop, clock = Stop(), SystemClock()
     with (
@@ -168,10 +192,14 @@ def open_app(
 
 def read_config(path: Path | None, overrides: Sequence[str]) -> configuration.Config:
     """Load the config with the flags over it, and keep its secrets out of the log from now on."""
-    loaded = configuration.load(path, overrides=_overrides(overrides))
+    loaded = configuration.load(path, overrides=config_flags.nested(overrides))
+    _register_secrets(loaded)
+    return loaded
+
+
+def _register_secrets(loaded: configuration.Config) -> None:
     for secret in loaded.secrets():
         logs.register_secret(secret)
-    return loaded
 
 
 def make_notifier(ledger: Ledger, reporter: Reporter, *, seconds: float) -> Notifier:
@@ -209,33 +237,6 @@ def hurry(stores: Mapping[str, Store]) -> None:
     for store in stores.values():
         if isinstance(store, Hurrying):
             store.hurry()
-
-
-def _overrides(texts: Sequence[str]) -> dict[str, object]:
-    """Read `section.key=value` flags into a nested dict; a value is TOML, or else plain text."""
-    nested: dict[str, object] = {}
-    for text in texts:
-        dotted, equals, value = text.partition("=")
-        if not equals or not dotted:
-            raise UsageError(
-                f"--set {text}: write KEY=VALUE", hint="For example --set daemon.state_dir=/var/lib/x."
-            )
-        here = nested
-        *sections, last = dotted.split(".")
-        for section in sections:
-            below = here.setdefault(section, {})
-            if not isinstance(below, dict):
-                raise UsageError(f"--set {text}: {section} is a value, not a section")
-            here = below
-        here[last] = _value(value)
-    return nested
-
-
-def _value(text: str) -> object:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
 
 
 def fill(services: Services) -> None:

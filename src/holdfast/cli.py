@@ -17,6 +17,7 @@ from holdfast import (
     cli_daemon,
     cli_export,
     cli_notify,
+    cli_recover,
     cli_restore,
     cli_setup,
     cli_swap,
@@ -46,7 +47,16 @@ def _root(
         raise typer.Exit
 
 
-for _module in (cli_setup, cli_backup, cli_daemon, cli_restore, cli_swap, cli_export, cli_notify):
+for _module in (
+    cli_setup,
+    cli_backup,
+    cli_daemon,
+    cli_restore,
+    cli_recover,
+    cli_swap,
+    cli_export,
+    cli_notify,
+):
     _module.register(app)
 
 

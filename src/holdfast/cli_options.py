@@ -83,6 +83,14 @@ def parse_time(text: str | None) -> datetime | None:
         raise UsageError(f"{text!r} is no time", hint="Write 2026-11-22 or 2026-11-22T02:00:00Z.") from None
 
 
+def pair(text: str, option: str, value: str) -> tuple[str, str]:
+    """Read `OLD=NEW` of an option. Raise UsageError."""
+    old, equals, new = text.partition("=")
+    if not (old and equals and new):
+        raise UsageError(f"{option} {text}: write OLD={value}")
+    return old, new
+
+
 def chosen_backup(
     opened: App, word: str, *, target: str | None, before: str | None, store: str | None
 ) -> Opened:

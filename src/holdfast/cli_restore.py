@@ -21,6 +21,7 @@ from holdfast.cli_options import (
     chosen_backup,
     common,
     opened_app,
+    pair,
 )
 from holdfast.model.errors import UsageError
 
@@ -152,7 +153,7 @@ def restore(
             into=opened.destination(to, chosen.backup.target),
             database=database,
             rename=rename,
-            tablespaces=dict(_pair(text, "--tablespace-map", "PATH") for text in tablespace_map or ()),
+            tablespaces=dict(pair(text, "--tablespace-map", "PATH") for text in tablespace_map or ()),
             roles=roles,
             options=options,
         )
@@ -205,7 +206,7 @@ def _restore_tables(
             into_database=wish.rename,
             tables=some.tables,
             schemas=some.schemas,
-            rename=dict(_pair(text, "--rename-table", "NEW") for text in some.rename),
+            rename=dict(pair(text, "--rename-table", "NEW") for text in some.rename),
             into_schema=some.into_schema,
             options=wish.options,
             dry_run=dry_run,
@@ -280,13 +281,6 @@ def _sections(words: Sequence[str]) -> tuple[Section, ...]:
         if word not in known:
             raise UsageError(f"no section {word!r}", hint=f"It is {', '.join(known)}.")
     return tuple(section for section in known if section in words)
-
-
-def _pair(text: str, option: str, value: str) -> tuple[str, str]:
-    old, equals, new = text.partition("=")
-    if not (old and equals and new):
-        raise UsageError(f"{option} {text}: write OLD={value}")
-    return old, new
 
 
 def register(app: typer.Typer) -> None:

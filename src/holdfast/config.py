@@ -21,7 +21,7 @@ from holdfast.model.errors import ConfigError
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-__all__ = ["Config", "find", "load"]
+__all__ = ["Config", "bare", "find", "load"]
 
 _KINDS = {"stores": config_stores.KINDS, "notify": config_notify.KINDS}
 _TEXTS = {  # by pydantic's type of error; others say it well enough themselves
@@ -65,7 +65,22 @@ def load(
     """
     environ = os.environ if environ is None else environ
     file = find(path, environ=environ)
-    layers = _layers(file, environ, overrides or {})
+    return _checked(_layers(file, environ, overrides or {}), file)
+
+
+def bare(overrides: Mapping[str, object], *, environ: Mapping[str, str] | None = None) -> Config:
+    """Make a configuration of nothing but nested keys: no file, no variable and no secret file is looked at.
+
+    Raise ConfigError as `load` does.
+    """
+    environ = os.environ if environ is None else environ
+    layers = [config_sources.from_flags(overrides), config_sources.from_machine(environ)]
+    _prepare(layers, environ)
+    return _checked(layers, None)
+
+
+def _checked(layers: list[Layer], file: Path | None) -> Config:
+    """Parse the layers and look for what cannot be meant; raise one ConfigError for all that is wrong."""
     problems = [problem for layer in layers for problem in layer.problems]
     config = None
     try:
@@ -92,11 +107,15 @@ def _layers(file: Path | None, environ: Mapping[str, str], overrides: Mapping[st
         *([] if written is None else [written]),
         config_sources.from_machine(environ),
     ]
+    _prepare(layers, environ)
+    return layers
+
+
+def _prepare(layers: list[Layer], environ: Mapping[str, str]) -> None:
     home = Path(environ["HOME"]) if environ.get("HOME") else Path.home()
     for layer in layers:
         config_prepare.prepare(layer, home)
     config_prepare.drop_hidden_stores(layers)
-    return layers
 
 
 def _parsed(layers: list[Layer]) -> Config:

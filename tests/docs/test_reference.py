@@ -15,13 +15,14 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import pytest
 import typer.main
 
-from holdfast import facts, render_restore, render_swap
+from holdfast import facts, render_recover, render_restore, render_swap
 from holdfast.cli import app
 from holdfast.jobs.backup import Taken
 from holdfast.jobs.catalog import Rebuilt
 from holdfast.jobs.export import Exported
 from holdfast.jobs.export_csv import TableFile
 from holdfast.jobs.finding import Finding
+from holdfast.jobs.recover import Found
 from holdfast.jobs.status import TargetStatus
 from holdfast.jobs.upcoming import Upcoming
 from holdfast.jobs.verify import Verified
@@ -66,7 +67,7 @@ def commands() -> dict[str, set[str]]:
 def headings() -> dict[str, str]:
     """Give the page's heading of each command."""
     lines = [line.replace("`", "") for line in page("commands.md").splitlines() if line.startswith("## `")]
-    return {re.sub(r"( \[?[A-Z]+\]?)+$", "", line.removeprefix("## ")): line for line in lines}
+    return {re.sub(r"( \[?[A-Z_]+\]?)+$", "", line.removeprefix("## ")): line for line in lines}
 
 
 def test_every_command_has_its_place_on_the_page() -> None:
@@ -118,6 +119,7 @@ def samples() -> dict[str, object]:
             render_restore.plan_facts(planned_restore()),
             render_restore.tables_facts(restored_tables()),
         ],
+        "recover": render_recover.all_facts([Found(target="shop", whole=(), broken=0)]),
         "swap": [render_swap.plan_facts(planned_swap()), render_swap.facts(swapped(), ())],
         "export": facts.exported(exported()),
         "schedule": [facts.upcoming(UPCOMING)],

@@ -1,0 +1,118 @@
+"""What people and programs read of a recovery: what the store holds, what is brought back, and how long it took."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from holdfast import facts, render, render_restore
+from holdfast.facts import Facts
+from holdfast.jobs.recover import Found
+from holdfast.jobs.restore import Report
+from holdfast.jobs.restore_plan import Plan
+from holdfast.ledger.ledger import BackupRow
+from holdfast.render import line
+from holdfast.words import duration, many, size, when
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """Tells each step to people as it comes, or everything to a program at the end."""
+
+    as_json: bool
+    quiet: bool
+
+    @property
+    def _speaks(self) -> bool:
+        return not (self.as_json or self.quiet)
+
+    def found(self, values: Sequence[Found], now: datetime) -> None:
+        """Say what there is."""
+        if not self.as_json:  # also where it should be quiet: it was asked for
+            _table(values, now)
+
+    def chosen(self, row: BackupRow, now: datetime) -> None:
+        """Say what is brought back, and what is not in it."""
+        if not self.as_json:
+            age = duration((now - row.backup.started_at).total_seconds())
+            line()
+            line(
+                f"backup {row.backup.id} of {row.backup.target}; what was written in the {age} since is not in it"
+            )
+
+    def planned(self, value: Plan) -> None:
+        """Say what would happen to the server."""
+        if self._speaks or (value.problems and not self.as_json):
+            render_restore.plan(value)
+
+    def restored(self, value: Report) -> None:
+        """Say what was restored."""
+        if self._speaks:
+            render_restore.report(value)
+
+    def end(
+        self,
+        values: Sequence[Found],
+        *,
+        planned: Plan | None = None,
+        report: Report | None = None,
+        seconds: float = 0,
+    ) -> None:
+        """Say how long it all took; a program is told everything."""
+        if self.as_json:
+            render.facts(all_facts(values, planned=planned, report=report, seconds=seconds))
+        elif report is not None and not self.quiet:
+            line(f"recovered {report.target} in {duration(seconds)}")
+
+
+def all_facts(
+    values: Sequence[Found], *, planned: Plan | None = None, report: Report | None = None, seconds: float = 0
+) -> Facts:
+    """What the store holds, what would happen or was done with it, and how long it took."""
+    return {
+        "targets": [
+            {
+                "target": each.target,
+                "broken": each.broken,
+                "backups": [facts.row(row) for row in each.whole],
+            }
+            for each in values
+        ],
+        "plan": None if planned is None else render_restore.plan_facts(planned),
+        "restored": None if report is None else render_restore.facts(report),
+        "seconds": seconds,
+    }
+
+
+def _table(values: Sequence[Found], now: datetime) -> None:
+    render.table(
+        ("TARGET", "BACKUPS", "NEWEST", "AGE", "SIZE", "PROOF", "DATABASES"),
+        (_cells(each, now) for each in values),
+        right=frozenset({"BACKUPS", "AGE", "SIZE"}),
+    )
+    for each in values:
+        best = each.best_known
+        if best is not None and best is not each.whole[0]:
+            line(
+                f"the newest of {each.target} that is {best.proof}: {best.backup.id}, {when(best.backup.started_at)}"
+            )
+        if each.broken:
+            line(
+                f"{each.target}: {many(each.broken, 'backup')} that {'is' if each.broken == 1 else 'are'} not whole"
+            )
+
+
+def _cells(value: Found, now: datetime) -> tuple[str, ...]:
+    if not value.whole:
+        return (value.target, "0", "", "", "", "", "")
+    newest = value.whole[0]
+    return (
+        value.target,
+        str(len(value.whole)),
+        newest.backup.id,
+        duration((now - newest.backup.started_at).total_seconds()),
+        size(newest.backup.size),
+        newest.proof,
+        ", ".join(newest.backup.databases),
+    )
