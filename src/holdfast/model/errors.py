@@ -100,10 +100,17 @@ class KeyFileError(Error):
 
 
 class RestoreTestError(Error):
-    """A restored backup differs from its archive, or could not be tested."""
+    """A restored backup differs from its archive, or failed the owner's checks."""
 
     code = "restore_test"
     exit_code = 24
+
+
+class CouldNotTestError(RestoreTestError):
+    """A restore test could not be made here, which says nothing of the backup, and is never a pass."""
+
+    code = "could_not_test"
+    retryable = True
 
 
 class LedgerError(Error):
