@@ -42,7 +42,7 @@ Text = Annotated[str, Field(min_length=1)]
 class Section(BaseModel):
     """What all sections have in common: no unknown keys, no changes, no values in messages."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, defer_build=True)
 
 
 def _checked_login(password: SecretStr) -> SecretStr:

@@ -70,7 +70,7 @@ Filled = AfterValidator(values.filled)
 class _Settings(BaseModel):
     """What all channels have in common: no unknown keys, no changes, no values in messages; and whom they are about."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, defer_build=True)
 
     jobs: Annotated[tuple[Job, ...], Words, Filled] = _ROUTINE
     targets: Annotated[tuple[str, ...] | None, BeforeValidator(values.databases)] = None

@@ -44,7 +44,7 @@ def _endpoint(text: str) -> str:
 class LocalSettings(BaseModel):
     """`type = "local"`: a directory."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, defer_build=True)
 
     type: Literal["local"]
     url: str | None = None
@@ -76,7 +76,7 @@ class LocalSettings(BaseModel):
 class S3Settings(BaseModel):
     """`type = "s3"`: a bucket, or what speaks its language. What is not said boto3 finds in its own ways."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, defer_build=True)
 
     type: Literal["s3"]
     url: str | None = None
