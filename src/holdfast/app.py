@@ -84,12 +84,15 @@ class App:
             _rebuild(self.services, quick=True)
         return find.find(self.services, word, target=target, before=before)
 
-    def listed(self, target: str | None) -> list[BackupRow]:
-        """The backups (of a target), newest first. Raise NotFoundError for a target that nobody knows."""
+    def listed(self, target: str | None, *, hidden: bool = False) -> list[BackupRow]:
+        """The backups (of a target), newest first; if `hidden`, those too that a tombstone hides.
+
+        Raise NotFoundError for a target that nobody knows.
+        """
         rows = self.services.ledger.backups(target)
         if target is not None and not rows:
             self.chosen([target])
-        return rows
+        return [row for row in rows if hidden or not row.hidden]
 
     def wanted(
         self, word: str | None, *, every: bool, target: str | None, store: str | None

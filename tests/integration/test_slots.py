@@ -20,6 +20,7 @@ from holdfast.postgres.conninfo import Conninfo
 from holdfast.postgres.scratch import Cluster
 from holdfast.stores.local import LocalStore
 from holdfast.system.clock import SystemClock
+from support.marked import bury
 from support.postgres import execute
 from support.world import World, world
 
@@ -102,7 +103,7 @@ def test_a_backup_of_an_unknown_signer_does_not_count_and_is_said(host: Host) ->
 def test_a_backup_that_is_on_its_way_out_does_not_count(host: Host) -> None:
     one, two = host(), host()
     made = take(one)
-    one.services.store("disk").put(layout.key("shop", made.id, layout.TOMBSTONE), [b"{}"])
+    bury(one.services, one.services.store("disk"), made.id)
     assert take(two).id != made.id
 
 

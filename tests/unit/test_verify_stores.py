@@ -12,6 +12,7 @@ from holdfast.jobs.catalog import rebuild
 from holdfast.jobs.sweep import sweep
 from holdfast.jobs.verify import verify
 from holdfast.model.errors import IntegrityError, StoreError
+from support.marked import bury
 from support.memory_store import MemoryStore
 from support.shelved import shelved
 from support.world import World, world
@@ -131,9 +132,14 @@ def test_a_copy_that_came_back_is_whole_again(home: World, stores: dict[str, _Aw
     assert copies_of(home, ID)["b"] == "complete"
 
 
-def test_a_copy_with_a_tombstone_is_forgotten(home: World, stores: dict[str, _Away]) -> None:
-    stores["b"].put(f"shop/{ID}/tombstone.json", [b"{}"])
+def test_a_copy_with_a_tombstone_is_hidden_and_forgotten_when_it_is_gone(
+    home: World, stores: dict[str, _Away]
+) -> None:
+    bury(home.services, stores["b"], ID)
     shelved(home.services, stores["b"], LATER)
+    rebuild(home.services, quick=True, forget=False)
+    assert copies_of(home, ID) == {"a": "complete", "b": "hidden"}
+    stores["b"].delete(f"shop/{ID}/manifest.json")
     rebuild(home.services, quick=True, forget=False)
     assert copies_of(home, ID) == {"a": "complete"}
 

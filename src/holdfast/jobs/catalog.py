@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from holdfast.jobs.reading import open_backup, read_signed
+from holdfast.jobs import marks
+from holdfast.jobs.reading import open_backup
 from holdfast.jobs.services import Services
 from holdfast.jobs.writing import Place
+from holdfast.ledger import marks as kept_marks
 from holdfast.ledger.ledger import GONE, BackupRow, CopyState
 from holdfast.model import codec, layout
 from holdfast.model.backup import Backup
-from holdfast.model.errors import Error, IntegrityError, KeyFileError, NotFoundError, StoreError
-from holdfast.model.proof import Proof
+from holdfast.model.errors import IntegrityError, KeyFileError, NotFoundError, StoreError
 from holdfast.stores.base import Store
-
-_PROOF = re.compile(r"proof-[0-9]{8}T[0-9]{6}Z-[a-z]+-[0-9a-f]{8}\.json")
 
 
 @dataclass(slots=True)
@@ -48,7 +45,7 @@ def rebuild(
         try:
             seen[each.name] = _rebuild_store(services, each, result, quick=quick)
         except StoreError as error:
-            result.problems.append((each.location, _text(error)))
+            result.problems.append((each.location, marks.text(error)))
             continue
         result.stores.append(each.name)
         if store is None and not seen[each.name].held:
@@ -61,7 +58,7 @@ def rebuild(
 
 @dataclass(slots=True)
 class _Seen:
-    """The ids of the backups that a store holds, and of those that were removed from it on purpose."""
+    """The ids of the backups that a store holds (hidden ones too), and of those that a tombstone says were removed."""
 
     held: set[str] = field(default_factory=set)
     buried: set[str] = field(default_factory=set)
@@ -74,10 +71,12 @@ def _rebuild_store(services: Services, store: Store, result: Rebuilt, *, quick: 
         location = layout.parse_key(found.key)
         if location is not None:
             folders.setdefault((location.target, location.backup_id), {})[location.name] = found.size
-    seen = _Seen()
+    seen, known = _Seen(), kept_marks.names(services.ledger, store.name)
     for (target, backup_id), sizes in sorted(folders.items()):
         place = Place(store=store, target=target, backup_id=backup_id)
-        if layout.TOMBSTONE in sizes:
+        marked = known.get((target, backup_id), set())
+        hidden = _adopt_marks(services, place, sizes, marked, result, quick=quick)
+        if layout.MANIFEST not in sizes and hidden:
             seen.buried.add(backup_id)
             continue
         if layout.MANIFEST not in sizes:
@@ -85,17 +84,53 @@ def _rebuild_store(services: Services, store: Store, result: Rebuilt, *, quick: 
                 (place.prefix, "objects without a manifest: a backup under way, or what a failed one left")
             )
             continue
-        if (quick and _known_whole(services, place, sizes)) or _adopt(services, place, sizes, result):
+        state: CopyState = "hidden" if hidden else "complete"
+        if quick and _known_as(services, place, sizes, state):
             seen.held.add(backup_id)
+        elif _adopt(services, place, sizes, result, hidden=hidden):
+            seen.held.add(backup_id)
+            _adopt_proofs(services, place)
     return seen
 
 
-def _known_whole(services: Services, place: Place, sizes: Mapping[str, int]) -> bool:
+def _adopt_marks(
+    services: Services,
+    place: Place,
+    sizes: Mapping[str, int],
+    known: set[str],
+    result: Rebuilt,
+    *,
+    quick: bool,
+) -> bool:
+    """Adopt the marks of a backup (if `quick`, those that are new); tell whether its tombstone hides it.
+
+    A tombstone that lies there no more hides nothing. What else is gone stays known: a pin that somebody removed from
+    the store without our signature has to hold all the same.
+    """
+    if layout.TOMBSTONE in known and layout.TOMBSTONE not in sizes:
+        kept_marks.forget(services.ledger, place.backup_id, place.store.name, layout.TOMBSTONE)
+    names = [name for name in sizes if layout.mark_kind(name) and not (quick and name in known)]
+    found = marks.read_all(place, names, services.keys)
+    for kept in found.kept:
+        marks.adopt(services, kept)
+    result.problems.extend(found.problems)
+    held = {kept.name for kept in found.kept} | (known & sizes.keys() if quick else set())
+    return layout.TOMBSTONE in held
+
+
+def _adopt_proofs(services: Services, place: Place) -> None:
+    """Let the proofs count for a backup that was not known when they were read."""
+    for kept in kept_marks.of_backup(services.ledger, place.backup_id, "proof"):
+        if (kept.store, kept.mark.target) == (place.store.name, place.target):
+            marks.adopt(services, kept)
+
+
+def _known_as(services: Services, place: Place, sizes: Mapping[str, int], state: CopyState) -> bool:
     row = services.ledger.backup(place.backup_id)
     if row is None or row.backup.target != place.target:
         return False
-    whole = any(copy.store == place.store.name and copy.state == "complete" for copy in row.copies)
-    return whole and not _wrong(row.backup, sizes)
+    same = any((copy.store, copy.state) == (place.store.name, state) for copy in row.copies)
+    return same and (state == "hidden" or not _wrong(row.backup, sizes))
 
 
 def _wrong(backup: Backup, sizes: Mapping[str, int]) -> str | None:
@@ -111,11 +146,13 @@ def _wrong(backup: Backup, sizes: Mapping[str, int]) -> str | None:
     return "; ".join(said) or None
 
 
-def _adopt(services: Services, place: Place, sizes: Mapping[str, int], result: Rebuilt) -> bool:
+def _adopt(
+    services: Services, place: Place, sizes: Mapping[str, int], result: Rebuilt, *, hidden: bool
+) -> bool:
     try:
         opened = open_backup(place, services.keys)
     except (IntegrityError, KeyFileError, NotFoundError) as error:
-        result.problems.append((place.key(layout.MANIFEST), _text(error)))
+        result.problems.append((place.key(layout.MANIFEST), marks.text(error)))
         return False
     known = services.ledger.backup(place.backup_id)
     if known is not None and known.backup.target != place.target:
@@ -129,13 +166,10 @@ def _adopt(services: Services, place: Place, sizes: Mapping[str, int], result: R
         coverage=known.coverage if known is not None else None,
     )
     wrong = _wrong(opened.backup, sizes) or _found_damaged(known, opened.manifest, place.store.name)
-    state: CopyState = "complete" if wrong is None else "damaged"
+    state: CopyState = "hidden" if hidden else "complete" if wrong is None else "damaged"
     services.ledger.record_copy(place.backup_id, place.store.name, state, services.clock.now(), wrong)
-    if wrong is not None:
+    if wrong is not None and not hidden:  # what is being removed lacks some by and by
         result.problems.append((place.prefix, wrong))
-    for name in sorted(sizes):
-        if _PROOF.fullmatch(name):
-            _adopt_proof(services, place, name, result)
     result.backups += 1
     return True
 
@@ -147,18 +181,6 @@ def _found_damaged(known: BackupRow | None, manifest: bytes, store: str) -> str 
     return next(
         (c.error or "damaged" for c in known.copies if (c.store, c.state) == (store, "damaged")), None
     )
-
-
-def _adopt_proof(services: Services, place: Place, name: str, result: Rebuilt) -> None:
-    try:
-        data, _ = read_signed(place, name, services.keys)
-        proof = codec.from_json(Proof, json.loads(data), "proof")
-        if (proof.target, proof.backup_id) != (place.target, place.backup_id):
-            raise IntegrityError("it is the proof of another backup")
-    except (Error, ValueError, RecursionError) as error:
-        result.problems.append((place.key(name), str(error)))
-        return
-    services.ledger.record_proof(proof)
 
 
 def _doubt_empty(store: Store, before: list[BackupRow], seen: dict[str, _Seen], result: Rebuilt) -> None:
@@ -204,7 +226,3 @@ def _record_gone(services: Services, row: BackupRow, store: str, result: Rebuilt
     place = Place(store=services.store(store), target=row.backup.target, backup_id=row.backup.id)
     problem = "the backup is gone; `holdfast catalog rebuild` forgets it, where that was on purpose"
     result.problems.append((f"{place.store.location}: {place.prefix}", problem))
-
-
-def _text(error: Error) -> str:
-    return error.message if error.hint is None else f"{error.message}; {error.hint}"

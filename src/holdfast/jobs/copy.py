@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from holdfast.jobs import runner, writing
+from holdfast.jobs import marks, runner, writing
 from holdfast.jobs.reading import Opened, open_backup, read_document
 from holdfast.jobs.services import Services
 from holdfast.model import layout
 from holdfast.model.backup import Segment
-from holdfast.model.errors import IntegrityError
+from holdfast.model.errors import IntegrityError, NotFoundError
 from holdfast.model.run import Run
 from holdfast.streams.chunks import Tally, tally
 from holdfast.system.stop import Stop
@@ -44,6 +44,12 @@ def _copy(
     services: Services, origin: writing.Place, place: writing.Place, meter: runner.Meter, stop: Stop
 ) -> None:
     opened = open_backup(origin, services.keys)
+    for each in (origin, place):
+        if marks.tombstone(each, services.keys) is not None:
+            raise NotFoundError(
+                f"{each.store.location}: a tombstone hides backup {each.backup_id}: it is not copied",
+                hint="`holdfast undelete` brings it back, as long as its objects are there.",
+            )
     if place.store.stat(place.key(layout.MANIFEST)) is not None:
         open_backup(place, services.keys)  # another host was first: what is committed is not written again
         return
@@ -54,6 +60,7 @@ def _copy(
                 stop.check()
                 _copy_segment(origin, place, segment, meter, stop)
                 show(segment.size)
+    marks.copy(services, origin, place)
     _copy_commit(origin, place, opened)
 
 

@@ -19,11 +19,11 @@ def find(
 ) -> BackupRow:
     """Find one backup. `latest` may be narrowed to a target and a time (started before it).
 
-    Raise NotFoundError when nothing fits and UsageError when several do.
+    `latest` is never one that a tombstone hides. Raise NotFoundError when nothing fits and UsageError when several do.
     """
     rows = [row for row in services.ledger.backups() if target in (None, row.backup.target)]
     if word == LATEST:
-        return _latest(rows, target=target, before=before)
+        return _latest([row for row in rows if not row.hidden], target=target, before=before)
     if before is not None:
         raise UsageError("--before goes with `latest`, not with an id")
     if not word:
@@ -67,9 +67,17 @@ def places(
 
     Raise NotFoundError for a store that does not hold it.
     """
+    hidden = [copy.store for copy in row.copies if copy.state == "hidden"]
     names: Iterable[str] = [
-        copy.store for copy in row.copies if copy.state != "missing" or (gone and copy.gone)
+        copy.store
+        for copy in row.copies
+        if copy.state != "hidden" and (copy.state != "missing" or (gone and copy.gone))
     ]
+    if hidden and (store in hidden or not names):
+        raise NotFoundError(
+            f"backup {row.backup.id} is hidden by a tombstone: retention is about to remove it",
+            hint=f"`holdfast undelete {row.backup.id}` brings it back.",
+        )
     if store is not None:
         services.store(store)
         if store not in names:

@@ -84,7 +84,7 @@ def _backup(services: Services, target: Target, stop: Stop, occasion: Occasion) 
 
 def _verify(services: Services, target: Target, stop: Stop, occasion: Occasion) -> None:
     """Verify the latest backup in all its stores. Each copy has a run of its own besides that of the slot."""
-    latest = next(iter(services.ledger.backups(target.name)), None)
+    latest = next((row for row in services.ledger.backups(target.name) if not row.hidden), None)
     run = Run(
         job="verify",
         target=target.name,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
+from holdfast.jobs import marks
 from holdfast.jobs.reading import Opened, open_backup
 from holdfast.jobs.runner import SkippedError
 from holdfast.jobs.services import Services
@@ -52,9 +53,11 @@ def _candidates(services: Services, target: Target, slot: datetime) -> Iterator[
             if where is not None and layout.backup_time(where.backup_id) >= slot - _SKEW:
                 names.setdefault(where.backup_id, set()).add(where.name)
         for backup_id, held in names.items():
-            if layout.MANIFEST not in held or layout.TOMBSTONE in held or services.ledger.backup(backup_id):
+            if layout.MANIFEST not in held or services.ledger.backup(backup_id):
                 continue
             place = Place(store=store, target=target.name, backup_id=backup_id)
+            if layout.TOMBSTONE in held and marks.tombstone(place, services.keys) is not None:
+                continue
             try:
                 yield open_backup(place, services.keys)
             except (IntegrityError, KeyFileError, NotFoundError) as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import takewhile
 
-from holdfast.jobs import runner, writing
+from holdfast.jobs import marks, runner, writing
 from holdfast.jobs.reading import open_backup
 from holdfast.jobs.services import Services
 from holdfast.ledger import scheduling
@@ -73,6 +73,8 @@ def _settle(
 def _adopt(services: Services, place: writing.Place) -> bool:
     """Adopt the backup that lies there whole; else remove what lies there, and return False."""
     now, name = services.clock.now(), place.store.name
+    if marks.tombstone(place, services.keys) is not None:
+        return False  # a backup that retention removed, or is about to
     try:
         opened = open_backup(place, services.keys)
     except NotFoundError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from holdfast.jobs import runner, writing
+from holdfast.jobs import marks, runner, writing
 from holdfast.jobs.find import places
 from holdfast.jobs.reading import (
     Opened,
@@ -102,7 +102,7 @@ def _keep(services: Services, place: writing.Place, proof: Proof) -> None:
     if services.keys.signing is None:
         return
     try:
-        writing.put_proof(services, place, proof)
+        marks.put(services, place, proof, at=proof.at)
     except Error as trouble:
         services.reporter.warn("could not store the proof", store=place.store.name, error=str(trouble))
 

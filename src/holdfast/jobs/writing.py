@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -11,10 +9,9 @@ from datetime import timedelta
 
 from holdfast.jobs.services import Services
 from holdfast.methods.base import Source
-from holdfast.model import codec, layout, manifest
+from holdfast.model import layout, manifest
 from holdfast.model.backup import Backup, Codec, Part, Segment
 from holdfast.model.errors import Error, IntegrityError, StoreError
-from holdfast.model.proof import Proof
 from holdfast.model.target import Compression
 from holdfast.stores.base import ExistsError, Housekeeping, Store
 from holdfast.streams import age, compress
@@ -173,21 +170,15 @@ def _check_parts(place: Place, backup: Backup) -> None:
             )
 
 
-def put_proof(services: Services, place: Place, proof: Proof) -> None:
-    """Keep a proof beside the backup, where a rebuilt ledger finds it."""
-    data = json.dumps(codec.to_json(proof), indent=2, sort_keys=True, ensure_ascii=False).encode() + b"\n"
-    digest = hashlib.sha256(data).hexdigest()[:8]  # two of one second are two objects
-    name = f"proof-{proof.at:%Y%m%dT%H%M%SZ}-{proof.level}-{digest}.json"
-    put_signed(place, name, data, services.keys.signer())
-
-
 def discard(services: Services, place: Place) -> None:
     """Remove all objects of a backup that was not committed; the manifest first, if one lies there.
 
-    Trouble is a warning: the failure that led here matters more, and the next run sweeps again.
+    What a tombstone accounts for is left alone: it was a backup. Trouble is a warning: the failure that led here matters more, and the next run sweeps again.
     """
     store = place.store
     try:
+        if store.stat(place.key(layout.TOMBSTONE)) is not None:
+            return
         for name in (layout.MANIFEST, layout.signature_name(layout.MANIFEST)):
             store.delete(place.key(name))
         for found in list(store.list(place.prefix)):

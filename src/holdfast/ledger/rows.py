@@ -17,7 +17,7 @@ from holdfast.model.run import Run
 
 Value = None | int | str | bytes
 Row = Mapping[str, object]
-CopyState = Literal["copying", "complete", "missing", "damaged"]
+CopyState = Literal["copying", "complete", "missing", "damaged", "hidden"]
 T = TypeVar("T")
 GONE = "it was there, and the store holds no manifest of it any more"
 
@@ -52,6 +52,12 @@ class BackupRow:
     copies: tuple[Copy, ...]
     manifest: bytes = field(repr=False)
     signature: bytes = field(repr=False)
+
+    @property
+    def hidden(self) -> bool:
+        """Whether a tombstone hides it wherever it still lies."""
+        states = {copy.state for copy in self.copies}
+        return "hidden" in states and states <= {"hidden", "missing"}
 
 
 def text(value: str) -> str:

@@ -1,7 +1,7 @@
 """Turns the frozen types of the model into JSON values and back, strictly, by their type hints.
 
 Supported: dataclasses, str, int, float, bool, None, datetime (aware, written in UTC as RFC 3339), tuples of one
-type, mappings from str, Literal and unions with None. Unknown fields are ignored, so that a later program of the
+type, mappings from str, Literal, unions with None, and object for any JSON value as it is. Unknown fields are ignored, so that a later program of the
 same format version may add some; a missing field without a default, or a value of the wrong type, is a ValueError
 that names the field's path.
 """
@@ -122,6 +122,8 @@ def _decode_scalar(hint: Any, value: object, path: str) -> Any:  # noqa: ANN401 
             return parse_time(value)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
+    if hint is object:
+        return value
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if hint in (str, int, float, bool) and type(value) is hint:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Literal, get_args
 
 from holdfast.model.backup import Codec, PartFormat
 
@@ -17,6 +18,7 @@ SIGNATURE_SUFFIX = ".minisig"
 RESTORE_TEXT = "RESTORE.txt"
 TOMBSTONE = "tombstone.json"
 PROBE_PREFIX = ".holdfast-probe"
+MarkKind = Literal["pin", "proof", "ack", "tombstone"]
 # A segment fits an object store's limit of 10,000 parts with parts of 8 MiB (78 GiB), of which two are in memory.
 SEGMENT_BYTES = 64 * 1024**3
 
@@ -24,6 +26,7 @@ _TARGET = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{4,16}")  # \d would take digits of every script
 _OBJECT = re.compile(r"[A-Za-z0-9_=-][A-Za-z0-9._=-]{0,254}")
 _SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
+_NUMBERED_MARK = re.compile(r"(pin|proof|ack)-([0-9]{8}T[0-9]{6}Z)-[0-9a-f]{8}\.json")
 _EXTENSION: dict[PartFormat, str] = {"custom": "dump", "plain": "sql", "json": "json"}
 
 
@@ -119,6 +122,24 @@ def segment_name(part: str, number: int, *, numbered: bool) -> str:
 def signature_name(name: str) -> str:
     """The name of the signature that lies beside an object."""
     return name + SIGNATURE_SUFFIX
+
+
+def mark_name(kind: MarkKind, at: datetime, token: str) -> str:
+    """The object name of a mark; those of a kind sort by time. `token` is 8 random hexadecimal digits."""
+    if kind == "tombstone":
+        return TOMBSTONE
+    name = f"{kind}-{at.astimezone(UTC):%Y%m%dT%H%M%SZ}-{token}.json"
+    if mark_kind(name) != kind:
+        raise ValueError(f"{name!r} cannot name a mark")
+    return name
+
+
+def mark_kind(name: str) -> MarkKind | None:
+    """The kind of mark that an object's name tells; None for every other object."""
+    if name == TOMBSTONE:
+        return "tombstone"
+    match = _NUMBERED_MARK.fullmatch(name)
+    return next((kind for kind in get_args(MarkKind) if match is not None and match[1] == kind), None)
 
 
 def encode(text: str) -> str:
