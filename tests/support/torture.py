@@ -38,6 +38,12 @@ def roles(conn: Connection) -> None:
     conn.execute('ALTER ROLE torture_reader SET search_path TO app, "$user"')
 
 
+def create_roles(conninfo: Conninfo) -> None:
+    """Create the roles in the server that `conninfo` leads to."""
+    with connect(conninfo, application_name="holdfast tests") as conn:
+        roles(conn)
+
+
 def extensions(conninfo: Conninfo) -> tuple[str, ...]:
     """Tell which extensions torture.sql has put into this database: what the server has decides."""
     with connect(conninfo, application_name="holdfast tests") as conn:

@@ -1,0 +1,139 @@
+"""Compares the definitions of a restored database with those of its archive, object by object."""
+
+from __future__ import annotations
+
+import codecs
+import re
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+
+from holdfast.methods.subject import LABEL, Subject, close
+from holdfast.model.comparison import Difference, Respelled
+from holdfast.model.errors import Error
+from holdfast.postgres import cutting, properties, restored, scripts, server, sessions
+from holdfast.postgres.conninfo import Conninfo, child
+from holdfast.postgres.entries import Toc
+from holdfast.postgres.object_changes import object_changes
+from holdfast.postgres.script_objects import Key, script_objects
+from holdfast.system import proc
+from holdfast.system.stop import Stop
+
+_ENCODING = re.compile(rb"^SET client_encoding = '([^']*)';", re.MULTILINE)
+Objects = Mapping[Key, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Definitions:
+    """What became of the definitions. `encoding` is the archive's, by PostgreSQL's name, `codec` by Python's."""
+
+    count: int
+    encoding: str
+    codec: str
+    differences: tuple[Difference, ...]
+    respelled: tuple[Respelled, ...]
+
+
+def compare_definitions(subject: Subject, toc: Toc, *, quoted: bool, stop: Stop) -> Definitions:
+    """Compare them. What is different is sent through an empty database: what it comes out of there as is no difference.
+
+    Raise IntegrityError where the archive cannot be read, SourceError where the server does not work.
+    """
+    head = _head(subject, toc)
+    flags = ["--schema-only", *_chosen(subject)]
+    text = scripts.text_of_archive(subject.clients, [head], flags, stop)
+    encoding = found[1].decode() if (found := _ENCODING.search(text)) else "UTF8"
+    codec = python_codec(encoding)
+    dumping = [*flags, f"--encoding={encoding}", *(["--quote-all-identifiers"] if quoted else [])]
+    archived = script_objects(text.decode(codec, "surrogateescape"))
+    there = _objects_of(subject, subject.where, dumping, codec, stop)
+    changes = tuple(object_changes(archived, there))
+    respelled: set[Key] = set()
+    if changes:
+        with _sent_through(subject, head, stop) as copy:
+            through = _objects_of(subject, copy, dumping, codec, stop)
+        left = tuple(object_changes(through, there))
+        still = {change.key for change in left}
+        respelled = {change.key for change in changes} - still
+        changes = left
+    return Definitions(
+        count=sum(map(len, archived.values())),
+        encoding=encoding,
+        codec=codec,
+        differences=tuple(change.told() for change in changes),
+        respelled=tuple(Respelled(kind=key.kind, name=key.name) for key in sorted(respelled)),
+    )
+
+
+def python_codec(encoding: str) -> str:
+    """Give Python's name for one of PostgreSQL's encodings; UTF-8, which keeps any bytes, for one it does not know."""
+    try:
+        return codecs.lookup(encoding.replace("WIN", "cp")).name
+    except LookupError:
+        return "utf-8"
+
+
+def _chosen(subject: Subject) -> list[str]:
+    return [] if subject.tablespaces else ["--no-tablespaces"]
+
+
+def _head(subject: Subject, toc: Toc) -> bytes:
+    """Cut the definitions out of the archive, without reading more of it than its table of contents."""
+    entries = [entry for entry in toc.entries if not entry.has_data]
+    chunks = subject.archive()
+    try:
+        return cutting.cut_head(chunks, toc, entries)
+    finally:
+        close(chunks)
+
+
+def _objects_of(subject: Subject, where: Conninfo, flags: list[str], codec: str, stop: Stop) -> Objects:
+    text = scripts.text_of_database(subject.clients, where, flags, stop)
+    return script_objects(text.decode(codec, "surrogateescape"))
+
+
+@contextmanager
+def _sent_through(subject: Subject, head: bytes, stop: Stop) -> Iterator[Conninfo]:
+    """Restore the definitions alone into a database that exists for the length of the `with`."""
+    name = restored.SCRATCH + secrets.token_hex(6)
+    found = subject.found
+    at_server = subject.where.with_database("postgres")
+    with closing(server.connect(at_server, application_name=LABEL)) as connection:
+        like = replace(found.properties, owner=server.facts(connection).user)
+        version = connection.info.server_version
+        made = properties.create_database_sql(name, like, version, tablespaces=False)
+        sessions.execute(connection, made, what="create a scratch database")
+        try:
+            restored.mark_scratch(connection, name)
+            for statement in properties.setting_statements(name, like):
+                sessions.execute(connection, statement, what="set the settings of a scratch database")
+            where = subject.where.with_database(name)
+            _prepare(subject, where)
+            _restore(subject, where, head, stop)
+            yield where
+        finally:
+            _drop(connection, at_server, name)
+
+
+def _prepare(subject: Subject, where: Conninfo) -> None:
+    """Take out of the new database what the one backed up had lost, as a restore does."""
+    with closing(server.connect(where, application_name=LABEL)) as connection:
+        if "public" not in subject.found.schemas:
+            sessions.execute(connection, "DROP SCHEMA IF EXISTS public", what="drop schema public")
+        if all(extension.name != "plpgsql" for extension in subject.found.extensions):
+            sessions.execute(connection, "DROP EXTENSION IF EXISTS plpgsql", what="drop extension plpgsql")
+
+
+def _restore(subject: Subject, where: Conninfo, head: bytes, stop: Stop) -> None:
+    flags = ("--schema-only", "--exit-on-error", "--no-password", *_chosen(subject))
+    argv = (subject.clients.program("pg_restore"), *flags, f"--dbname={where.argv_dsn()}")
+    with child(where, application_name=LABEL, options={"statement_timeout": "0"}) as given:
+        proc.feed(proc.Command(argv=argv, env=given.env, pass_fds=given.pass_fds), [head], stop)
+
+
+def _drop(connection: server.Connection, at_server: Conninfo, name: str) -> None:
+    try:
+        properties.drop_database(connection, at_server, name)
+    except Error as trouble:
+        raise Error(f"could not drop the scratch database {name!r}: {trouble.message}") from trouble

@@ -1,0 +1,200 @@
+"""Compares the rows, sequences and large objects of a restored database with those of its archive."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from holdfast.methods.identity_definitions import Definitions
+from holdfast.methods.subject import Fills, Subject
+from holdfast.model.catalog import LeftOut, Table
+from holdfast.model.comparison import Content, Difference, How, TableCompared
+from holdfast.postgres import scripts
+from holdfast.postgres.data_script import DataDigest, DataReader, Rows
+from holdfast.postgres.relation_names import Name, shown
+from holdfast.system.stop import Stop
+
+_SHOWN = 300
+_COUNT_ONLY = "the archive was made without its rows"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Both:
+    """What the data of the two sides is."""
+
+    archived: DataDigest
+    restored: DataDigest
+
+
+def read_both(subject: Subject, definitions: Definitions, how: Fills, stop: Stop) -> Both:
+    """Digest both sides at the same time. Raise IntegrityError or SourceError, of the side that failed first."""
+    ours, theirs = DataReader(definitions.codec), DataReader(definitions.codec)
+    dumping = ["--data-only", f"--encoding={definitions.encoding}"]
+    if how.through_roots:
+        dumping.append("--load-via-partition-root")
+    if how.quoted:
+        dumping.append("--quote-all-identifiers")
+
+    def archive(limited: Stop) -> DataDigest:
+        chunks = subject.archive()
+        scripts.of_archive(subject.clients, chunks, ["--data-only"], limited, ours.feed)
+        return ours.finish()
+
+    def database(limited: Stop) -> DataDigest:
+        scripts.of_database(subject.clients, subject.where, dumping, limited, theirs.feed)
+        return theirs.finish()
+
+    archived, restored = beside(archive, database, stop)
+    return Both(archived=archived, restored=restored)
+
+
+def beside(
+    first: Callable[[Stop], DataDigest], second: Callable[[Stop], DataDigest], stop: Stop
+) -> tuple[DataDigest, DataDigest]:
+    """Do two things at the same time; when one fails, the other is stopped and the failure raised."""
+    with stop.derived() as limited, ThreadPoolExecutor(1, thread_name_prefix="compare") as pool:
+        running = pool.submit(_guarded, second, limited)
+        try:
+            done = first(limited)
+        except BaseException:
+            if not limited.requested:  # else the other's failure is the cause
+                limited.request()
+                raise
+            running.result()
+            raise
+        return done, running.result()
+
+
+def _guarded(work: Callable[[Stop], DataDigest], limited: Stop) -> DataDigest:
+    try:
+        return work(limited)
+    except BaseException:
+        limited.request()
+        raise
+
+
+def tables(subject: Subject, how: Fills, both: Both) -> Iterator[TableCompared]:
+    """Put the two sides of each table beside each other, with what the catalog counted."""
+    counted = {(table.schema, table.name): table for table in subject.found.tables}
+    for name in sorted(both.archived.tables.keys() | both.restored.tables.keys()):
+        yield TableCompared(
+            name=shown(*name),
+            archived=_content(both.archived.tables.get(name)),
+            restored=_content(both.restored.tables.get(name)),
+            source_rows=_counted(counted, how.of.get(name, (name,))),
+        )
+
+
+def _content(rows: Rows | None) -> Content | None:
+    return None if rows is None else Content(rows=rows.lines.count, digest=rows.lines.digest)
+
+
+def _counted(counted: dict[Name, Table], names: tuple[Name, ...]) -> int | None:
+    counts = [counted[name].rows if name in counted else None for name in names]
+    known = [count for count in counts if count is not None]
+    return sum(known) if len(known) == len(counts) else None
+
+
+def table_differences(compared: TableCompared) -> Iterator[Difference]:
+    """Tell what is not the same about a table: its rows, or their number against that of the source."""
+    ours, theirs = compared.archived, compared.restored
+    if ours is None:
+        if theirs is not None and theirs.rows:
+            yield Difference(
+                kind="table",
+                name=compared.name,
+                how="unexpected",
+                expected="no rows: " + _COUNT_ONLY,
+                found=_rows(theirs.rows),
+            )
+        return
+    if theirs is None:
+        yield Difference(kind="table", name=compared.name, how="missing", expected=_rows(ours.rows))
+    elif ours != theirs:
+        same = ours.rows == theirs.rows
+        yield Difference(
+            kind="table",
+            name=compared.name,
+            how="different",
+            expected=f"{_rows(ours.rows)}, digest {ours.digest}" if same else _rows(ours.rows),
+            found=f"{_rows(theirs.rows)}, digest {theirs.digest}" if same else _rows(theirs.rows),
+        )
+    if compared.source_rows is not None and compared.source_rows != ours.rows:
+        yield Difference(
+            kind="row count",
+            name=compared.name,
+            how="different",
+            expected=f"{_rows(compared.source_rows)} in the source",
+            found=f"{_rows(ours.rows)} in the archive",
+        )
+
+
+def column_differences(both: Both) -> Iterator[Difference]:
+    """Tell of tables whose rows have other columns, or the same in another order."""
+    for name in sorted(both.archived.tables.keys() & both.restored.tables.keys()):
+        ours, theirs = both.archived.tables[name].columns, both.restored.tables[name].columns
+        if ours != theirs:
+            yield Difference(
+                kind="columns",
+                name=shown(*name),
+                how="different",
+                expected=_lists(ours - theirs),
+                found=_lists(theirs - ours),
+            )
+
+
+def sequence_differences(both: Both) -> Iterator[Difference]:
+    """Tell of sequences that stand elsewhere."""
+    ours, theirs = both.archived.sequences, both.restored.sequences
+    for name in sorted(ours.keys() | theirs.keys()):
+        if ours.get(name) != theirs.get(name):
+            how: How = "unexpected" if name not in ours else "missing" if name not in theirs else "different"
+            yield Difference(
+                kind="sequence",
+                name=shown(*name),
+                how=how,
+                expected=ours.get(name),
+                found=theirs.get(name),
+            )
+
+
+def large_object_differences(subject: Subject, both: Both) -> Iterator[Difference]:
+    """Tell whether there are others, or others in content, owner, privileges or comment; which, a second look tells."""
+    ours, theirs = both.archived, both.restored
+    facts, others = ours.large_object_facts, theirs.large_object_facts
+    if (ours.large_objects, facts.count, facts.digest) != (
+        theirs.large_objects,
+        others.count,
+        others.digest,
+    ):
+        yield Difference(
+            kind="large objects",
+            name="all",
+            how="different",
+            expected=f"{ours.large_objects}, digest {facts.digest}",
+            found=f"{theirs.large_objects}, digest {others.digest}",
+        )
+    if ours.large_objects < subject.found.large_objects:
+        yield Difference(
+            kind="large objects",
+            name="all",
+            how="different",
+            expected=f"{subject.found.large_objects} in the source",
+            found=f"{ours.large_objects} in the archive",
+        )
+
+
+def rows_left_out(subject: Subject, both: Both) -> Iterator[LeftOut]:
+    """Name the tables whose rows the archive does not hold, and why."""
+    reasons = {(table.schema, table.name): table.data_left_out for table in subject.found.tables}
+    for name in sorted(both.restored.tables.keys() - both.archived.tables.keys()):
+        yield LeftOut(kind="rows", name=shown(*name), reason=reasons.get(name) or _COUNT_ONLY)
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count} rows"
+
+
+def _lists(columns: set[bytes]) -> str:
+    return " and ".join(text.decode("utf-8", "replace") for text in sorted(columns))[:_SHOWN]

@@ -1,0 +1,257 @@
+"""Digests the script of data that pg_restore -a and pg_dump -a print: rows by table, sequences, large objects.
+
+The script is SQL with the rows of COPY in between. Nothing of it is kept but digests, names and a few bytes; a row, or
+a statement with a row in it, may be of any length.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from holdfast.model.errors import IntegrityError
+from holdfast.postgres.multiset import LongLine, Multiset
+
+Name = tuple[str, str]  # schema and name
+_LONG = 4 * 1024 * 1024  # what is longer than this is not held whole
+_HEAD = 64 * 1024  # of a long statement
+_END = b"\\.\n"
+
+_NAME = rb'(?:"(?:[^"]|"")*+"|[^\s".,;()\']++)'
+_BLANK = re.compile(rb"(?:\s++|--[^\n]*+\n|\\[^\n]*+\n)++")
+_STATEMENT = re.compile(rb"""(?:[^'";]++|'[^']*+'|"[^"]*+"|;(?!\n))*+;\n""")
+_MARK = re.compile(rb"""['"]|;\n""")
+_COPY = re.compile(rb"COPY (" + _NAME + rb")\.(" + _NAME + rb") (?s:(.*))FROM stdin;\n\Z")
+_INSERT = re.compile(rb"INSERT INTO (" + _NAME + rb")\.(" + _NAME + rb")[\s(]")
+_SETVAL = re.compile(rb"SELECT pg_catalog\.setval\('((?:[^']|'')*)', (-?\d+), (true|false)\);\n\Z")
+_QUALIFIED = re.compile(rb"(" + _NAME + rb")\.(" + _NAME + rb")\Z")
+_LARGE_OBJECT = re.compile(
+    rb"SELECT pg_catalog\.lo_(?:create|open)\('(\d+)'|.*?\bLARGE OBJECT (\d+)\b", re.DOTALL
+)
+_CREATE, _OPEN, _CLOSE = (b"SELECT pg_catalog.lo_" + word + b"(" for word in (b"create", b"open", b"close"))
+_WRITE = re.compile(rb"SELECT pg_catalog\.lowrite\(0, '\\{1,2}x([0-9a-f]*+)'\);\n")
+_SETTING = (b"SET ", b"SELECT pg_catalog.set_config(", b"RESET ")
+_STATISTICS = b"SELECT * FROM pg_catalog.pg_restore_"  # of the planner, not of anybody's data
+
+
+class Listener(Protocol):
+    """Who wants to see each row as well: given blocks of whole lines, and the hashes of long ones."""
+
+    def lines(self, table: Name, block: bytes) -> None:
+        """Take rows of a table, each with its line break."""
+
+    def long_line(self, table: Name, number: int) -> None:
+        """Take the hash of a row that was too long to be held."""
+
+    def large_object(self, label: str, number: int) -> None:
+        """Take the hash of one thing that is known of a large object."""
+
+
+@dataclass(slots=True)
+class Rows:
+    """The rows of one table so far. `columns` are the lists of them that the script has; INSERT has none.
+
+    There are several where the rows of partitions go to their root.
+    """
+
+    columns: set[bytes] = field(default_factory=set)
+    lines: Multiset = field(default_factory=Multiset)
+
+
+@dataclass(slots=True)
+class DataDigest:
+    """What a script of data holds. `others` are statements that are none of these, by their first line."""
+
+    tables: dict[Name, Rows] = field(default_factory=dict)
+    sequences: dict[Name, str] = field(default_factory=dict)
+    large_objects: int = 0
+    large_object_facts: Multiset = field(default_factory=Multiset)
+    others: list[str] = field(default_factory=list)
+
+
+class DataReader:
+    """Takes a script in chunks of any size and fills `digest`. Raise IntegrityError where it cannot be understood.
+
+    Names are read in `codec`.
+    """
+
+    def __init__(self, codec: str = "utf-8", listener: Listener | None = None) -> None:
+        self.digest = DataDigest()
+        self._codec = codec
+        self._listener = listener
+        self._rest = b""
+        self._step: Callable[[bytes], bytes | None] = self._sql
+        self._table: Name = ("", "")
+        self._rows = Rows()
+        self._long = LongLine()
+        self._head = b""
+        self._quote = b""
+        self._object = b""  # the large object that is being written
+        self._content = LongLine()
+
+    def feed(self, chunk: bytes) -> None:
+        """Read on."""
+        data: bytes | None = self._rest + chunk if self._rest else chunk
+        self._rest = b""
+        while data:
+            before = (self._step, len(data))
+            data = self._step(data)
+            if data is not None and (self._step, len(data)) == before:
+                self._rest = data
+                return
+
+    def finish(self) -> DataDigest:
+        """Give the whole. Raise IntegrityError when it ended inside something."""
+        if self._rest.strip() or self._step != self._sql:
+            raise IntegrityError(
+                "the data ends inside a table or a statement",
+                hint="pg_restore or pg_dump ended too early; the archive may be damaged.",
+            )
+        return self.digest
+
+    # Each step takes what is there and gives what is left; when it can do nothing it gives back all of it.
+
+    def _sql(self, data: bytes) -> bytes:
+        at = 0
+        while at < len(data):
+            if blank := _BLANK.match(data, at):
+                at = blank.end()
+            elif self._object and (written := _WRITE.match(data, at)):
+                self._content.feed(written[1])
+                at = written.end()
+            elif found := _STATEMENT.match(data, at):
+                at = found.end()
+                self._statement(found[0])
+                if self._step != self._sql:
+                    break
+            else:
+                return self._unfinished(data[at:])
+        return data[at:]
+
+    def _unfinished(self, data: bytes) -> bytes:
+        if len(data) > _LONG and not data.startswith((b"--", b"\\")):
+            self._long, self._head, self._quote = LongLine(), data[:_HEAD], b""
+            self._step = self._long_statement
+        return data
+
+    def _statement(self, text: bytes) -> None:
+        if copy := _COPY.match(text):
+            self._begin(copy[1], copy[2], copy[3].strip())
+            self._step = self._in_rows
+        elif insert := _INSERT.match(text):
+            self._begin(insert[1], insert[2], b"INSERT")
+            self._add_line(text)
+        elif setval := _SETVAL.match(text):
+            self._sequence(setval)
+        elif text.startswith((_CREATE, _OPEN, _CLOSE)) or b"LARGE OBJECT " in text[:_HEAD]:
+            self._large_object(text)
+        elif not text.startswith((*_SETTING, _STATISTICS)):
+            self.digest.others.append(text[:200].decode(self._codec, "replace").split("\n")[0])
+
+    def _begin(self, schema: bytes, name: bytes, columns: bytes) -> None:
+        self._table = (self._word(schema), self._word(name))
+        self._rows = self.digest.tables.setdefault(self._table, Rows())
+        self._rows.columns.add(columns)
+
+    def _sequence(self, found: re.Match[bytes]) -> None:
+        name = _QUALIFIED.match(found[1].replace(b"''", b"'"))
+        if name is None:
+            raise IntegrityError("the data sets a sequence whose name cannot be read")
+        key = (self._word(name[1]), self._word(name[2]))
+        called = "called" if found[3] == b"true" else "not yet called"
+        self.digest.sequences[key] = f"{found[2].decode()}, {called}"
+
+    def _large_object(self, text: bytes) -> None:
+        """Take what is said of a large object; what is written into it counts when it is closed."""
+        if text.startswith(_CLOSE):
+            self._fact(self._object, b"content " + self._object + b" %032x" % self._content.number)
+            self._object = b""
+            return
+        found = _LARGE_OBJECT.match(text)
+        if found is None:
+            raise IntegrityError("the data holds a statement on a large object that cannot be read")
+        number = found[1] or found[2]
+        if text.startswith(_OPEN):
+            self._object, self._content = number, LongLine()
+            return
+        self.digest.large_objects += text.startswith(_CREATE)
+        self._fact(number, text)
+
+    def _fact(self, number: bytes, text: bytes) -> None:
+        line = LongLine()
+        line.feed(text)
+        self.digest.large_object_facts.add_hash(line.number)
+        if self._listener is not None:
+            self._listener.large_object(number.decode(), line.number)
+
+    def _in_rows(self, data: bytes) -> bytes:
+        end = 0 if data.startswith(_END) else data.find(b"\n" + _END) + 1
+        if end or data.startswith(_END):
+            self._take(data[:end])
+            self._step = self._sql
+            return data[end + len(_END) :]
+        cut = data.rfind(b"\n") + 1
+        self._take(data[:cut])
+        if len(data) - cut > _LONG:
+            self._long = LongLine()
+            self._step = self._in_long_row
+        return data[cut:]
+
+    def _in_long_row(self, data: bytes) -> bytes | None:
+        end = data.find(b"\n")
+        self._long.feed(data if end < 0 else data[:end])
+        if end < 0:
+            return None
+        self._add_long_line()
+        self._step = self._in_rows
+        return data[end + 1 :]
+
+    def _long_statement(self, data: bytes) -> bytes | None:
+        at = 0
+        while True:
+            if self._quote:
+                end = data.find(self._quote, at)
+                if end < 0:
+                    break
+                at, self._quote = end + 1, b""
+            elif mark := _MARK.search(data, at):
+                at = mark.end()
+                if mark[0] == b";\n":
+                    self._end_of_statement(data[:at])
+                    return data[at:]
+                self._quote = mark[0]
+            else:
+                break
+        held = data.endswith(b";") and not self._quote
+        self._long.feed(data[:-1] if held else data)
+        return data[-1:] if held else None
+
+    def _end_of_statement(self, data: bytes) -> None:
+        self._long.feed(data)
+        self._step = self._sql
+        if insert := _INSERT.match(self._head):
+            self._begin(insert[1], insert[2], b"INSERT")
+            self._add_long_line()
+        else:
+            self.digest.others.append(self._head[:200].decode(self._codec, "replace").split("\n")[0])
+
+    def _take(self, block: bytes) -> None:
+        self._rows.lines.add_lines(block)
+        if self._listener is not None and block:
+            self._listener.lines(self._table, block)
+
+    def _add_line(self, text: bytes) -> None:
+        self._long = LongLine()
+        self._long.feed(text)
+        self._add_long_line()
+
+    def _add_long_line(self) -> None:
+        self._rows.lines.add_hash(self._long.number)
+        if self._listener is not None:
+            self._listener.long_line(self._table, self._long.number)
+
+    def _word(self, raw: bytes) -> str:
+        inside = raw[1:-1].replace(b'""', b'"') if raw.startswith(b'"') else raw
+        return inside.decode(self._codec, "surrogateescape")

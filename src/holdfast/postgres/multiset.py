@@ -1,0 +1,65 @@
+"""A digest of lines in any order: how many there are, and the sum of a 128-bit hash of each.
+
+Two heaps with the same rows in another order have the same digest. A row that is changed, missing or there twice
+changes it, except by a chance of one in 2^128; somebody who can choose the rows could make two sets collide, but
+whoever can do that to a restored database can do worse.
+"""
+
+from __future__ import annotations
+
+from xxhash import xxh3_128, xxh3_128_hexdigest, xxh3_128_intdigest
+
+_MODULUS = 1 << 128
+
+
+def hash_of(line: bytes) -> str:
+    """Give the hash of one line, without its line break, as 32 hex digits."""
+    return xxh3_128_hexdigest(line)
+
+
+class Multiset:
+    """Lines that were counted and hashed."""
+
+    __slots__ = ("_sum", "count")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._sum = 0
+
+    def add_lines(self, block: bytes) -> None:
+        """Take whole lines, each with its line break."""
+        if not block:
+            return
+        lines = block[:-1].split(b"\n")
+        self.count += len(lines)
+        self._sum = (self._sum + sum(map(xxh3_128_intdigest, lines))) % _MODULUS
+
+    def add_hash(self, number: int) -> None:
+        """Take one line, of which the hash is known."""
+        self.count += 1
+        self._sum = (self._sum + number) % _MODULUS
+
+    @property
+    def digest(self) -> str:
+        """The sum, as 32 hex digits."""
+        return f"{self._sum:032x}"
+
+
+class LongLine:
+    """The hash of a line that comes in pieces."""
+
+    __slots__ = ("_state", "size")
+
+    def __init__(self) -> None:
+        self._state = xxh3_128()
+        self.size = 0
+
+    def feed(self, piece: bytes) -> None:
+        """Take the next piece."""
+        self._state.update(piece)
+        self.size += len(piece)
+
+    @property
+    def number(self) -> int:
+        """The hash of all pieces: that of the whole line."""
+        return self._state.intdigest()

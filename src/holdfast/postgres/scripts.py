@@ -1,0 +1,67 @@
+"""Runs pg_restore and pg_dump for the scripts that they print, of an archive and of a database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from holdfast.model.errors import IntegrityError, SourceError
+from holdfast.postgres.conninfo import Conninfo, base_environment, child
+from holdfast.postgres.tools import Toolset
+from holdfast.system import proc
+from holdfast.system.stop import Stop
+from holdfast.system.through import Take, through
+
+_NAME = "holdfast compare"
+_WITH_STATISTICS = 18  # since this major, dumps may hold the planner's
+# What a setting of the database or the role must not do to the dump; pg_dump sets most of what changes how values are
+# written by itself. The zone is given as libpq's variable, which poolers let through.
+_SETTINGS = {"statement_timeout": "0", "lock_timeout": "0", "idle_in_transaction_session_timeout": "0"}
+ZONE = "UTC"
+
+
+def of_archive(
+    clients: Toolset, chunks: Iterable[bytes], flags: Iterable[str], stop: Stop, take: Take
+) -> None:
+    """Give `take` the script that pg_restore makes of an archive. Raise IntegrityError where it cannot read it."""
+    argv = [clients.program("pg_restore"), "--file=-", *flags]
+    if clients.major >= _WITH_STATISTICS:
+        argv.append("--no-statistics")
+    command = proc.Command(argv=tuple(argv), env=base_environment())
+    try:
+        through(command, chunks, stop, take)
+    except proc.ProcessError as error:
+        raise IntegrityError(
+            f"pg_restore cannot read the archive: {error.message}",
+            hint="The dump is damaged: test another copy or another backup.",
+        ) from error
+
+
+def of_database(clients: Toolset, where: Conninfo, flags: Iterable[str], stop: Stop, take: Take) -> None:
+    """Give `take` the script that pg_dump prints of a database. Raise SourceError."""
+    argv = [clients.program("pg_dump"), "--format=plain", "--no-password", *flags]
+    if clients.major >= _WITH_STATISTICS:
+        argv.append("--no-statistics")
+    argv.append(f"--dbname={where.argv_dsn()}")
+    with child(where, application_name=_NAME, options=_SETTINGS) as given:
+        env = {**given.env, "PGTZ": ZONE}
+        command = proc.Command(argv=tuple(argv), env=env, pass_fds=given.pass_fds)
+        try:
+            for chunk in proc.stdout_of(command, stop):
+                stop.check()
+                take(chunk)
+        except proc.ProcessError as error:
+            raise SourceError(f"database {where.database!r}: {error.message}") from error
+
+
+def text_of_archive(clients: Toolset, chunks: Iterable[bytes], flags: Iterable[str], stop: Stop) -> bytes:
+    """Give the whole script of an archive: for definitions."""
+    pieces: list[bytes] = []
+    of_archive(clients, chunks, flags, stop, pieces.append)
+    return b"".join(pieces)
+
+
+def text_of_database(clients: Toolset, where: Conninfo, flags: Iterable[str], stop: Stop) -> bytes:
+    """Give the whole script of a database: for definitions."""
+    pieces: list[bytes] = []
+    of_database(clients, where, flags, stop, pieces.append)
+    return b"".join(pieces)

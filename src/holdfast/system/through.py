@@ -1,0 +1,68 @@
+"""Passes a stream through a program, and what it prints to whoever wants it, while it goes on."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable
+
+from holdfast.model.errors import Error, SourceError
+from holdfast.system import proc
+from holdfast.system.stop import Stop
+
+Take = Callable[[bytes], None]
+
+
+def through(command: proc.Command, chunks: Iterable[bytes], stop: Stop, take: Take) -> None:
+    """Feed `chunks` to a program and call `take`, from a thread of its own, with each piece that it prints.
+
+    Ends when the program exited 0 and all it printed was taken; else raises as `proc.feed`, or what `take` raised.
+    """
+    read, write = os.pipe()
+    with stop.derived() as limited:
+        taker = _Taker(read, take, limited)
+        taker.start()
+        try:
+            try:
+                proc.feed(command, chunks, limited, stdout=write)
+            finally:
+                os.close(write)
+        except BaseException:
+            taker.give_up()
+            raise
+        finally:
+            taker.join()
+            os.close(read)
+        if taker.error is not None:
+            raise taker.error
+
+
+class _Taker(threading.Thread):
+    """Reads the pipe to its end; an error ends the program, so that nobody waits for a reader that is gone."""
+
+    def __init__(self, handle: int, take: Take, stop: Stop) -> None:
+        super().__init__(name="through", daemon=True)
+        self.error: BaseException | None = None
+        self._handle = handle
+        self._take = take
+        self._limited = stop
+        self._wanted = True
+
+    def give_up(self) -> None:
+        """What comes from now on is of no interest."""
+        self._wanted = False
+
+    def run(self) -> None:
+        while chunk := os.read(self._handle, proc.READ_BYTES):
+            if not self._wanted or self.error is not None:
+                continue
+            try:
+                self._take(chunk)
+            except Error as error:
+                self._fail(error, error)
+            except BaseException as error:  # noqa: BLE001 - it is raised in the thread that waits for this one
+                self._fail(error, SourceError(f"reading what a program prints failed: {error!r}"))
+
+    def _fail(self, error: BaseException, reason: Error) -> None:
+        self.error = error
+        self._limited.request(reason)
