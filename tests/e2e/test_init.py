@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import pty
-import select
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,48 +11,14 @@ import pytest
 
 from holdfast.config import load
 from support.config import RECIPIENT
+from support.terminal import Terminal
 
 PROMPTS = ("PostgreSQL server", "Store", "Recipient")
 INIT = (sys.executable, "-m", "holdfast", "init")
 
 
-class Terminal:
-    """`holdfast init` on a terminal of its own; `text` is what it showed so far."""
-
-    def __init__(self, folder: Path) -> None:
-        self._master, slave = pty.openpty()
-        self.process = subprocess.Popen(INIT, stdin=slave, stdout=slave, stderr=slave, cwd=folder)
-        os.close(slave)
-        self.text = ""
-
-    def wait_for(self, word: str | None) -> None:
-        """Read until `word` was shown since the last answer; None: until the end."""
-        seen = ""
-        deadline = time.monotonic() + 20
-        while word is None or word not in seen:
-            ready, _, _ = select.select([self._master], [], [], max(0, deadline - time.monotonic()))
-            assert ready, f"{word} did not come; so far {self.text!r}"
-            try:
-                more = os.read(self._master, 4096).decode("utf-8", "replace")
-            except OSError:  # the other side has closed
-                more = ""
-            if not more:
-                assert word is None, f"{word} did not come before the end: {self.text!r}"
-                break
-            seen += more
-            self.text += more
-
-    def answer(self, text: str) -> None:
-        os.write(self._master, f"{text}\n".encode())
-
-    def end(self) -> int:
-        self.wait_for(None)
-        os.close(self._master)
-        return self.process.wait(timeout=20)
-
-
 def _converse(folder: Path, answers: Sequence[tuple[str, str]]) -> tuple[int, str]:
-    terminal = Terminal(folder)
+    terminal = Terminal(INIT, folder)
     for prompt, answer in answers:
         terminal.wait_for(prompt)
         terminal.answer(answer)
@@ -106,12 +67,9 @@ def test_a_wrong_answer_is_asked_again_with_the_reason(tmp_path: Path) -> None:
 
 
 def test_an_interrupt_writes_nothing(tmp_path: Path) -> None:
-    terminal = Terminal(tmp_path)
+    terminal = Terminal(INIT, tmp_path)
     terminal.wait_for(PROMPTS[0])
-    while terminal.process.poll() is None:  # Python may be between showing the prompt and reading
-        terminal.process.send_signal(signal.SIGINT)
-        time.sleep(0.2)
-    assert terminal.end() == 130
+    assert terminal.interrupt() == 130
     assert list(tmp_path.iterdir()) == []
 
 

@@ -12,6 +12,8 @@ import pytest
 from holdfast.postgres.scratch import Cluster
 from support.home import Done, Home, called
 from support.postgres import execute, query
+from support.terminal import Terminal
+from support.world import argv
 
 
 @pytest.fixture
@@ -56,6 +58,19 @@ def test_nothing_is_restored_unasked(stocked: Home, empty_server: Cluster, tmp_p
         empty_server.conninfo,
         f"SELECT count(*) FROM pg_database WHERE datname = '{stocked.database.database}'",
     ) == [(0,)]
+
+
+@pytest.mark.parametrize(("answer", "code", "tables"), [("n", 130, 0), ("y", 0, 1)])
+def test_a_person_is_asked(
+    stocked: Home, empty_server: Cluster, tmp_path: Path, answer: str, code: int, tables: int
+) -> None:
+    identity, to = stocked.folder / "identity.txt", empty_server.conninfo.argv_dsn()
+    terminal = Terminal(argv("recover", stocked.store, "-i", identity, "--to", to), tmp_path)
+    terminal.wait_for("Restore it?")
+    terminal.answer(answer)
+    assert terminal.end() == code, terminal.text
+    found = f"SELECT count(*) FROM pg_database WHERE datname = '{stocked.database.database}'"
+    assert query(empty_server.conninfo, found) == [(tables,)]
 
 
 def test_an_older_backup_may_be_asked_for(stocked: Home, empty_server: Cluster, tmp_path: Path) -> None:
