@@ -16,6 +16,7 @@ from holdfast import (
     cli_backup,
     cli_daemon,
     cli_export,
+    cli_kit,
     cli_notify,
     cli_recover,
     cli_restore,
@@ -55,6 +56,7 @@ for _module in (
     cli_recover,
     cli_swap,
     cli_export,
+    cli_kit,
     cli_notify,
 ):
     _module.register(app)

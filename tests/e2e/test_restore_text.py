@@ -18,24 +18,11 @@ from holdfast.postgres.scratch import Cluster
 from holdfast.streams import age_keys
 from support import torture
 from support.postgres import clean_environment, execute, running_cluster
+from support.programs import make_stand_ins
 from support.restoring import create, databases, differences, drop, globals_text, take
 from support.world import World, world
 
 NAMES = ("""it's "quoted"$(exit 9)`exit 9`;%s""", "new\nline", "--clean", "postgresql://x/y?a=b")
-# What stands in for the programs where they are not installed; the extended suite takes the real ones.
-AGE = f"""#!{sys.executable}
-import sys, pyrage
-decrypt, option, path = sys.argv[1:]
-assert (decrypt, option) == ("--decrypt", "-i")
-secret = [line for line in open(path).read().splitlines() if line.startswith("AGE-SECRET-KEY-")]
-sys.stdout.buffer.write(pyrage.decrypt(sys.stdin.buffer.read(), [pyrage.x25519.Identity.from_str(secret[0])]))
-"""
-ZSTD = f"""#!{sys.executable}
-import sys
-from holdfast.streams.compress import decompress
-assert sys.argv[1:] == ["-d", "-c"]
-sys.stdout.buffer.writelines(decompress(iter([sys.stdin.buffer.read()])))
-"""
 
 
 @pytest.fixture(scope="module")
@@ -72,12 +59,7 @@ def shop(source: Cluster, tmp_path: Path) -> Iterator[World]:
 @pytest.fixture
 def stand_ins(tmp_path: Path) -> Path:
     """Make a folder with an `age` and a `zstd` that do what is asked of them here, and nothing else."""
-    folder = tmp_path / "stand-ins"
-    folder.mkdir()
-    for name, text in (("age", AGE), ("zstd", ZSTD)):
-        (folder / name).write_text(text)
-        (folder / name).chmod(0o755)
-    return folder
+    return make_stand_ins(tmp_path / "stand-ins")
 
 
 def commands(opened: Opened) -> str:

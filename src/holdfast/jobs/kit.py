@@ -1,0 +1,121 @@
+"""Gathers what a recovery would need to know of this configuration: places, keys, backups, and how long it took last."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from holdfast.jobs.services import Services
+from holdfast.jobs.status import good
+from holdfast.ledger.ledger import BackupRow
+from holdfast.model.run import Job, Run, Status
+from holdfast.model.target import Target
+from holdfast.postgres import conninfo
+
+_MEASURED: tuple[Job, ...] = ("restore", "restore_test")
+_DONE: tuple[Status, ...] = ("succeeded",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opener:
+    """A key that opens the backups: its public half, and whether this host has the private one."""
+
+    recipient: str
+    here: bool
+
+    @property
+    def fingerprint(self) -> str:
+        """Enough of a digest of the recipient to tell two keys apart on paper."""
+        return hashlib.sha256(self.recipient.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KitStore:
+    """A store: where it is, and the options that `recover` needs besides its URL. No secrets."""
+
+    name: str
+    url: str
+    options: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KitTarget:
+    """A target. `newest` is its newest good backup, `proven` the newest that is proven.
+
+    `seconds` is how long restoring the newest would take, by what was measured at `measured_at`.
+    """
+
+    name: str
+    server: str
+    stores: tuple[str, ...]
+    newest: BackupRow | None
+    proven: BackupRow | None
+    seconds: float | None
+    measured_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kit:
+    """What the document says. `secrets` are the identities, only where they were asked for."""
+
+    at: datetime
+    host: str
+    stores: tuple[KitStore, ...]
+    targets: tuple[KitTarget, ...]
+    openers: tuple[Opener, ...]
+    signers: tuple[str, ...]
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+
+
+def gather(
+    services: Services,
+    targets: Sequence[Target],
+    stores: Mapping[str, tuple[str, tuple[str, ...]]],
+    *,
+    with_secrets: bool,
+) -> Kit:
+    """Look at the config and the ledger. `stores` tells each one's URL and options, by its name."""
+    keys = services.keys
+    own = {identity.recipient.text for identity in keys.identities}
+    openers = dict.fromkeys([*(recipient.text for recipient in keys.recipients), *sorted(own)])
+    return Kit(
+        at=services.clock.now(),
+        host=services.host,
+        stores=tuple(
+            KitStore(name=name, url=url, options=options) for name, (url, options) in stores.items()
+        ),
+        targets=tuple(_target(services, target) for target in targets),
+        openers=tuple(Opener(recipient=text, here=text in own) for text in openers),
+        signers=tuple(key.text for key in keys.trusted),
+        secrets=tuple(each.secret_text() for each in keys.identities) if with_secrets else (),
+    )
+
+
+def _target(services: Services, target: Target) -> KitTarget:
+    rows = [row for row in services.ledger.backups(target.name) if good(row)]
+    newest = rows[0] if rows else None
+    last = _last_restore(services, target.name)
+    return KitTarget(
+        name=target.name,
+        server=conninfo.parse(target.url, password=target.password).safe,
+        stores=target.stores,
+        newest=newest,
+        proven=next((row for row in rows if row.proof == "proven"), None),
+        seconds=_estimate(newest, last),
+        measured_at=last.finished_at if last is not None else None,
+    )
+
+
+def _last_restore(services: Services, target: str) -> Run | None:
+    runs = [services.ledger.last_run(target, job, _DONE) for job in _MEASURED]
+    return max((run for run in runs if run is not None), key=lambda run: run.started_at, default=None)
+
+
+def _estimate(newest: BackupRow | None, last: Run | None) -> float | None:
+    """By bytes a second where they are known; else as long as the last one took."""
+    if newest is None or last is None or last.finished_at is None:
+        return None
+    seconds = (last.finished_at - last.started_at).total_seconds()
+    return seconds * newest.backup.size / last.bytes_done if last.bytes_done else seconds

@@ -1,0 +1,89 @@
+"""The seven steps of a disaster plan, for one target of this configuration."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+
+from holdfast.jobs.kit import Kit, KitStore, KitTarget
+from holdfast.model.document import Block, Commands, Paragraph, Section
+from holdfast.words import duration, many
+
+IDENTITY = "identity.txt"
+_SERVER = "postgresql://postgres@NEW-HOST/postgres"
+
+
+def runbook(kit: Kit, target: KitTarget) -> Section:
+    """Give the steps: identify, stop, assess and choose, restore, verify, resume, watch."""
+    count = len(target.newest.backup.databases) if target.newest is not None else 0
+    title = f"Runbook: {target.name} ({many(count, 'database')}, {target.server})"
+    return Section(title, tuple(_steps(kit, target)))
+
+
+def recover_command(store: KitStore, target: str, *, to: str = _SERVER) -> str:
+    """The command that brings a target back from a store."""
+    settings = (word for option in store.options for word in ("--set", f"stores.main.{option}"))
+    words = [
+        "holdfast",
+        "recover",
+        store.url,
+        "--identity",
+        IDENTITY,
+        "--target",
+        target,
+        *settings,
+        "--to",
+        to,
+    ]
+    return shlex.join(words)
+
+
+def _steps(kit: Kit, target: KitTarget) -> Iterator[Block]:
+    name = shlex.quote(target.name)
+    yield Paragraph(
+        "1. Identify the failure. Is the server gone, a database damaged, or a table lost? Note the time of the last"
+        " moment when all was well. Write to the damaged server no more than you must."
+    )
+    yield Commands(("holdfast status", f"holdfast list --target {name}"))
+    yield Paragraph(
+        "2. Stop the services that write to it, so that nothing is lost in between. Leave the damaged database where"
+        " it is: it may hold what no backup has."
+    )
+    yield Paragraph(
+        "3. Assess, and choose the backup: the newest proven one from before the damage."
+        f" {_known(target)}. What was written after a backup began is not in it."
+    )
+    yield Commands((f"holdfast restore latest --target {name} --before 2026-11-22T08:00:00Z --dry-run",))
+    yield from _restoring(kit, target)
+    yield Paragraph(
+        "5. Verify. Each restore counts the rows of every table and compares them with the backup. Ask questions of"
+        " your own too: the newest order, the number of customers."
+    )
+    yield Paragraph("6. Resume the services, one after the other, and look at their logs.")
+    yield Paragraph(
+        "7. Watch, and take a backup of the new state. Write down what happened, and how long each step took."
+    )
+    yield Commands((f"holdfast backup {name}", "holdfast status"))
+
+
+def _known(target: KitTarget) -> str:
+    if target.proven is not None:
+        return f"The newest proven one was {target.proven.backup.id} when this was made"
+    if target.newest is not None:
+        return f"None was proven when this was made; the newest was {target.newest.backup.id}"
+    return "There was none when this was made"
+
+
+def _restoring(kit: Kit, target: KitTarget) -> Iterator[Block]:
+    seconds = f" It takes about {duration(target.seconds)}." if target.seconds is not None else ""
+    databases = target.newest.backup.databases if target.newest is not None else ()
+    chosen = f"restore latest --target {shlex.quote(target.name)} --database"
+    database = shlex.quote(databases[0]) if databases else "DATABASE"
+    first = next((store for store in kit.stores if store.name in target.stores), None)
+    yield Paragraph(f"4. Restore. A lost server: everything, into an empty one.{seconds}")
+    if first is not None:
+        yield Commands((recover_command(first, target.name),))
+    yield Paragraph("A damaged database: beside it; then the two change places. The way back is printed.")
+    yield Commands((f"holdfast {chosen} {database} --swap",))
+    yield Paragraph("A lost table: that alone, into the live database.")
+    yield Commands((f"holdfast {chosen} {database} --table TABLE",))
