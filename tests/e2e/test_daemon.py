@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import time
 from contextlib import closing
@@ -22,7 +23,7 @@ def scheduled(home: Home, *keys: str) -> None:
 
 def test_a_scheduled_backup_happens_once_a_slot(home: Home) -> None:
     scheduled(home, 'every = "2s"')
-    with daemon(home.config) as running:
+    with daemon(home.config, "--set", 'daemon.log_format="json"') as running:
         wait_until(lambda: len(all_runs(home.state, status="succeeded")) >= 2, running)
         assert running.end() < 10
     runs = all_runs(home.state)
@@ -33,6 +34,11 @@ def test_a_scheduled_backup_happens_once_a_slot(home: Home) -> None:
         slot.strftime("%Y-%m-%dT%H:%M:%SZ") for slot in slots if slot
     }
     assert {run.trigger for run in runs} == {"schedule"}
+    told = [json.loads(line) for line in running.said().splitlines()]
+    for event in ("run begins", "stored", "run succeeded"):
+        about = [(line["run_id"], line["job"], line["target"]) for line in told if line["event"] == event]
+        good = [(run.id, "backup", "shop") for run in reversed(runs) if run.status == "succeeded"]
+        assert list(dict.fromkeys(about))[: len(good)] == good, event
     home.run("verify", "--all")
 
 

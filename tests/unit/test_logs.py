@@ -6,6 +6,7 @@ import json
 import logging
 import subprocess
 import sys
+import threading
 import unicodedata
 from collections.abc import Iterator
 from datetime import datetime
@@ -205,3 +206,45 @@ def test_printable_text_can_be_printed_anywhere_and_ordinary_text_is_as_it_was(t
     shown.encode()  # no lone surrogate is left
     if text.isprintable() or not text.strip("\n\t"):
         assert shown == text
+
+
+def test_what_is_done_for_a_run_is_told_with_it(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure(format="json")
+    log = logs.get_logger()
+    with logs.about(job="verify", target="shop"):
+        log.info("before")
+        with logs.about(run_id=8, job="copy"):
+            logs.learn(run_id=7)
+            log.info("inside", target="another")
+        logs.learn(run_id=9)
+        log.info("after")
+        logging.getLogger("library").warning("too")
+    log.info("outside")
+    about = [
+        tuple(json.loads(line).get(name) for name in ("run_id", "job", "target")) for line in lines(capsys)
+    ]
+    assert about == [
+        (None, "verify", "shop"),
+        (8, "copy", "another"),
+        (7, "verify", "shop"),
+        (7, "verify", "shop"),
+        (None, None, None),
+    ]
+
+
+def test_threads_do_not_mix_what_they_do(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure(format="json")
+    both = threading.Barrier(2)
+
+    def work(number: int) -> None:
+        with logs.about(run_id=number):
+            both.wait(5)
+            logs.get_logger().info("here", number=number)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    values = [json.loads(line) for line in lines(capsys)]
+    assert [value["run_id"] for value in values] == [value["number"] for value in values]

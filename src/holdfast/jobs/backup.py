@@ -20,6 +20,7 @@ from holdfast.model.errors import Error, StoreError
 from holdfast.model.run import MANUAL, Occasion, Run
 from holdfast.model.target import Target
 from holdfast.postgres import conninfo, pooler, server, sessions
+from holdfast.system import logs
 from holdfast.system.stop import Stop
 
 _LOCK_TICK = 5.0
@@ -48,7 +49,7 @@ def backup(
     A copy that failed does not undo the backup: it is told in the result. Raise SkippedError when the slot of the
     occasion has its backup already.
     """
-    with runner.target_lock(services, target.name):
+    with runner.target_lock(services, target.name), logs.about(job="backup", target=target.name):
         services.stage("locked")
         sweep.sweep(services, target)
         started = services.clock.now()

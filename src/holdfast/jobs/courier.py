@@ -97,7 +97,13 @@ class Courier:
             self._changed.wait_for(lambda: self._stopped or self._asked != served, _bounded(seconds))
 
     def _deliver(self, due: outbox.Due) -> None:
-        name, tell = self.channel.name, {"kind": due.event.kind, "target": due.event.target}
+        event = due.event
+        run = {} if event.run_id is None else {"run_id": event.run_id}
+        with logs.about(kind=event.kind, job=event.job, target=event.target, **run):
+            self._send(due)
+
+    def _send(self, due: outbox.Due) -> None:
+        name = self.channel.name
         try:
             complaint = self.channel.send(due.event)
         except Exception as error:  # noqa: BLE001 - whatever a channel does, the others and the runs go on
@@ -105,11 +111,9 @@ class Courier:
             now = self._clock.now()
             at = again_at(due.attempts, due.at, now, retry_after)
             said = logs.redacted(str(error) if isinstance(error, Error) else repr(error))
-            event = "a notification was given up" if at is None else "a notification failed"
             self._warn(
-                event,
+                "a notification was given up" if at is None else "a notification failed",
                 error,
-                **tell,
                 attempt=due.attempts,
                 again_at=None if at is None else f"{at:%Y-%m-%dT%H:%M:%SZ}",
             )
@@ -117,7 +121,7 @@ class Courier:
             return
         outbox.delivered(self._ledger, name, due.id, self._clock.now())
         if complaint is not None:
-            self._reporter.warn("a notification reached only some", channel=name, **tell, error=complaint)
+            self._reporter.warn("a notification reached only some", channel=name, error=complaint)
 
     def _warn(self, event: str, error: Exception, **facts: object) -> None:
         said = str(error) if isinstance(error, Error) else repr(error)

@@ -11,10 +11,10 @@ from datetime import timedelta
 from typing import TypeVar
 
 from holdfast.jobs.services import Services
-from holdfast.ledger.ledger import Ledger
+from holdfast.model.codec import time_text
 from holdfast.model.errors import CancelledError, Error, LedgerError
 from holdfast.model.run import Job, Run, Status
-from holdfast.system import lock
+from holdfast.system import lock, logs
 
 T = TypeVar("T")
 _HEARTBEAT_SECONDS = 10.0
@@ -61,14 +61,27 @@ def target_lock(services: Services, target: str) -> Iterator[None]:
 
 
 def execute(services: Services, run: Run, body: Callable[[Meter], T]) -> T:
-    """Run `body` as the run, recording its end whatever that is. Errors go through after they are recorded."""
+    """Run `body` as the run, recording its end whatever that is. Errors go through after they are recorded.
+
+    What is logged meanwhile tells of the run.
+    """
+    run = services.ledger.begin(run)
+    logs.learn(run_id=run.id)
+    with logs.about(run_id=run.id, job=run.job, target=run.target):
+        return _execute(services, run, body)
+
+
+def _execute(services: Services, run: Run, body: Callable[[Meter], T]) -> T:
     ledger, clock = services.ledger, services.clock
-    run = ledger.begin(run)
     meter = Meter()
+    if run.slot is not None:
+        services.reporter.info(
+            "run begins", trigger=run.trigger, slot=time_text(run.slot), attempt=run.attempt
+        )
     services.watcher.begun(run)
     services.stage("begun")
     try:
-        with _heartbeat(services, run.id, meter):
+        with _heartbeat(services, run, meter):
             result = body(meter)
     except BaseException as error:
         _finish_failed(services, run, meter, error)
@@ -97,7 +110,7 @@ def _finish_failed(services: Services, run: Run, meter: Meter, error: BaseExcept
             error=str(error) or type(error).__name__,
         )
     except LedgerError as trouble:  # the failure itself is what matters; it goes through
-        services.reporter.warn("the ledger could not record the failure", run=run.id, error=str(trouble))
+        services.reporter.warn("the ledger could not record the failure", error=str(trouble))
 
 
 def lost_runs(services: Services, job: Job, target: str) -> list[Run]:
@@ -139,7 +152,8 @@ def close_lost(services: Services, run: Run) -> None:
         error_code="lost",
         error=f"process {run.pid} on {run.host} ended without finishing the run",
     )
-    services.reporter.warn("an earlier run died", job=run.job, target=run.target, backup=run.backup_id)
+    facts = {"run_id": run.id, "job": run.job, "target": run.target}
+    services.reporter.warn("an earlier run died", **facts, backup=run.backup_id)
 
 
 def _alive(pid: int) -> bool:
@@ -153,11 +167,9 @@ def _alive(pid: int) -> bool:
 
 
 @contextmanager
-def _heartbeat(services: Services, run_id: int, meter: Meter) -> Iterator[None]:
+def _heartbeat(services: Services, run: Run, meter: Meter) -> Iterator[None]:
     done = threading.Event()
-    thread = threading.Thread(
-        target=_beat, args=(services.ledger, services, run_id, meter, done), name="heartbeat", daemon=True
-    )
+    thread = threading.Thread(target=_beat, args=(services, run, meter, done), name="heartbeat", daemon=True)
     thread.start()
     try:
         yield
@@ -166,9 +178,10 @@ def _heartbeat(services: Services, run_id: int, meter: Meter) -> Iterator[None]:
         thread.join()
 
 
-def _beat(ledger: Ledger, services: Services, run_id: int, meter: Meter, done: threading.Event) -> None:
+def _beat(services: Services, run: Run, meter: Meter, done: threading.Event) -> None:
+    facts = {"run_id": run.id, "job": run.job, "target": run.target}
     while not done.wait(_HEARTBEAT_SECONDS):
         try:
-            ledger.heartbeat(run_id, now=services.clock.now(), bytes_done=meter.done)
+            services.ledger.heartbeat(run.id, now=services.clock.now(), bytes_done=meter.done)
         except LedgerError as trouble:
-            services.reporter.warn("the ledger could not take a heartbeat", run=run_id, error=str(trouble))
+            services.reporter.warn("the ledger could not take a heartbeat", **facts, error=str(trouble))

@@ -12,11 +12,11 @@ from holdfast.jobs.services import Services
 from holdfast.jobs.verify import verify
 from holdfast.ledger import scheduling
 from holdfast.ledger.scheduling import Key
-from holdfast.model.codec import to_json
 from holdfast.model.errors import CancelledError, Error
 from holdfast.model.planning import Timetable
 from holdfast.model.run import Job, Occasion, Run
 from holdfast.model.target import Target
+from holdfast.system import logs
 from holdfast.system.stop import Stop
 
 Pool = Literal["dumps", "rest"]
@@ -37,19 +37,17 @@ class Kind:
 
 def execute(kind: Kind, services: Services, target: Target, stop: Stop, occasion: Occasion) -> None:
     """Do a job for its slot. Whatever it ends with, the ledger tells of the attempt; else LedgerError is raised."""
-    tell, facts = services.reporter, {"job": kind.job, "target": target.name}
-    tell.info(
-        "run begins", **facts, trigger=occasion.trigger, slot=to_json(occasion.slot), attempt=occasion.attempt
-    )
-    try:
-        kind.run(services, target, stop, occasion)
-    except runner.SkippedError as found:
-        tell.info("nothing to do", **facts, reason=str(found))
-    except Error as error:
-        _record_attempt(kind, services, target, occasion, error)
-        tell.warn("run failed", **facts, attempt=occasion.attempt, code=error.code, error=str(error))
-    else:
-        tell.info("run succeeded", **facts)
+    tell = services.reporter
+    with logs.about(job=kind.job, target=target.name):
+        try:
+            kind.run(services, target, stop, occasion)
+        except runner.SkippedError as found:
+            tell.info("nothing to do", reason=str(found))
+        except Error as error:
+            _record_attempt(kind, services, target, occasion, error)
+            tell.warn("run failed", attempt=occasion.attempt, code=error.code, error=str(error))
+        else:
+            tell.info("run succeeded")
 
 
 def _record_attempt(kind: Kind, services: Services, target: Target, occasion: Occasion, error: Error) -> None:
@@ -74,6 +72,7 @@ def _record_attempt(kind: Kind, services: Services, target: Target, occasion: Oc
             pid=services.pid,
         )
     )
+    logs.learn(run_id=run.id)
     services.watcher.ended(run)
 
 

@@ -9,8 +9,9 @@ import logging
 import re
 import sys
 from collections import deque
-from collections.abc import Mapping, MutableMapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, TextIO, cast
 from urllib.parse import quote
@@ -42,6 +43,7 @@ _UNPRINTABLE = {code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" for
 _secrets: set[str] = set()
 _TAIL_LINES, _TAIL_LENGTH = 1000, 500
 _tail: deque[tuple[object, str, str]] = deque(maxlen=_TAIL_LINES)  # target, time, line
+_about: ContextVar[tuple[dict[str, object], ...]] = ContextVar("about", default=())  # the inner ones last
 
 
 def register_secret(value: str) -> None:
@@ -100,6 +102,23 @@ def get_logger(**values: object) -> FilteringBoundLogger:
     return cast("FilteringBoundLogger", structlog.get_logger(**values))
 
 
+@contextmanager
+def about(**facts: object) -> Iterator[None]:
+    """Add these facts to every line that this thread logs in the `with`, unless the line tells of them itself."""
+    token = _about.set((*_about.get(), facts))
+    try:
+        yield
+    finally:
+        _about.reset(token)
+
+
+def learn(**facts: object) -> None:
+    """Add facts that are known only now, such as the number of a run, to each `about` of this thread that lacks them."""
+    for known in _about.get():
+        for name, value in facts.items():
+            known.setdefault(name, value)
+
+
 class _Stderr:
     """stderr as it is at the time. Where nobody reads it any more, that is no reason to fail."""
 
@@ -117,6 +136,7 @@ def _facts() -> list[Processor]:
     from structlog import processors  # noqa: PLC0415 - slow, see the module's docstring
 
     return [
+        _add_about,
         processors.format_exc_info,
         _redact,
         processors.add_log_level,
@@ -134,6 +154,15 @@ def _renderers(format: Format) -> list[Processor]:  # noqa: A002 - the config's 
         colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback, pad_event_to=0
     )
     return [_make_printable, console]
+
+
+def _add_about(
+    _logger: object, _method: str, event: MutableMapping[str, object]
+) -> MutableMapping[str, object]:
+    for known in reversed(_about.get()):  # the inner ones win
+        for name, value in known.items():
+            event.setdefault(name, value)
+    return event
 
 
 def _remember(
