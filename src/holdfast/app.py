@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 from holdfast import config as configuration
-from holdfast import config_flags
+from holdfast import config_flags, config_stores
 from holdfast.jobs import catalog, find
 from holdfast.jobs.notifying import Notifier
 from holdfast.jobs.services import Keys, Nobody, Reporter, Services, Watcher
@@ -21,7 +21,7 @@ from holdfast.ledger.ledger import BackupRow, Ledger
 from holdfast.model.errors import ConfigError, KeyFileError, NotFoundError, StoreError, UsageError
 from holdfast.model.target import Target
 from holdfast.postgres import conninfo
-from holdfast.stores.base import Hurrying, Store
+from holdfast.stores.base import Hurrying, Store, layers
 from holdfast.streams import age_keys, sign
 from holdfast.system import logs, signals
 from holdfast.system.clock import SystemClock
@@ -237,9 +237,9 @@ def make_services(
 
 def hurry(stores: Mapping[str, Store]) -> None:
     """Let the stores try everything once from now on, as the work is to end."""
-    for store in stores.values():
-        if isinstance(store, Hurrying):
-            store.hurry()
+    for one in (one for store in stores.values() for one in layers(store)):
+        if isinstance(one, Hurrying):
+            one.hurry()
 
 
 def fill(services: Services) -> None:
@@ -263,7 +263,10 @@ def _rebuild(services: Services, *, quick: bool = False) -> None:
 def open_stores(loaded: configuration.Config, *, seconds: float | None = None) -> dict[str, Store]:
     """Make the stores of the config, in its order. Nothing is contacted yet; `seconds` as in `open_app`."""
     each = None if seconds is None else seconds / max(1, len(loaded.stores))
-    return {name: settings.open(name, seconds=each) for name, settings in loaded.stores.items()}
+    return {
+        name: config_stores.open_store(name, settings, seconds=each)
+        for name, settings in loaded.stores.items()
+    }
 
 
 def read_keys(loaded: configuration.Config) -> Keys:

@@ -114,7 +114,8 @@ def _target_problems(
         said = ("targets", name) if key in config.target_settings[name].model_fields_set else ("defaults",)
         return where_is(layers, (*said, key))
 
-    stores = tuple(config.stores) if target.stores is None else target.stores
+    writable = tuple(name for name, store in config.stores.items() if not store.read_only)
+    stores = writable if target.stores is None else target.stores
     if not stores:
         yield Problem(where=place("stores"), text="no store is named: a backup needs a place")
     for store in stores:
@@ -122,6 +123,10 @@ def _target_problems(
             close = nearest(store, config.stores)
             meant = f"did you mean {close}?" if close else f"there are {', '.join(config.stores)}"
             yield Problem(where=place("stores"), text=f"no store {store!r}; {meant}")
+        elif store not in writable:
+            yield Problem(
+                where=place("stores"), text=f"the store {store} is read_only: no backup can go there"
+            )
     if target.databases == ():
         yield Problem(where=place("databases"), text='it is empty; name databases, or write "all"')
     for key, wrong in _timing_problems(target, config.daemon.timezone):

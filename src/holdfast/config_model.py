@@ -14,7 +14,8 @@ from holdfast import config_notify
 from holdfast import config_values as values
 from holdfast.config_notify import ChannelSettings
 from holdfast.config_sources import plain_environment
-from holdfast.config_stores import KINDS, StoreSettings, secret_text
+from holdfast.config_stores import KINDS, StoreSettings
+from holdfast.config_values import secret_text
 from holdfast.jobs.notifying import Subscription
 from holdfast.metrics import auth
 from holdfast.metrics.tls import Files
@@ -181,7 +182,7 @@ class Config(Section):
 
     def targets(self) -> tuple[Target, ...]:
         """The targets as the jobs see them."""
-        everywhere = tuple(self.stores)
+        everywhere = tuple(name for name, store in self.stores.items() if not store.read_only)
         return tuple(
             _target(name, settings, everywhere, self.daemon.timezone)
             for name, settings in self.effective().items()

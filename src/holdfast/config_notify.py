@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
 from holdfast import config_values as values
-from holdfast.config_stores import secret_text
+from holdfast.config_values import secret_text
 from holdfast.jobs.notifying import Subscription
 from holdfast.model.run import Job
 from holdfast.notify.base import Channel

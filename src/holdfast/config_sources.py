@@ -27,7 +27,14 @@ FILE_NAMES = (Path("holdfast.toml"), Path("/etc/holdfast/holdfast.toml"))
 SECRETS = {
     "daemon": ("auth_password",),
     "targets": ("url", "password"),
-    "stores": ("access_key_id", "secret_access_key", "session_token"),
+    "stores": (
+        "access_key_id",
+        "secret_access_key",
+        "session_token",
+        "credentials",
+        "account_key",
+        "sas_token",
+    ),
     "notify": ("url", "password", "secret", "token"),
 }
 SHORTHAND = {  # what a container needs: one target and one store, both named main

@@ -1,4 +1,4 @@
-"""The kinds of stores in the config: one frozen model a kind, and the URLs that stand for one.
+"""The kinds of stores in the config: one frozen model a kind, the URLs that stand for one, and the wrappers.
 
 A new store is one model here and its entry in `StoreSettings`.
 """
@@ -8,47 +8,21 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 from urllib.parse import unquote, urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from holdfast import config_values as values
-from holdfast.stores.base import Store, check_key
+from holdfast.config_clouds import AzureSettings, GcsSettings
+from holdfast.config_store_keys import StoreKeys
+from holdfast.config_values import secret_text
+from holdfast.stores.base import Store
 
 
-def secret_text(secret: SecretStr | None) -> str | None:
-    """The value of a secret, or None."""
-    return None if secret is None else secret.get_secret_value()
-
-
-def _prefix(text: str) -> str:
-    prefix = text.strip("/")
-    try:
-        return check_key(prefix) if prefix else ""
-    except ValueError as error:
-        raise ValueError(
-            "a path such as backups/shop was expected, of plain letters, without . and .."
-        ) from error
-
-
-def _bucket(text: str) -> str:
-    if "/" in text or not text.isprintable() or " " in text:
-        raise ValueError("the name of a bucket was expected; a path inside it goes into prefix")
-    return text
-
-
-def _endpoint(text: str) -> str:
-    if urlsplit(text).scheme not in {"http", "https"} or not urlsplit(text).netloc:
-        raise ValueError("https://host or http://host:port was expected")
-    return text
-
-
-class LocalSettings(BaseModel):
+class LocalSettings(StoreKeys):
     """`type = "local"`: a directory."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, defer_build=True)
-
     type: Literal["local"]
-    url: str | None = None
     path: Path
+    deadline: Annotated[float | None, BeforeValidator(values.optional_duration)] = None
 
     @staticmethod
     def from_url(url: str) -> dict[str, str] | None:
@@ -58,6 +32,10 @@ class LocalSettings(BaseModel):
             return {"path": unquote(parts.path)} if parts.netloc in {"", "localhost"} else None
         return {"path": url} if "://" not in url else None
 
+    def short(self) -> str:
+        """Give the URL that stands for where this store is."""
+        return str(self.path)
+
     def secrets(self) -> frozenset[str]:
         """No secret values."""
         return frozenset()
@@ -66,23 +44,25 @@ class LocalSettings(BaseModel):
         """Tell what the keys contradict each other in, or None."""
         return None
 
-    def open(self, name: str, *, seconds: float | None = None) -> Store:  # noqa: ARG002 - a disk answers at once
-        """Make the store."""
+    def open(self, name: str, *, seconds: float | None = None) -> Store:
+        """Make the store. With `seconds` it is not waited for any longer."""
         from holdfast.stores.local import LocalStore  # noqa: PLC0415 - only the kinds in use are imported
+        from holdfast.stores.retrying import RetryingStore  # noqa: PLC0415 - as above
 
-        return LocalStore(name, self.path)
+        store = LocalStore(name, self.path)
+        if self.deadline is None:
+            return store
+        patience = self.deadline if seconds is None else min(self.deadline, seconds / 2)
+        return RetryingStore(store, patience=patience)
 
 
-class S3Settings(BaseModel):
+class S3Settings(StoreKeys):
     """`type = "s3"`: a bucket, or what speaks its language. What is not said boto3 finds in its own ways."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, defer_build=True)
-
     type: Literal["s3"]
-    url: str | None = None
-    bucket: Annotated[str, Field(min_length=1), AfterValidator(_bucket)]
-    prefix: Annotated[str, AfterValidator(_prefix)] = ""
-    endpoint_url: Annotated[str, AfterValidator(_endpoint)] | None = None
+    bucket: Annotated[str, Field(min_length=1), AfterValidator(values.bucket)]
+    prefix: Annotated[str, AfterValidator(values.prefix)] = ""
+    endpoint_url: Annotated[str, AfterValidator(values.endpoint)] | None = None
     region: str | None = None
     path_style: bool = False
     profile: str | None = None
@@ -108,6 +88,10 @@ class S3Settings(BaseModel):
             return None
         bucket, _, prefix = rest.partition("/")
         return {"bucket": bucket, "prefix": prefix}
+
+    def short(self) -> str:
+        """Give the URL that stands for where this store is."""
+        return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
 
     def secrets(self) -> frozenset[str]:
         """The secret values."""
@@ -155,7 +139,9 @@ class S3Settings(BaseModel):
         return s3.S3Store(settings)
 
 
-StoreSettings = Annotated[LocalSettings | S3Settings, Field(discriminator="type")]
+StoreSettings = Annotated[
+    LocalSettings | S3Settings | GcsSettings | AzureSettings, Field(discriminator="type")
+]
 
 KINDS: dict[str, Any] = {
     get_args(kind.model_fields["type"].annotation)[0]: kind for kind in get_args(get_args(StoreSettings)[0])
@@ -168,4 +154,17 @@ def from_url(url: str) -> dict[str, str]:
         keys: dict[str, str] | None = kind.from_url(url)
         if keys is not None:
             return {"type": name, **keys}
-    raise ValueError("s3://bucket/prefix, file:///path or a path was expected")
+    raise ValueError(
+        "s3://bucket/prefix, gs://bucket/prefix, azblob://account/container/prefix, file:///path or a path was expected"
+    )
+
+
+def open_store(name: str, settings: StoreSettings, *, seconds: float | None = None) -> Store:
+    """Make the store of a section, in the wrappers that its keys ask for. `seconds` as in each kind's `open`."""
+    from holdfast.stores.limited import LimitedStore, Meter  # noqa: PLC0415 - not for `holdfast --help`
+    from holdfast.stores.read_only import ReadOnlyStore  # noqa: PLC0415 - as above
+
+    store = settings.open(name, seconds=seconds)
+    if settings.bandwidth_limit is not None:
+        store = LimitedStore(store, Meter(settings.bandwidth_limit))
+    return ReadOnlyStore(store) if settings.read_only else store

@@ -9,19 +9,24 @@ import json
 import re
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 from zoneinfo import available_timezones
 
 from holdfast.model import layout
 from holdfast.model import schedule as schedules
+from holdfast.stores.base import check_key
 from holdfast.streams import bech32
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from pydantic import SecretStr
+
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _WHOLE = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
+_RATE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([kmg])(i?)b?|b)?(?:/s)?", re.IGNORECASE)
+_SMALLEST_RATE = 1024
 _LISTEN = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%]+\]|[^\s:\[\]/]+):(?P<port>[0-9]{1,5})")
 _HIGHEST_PORT = 65535
 _SIGNER = re.compile(r"RW[A-Za-z0-9+/]{54}")
@@ -84,6 +89,61 @@ def duration(value: object) -> float:
 def limit(value: object) -> float | None:
     """Read a duration, or None for `off`."""
     return None if value == "off" else duration(value)
+
+
+def optional_duration(value: object) -> float | None:
+    """Read a duration, or None for none."""
+    return None if value is None else limit(value)
+
+
+def rate(value: object) -> float:
+    """Read bytes a second: a number, or text such as 20MB or 512KiB/s."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        found = float(value)
+    else:
+        match = _RATE.fullmatch(value.strip()) if isinstance(value, str) else None
+        if match is None:
+            raise ValueError('bytes a second were expected, such as "20MB" or "512KiB"')
+        base = 1024 if match[3] else 1000
+        found = float(match[1]) * base ** (" kmg".index((match[2] or " ").lower()))
+    if not _SMALLEST_RATE <= found < float("inf"):
+        raise ValueError("1 KiB a second is the least")
+    return found
+
+
+def optional_rate(value: object) -> float | None:
+    """Read bytes a second, or None for no limit."""
+    return None if value is None or value == "off" else rate(value)
+
+
+def secret_text(secret: SecretStr | None) -> str | None:
+    """The value of a secret, or None."""
+    return None if secret is None else secret.get_secret_value()
+
+
+def prefix(text: str) -> str:
+    """Check the path in a bucket that everything of ours lies under."""
+    inner = text.strip("/")
+    try:
+        return check_key(inner) if inner else ""
+    except ValueError as error:
+        raise ValueError(
+            "a path such as backups/shop was expected, of plain letters, without . and .."
+        ) from error
+
+
+def bucket(text: str) -> str:
+    """Check the name of a bucket, container or account."""
+    if "/" in text or not text.isprintable() or " " in text:
+        raise ValueError("a bare name was expected; a path inside it goes into prefix")
+    return text
+
+
+def endpoint(text: str) -> str:
+    """Check the address of a service."""
+    if urlsplit(text).scheme not in {"http", "https"} or not urlsplit(text).netloc:
+        raise ValueError("https://host or http://host:port was expected")
+    return text
 
 
 def timezone(name: str) -> str:

@@ -124,7 +124,7 @@ def test_a_role_is_taken_on(url: str, home: str, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("AWS_ENDPOINT_URL_STS", url)
     store = S3Store(moto_server.settings(url, prefix=home, role_arn="arn:aws:iam::123456789012:role/backups"))
     store.put("a", [b"x"])
-    key = store._requests.client._request_signer._credentials.get_frozen_credentials().access_key
+    key = store._client._request_signer._credentials.get_frozen_credentials().access_key
     assert key.startswith("ASIA")
 
 

@@ -69,9 +69,9 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
         ("[stores.x]\ntype = 'local'", "stores.x.path: it is missing"),
         (
             "[stores.x]\nurl = 'ftp://h/x'",
-            "stores.x.url: s3://bucket/prefix, file:///path or a path was expected",
+            "stores.x.url: s3://bucket/prefix, gs://bucket/prefix, azblob://account/container/prefix, file:///path or a path was expected",
         ),
-        ("[stores.x]\nurl = 'file://host/x'", "stores.x.url: s3://bucket/prefix, file:///path or a path was"),
+        ("[stores.x]\nurl = 'file://host/x'", "stores.x.url: s3://bucket/prefix, gs://"),
         ("[stores.x]\nurl = 's3://'", "stores.x.url: it should have at least 1 character"),
         ("[stores.x]\nurl = '/x'\npath = '/y'", "stores.x.url: url and path contradict each other"),
         ("[stores.x]\nurl = '/x'\nbucket = 'y'", "stores.x.bucket: unknown key; it belongs to type s3"),

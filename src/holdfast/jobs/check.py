@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from holdfast.jobs import check_keys
-from holdfast.jobs.finding import Finding, Level
+from holdfast.jobs.check_stores import check_store
+from holdfast.jobs.finding import Finding, guarded, room
 from holdfast.jobs.services import Services
 from holdfast.methods import dump_hints
 from holdfast.methods.logical import choose_databases
-from holdfast.model import layout
-from holdfast.model.errors import Error, IntegrityError
+from holdfast.model.errors import Error
 from holdfast.model.target import Target
 from holdfast.postgres import catalog, conninfo, pooler, server, sessions, tools
 from holdfast.postgres.errors import POOLER
-from holdfast.stores.base import ExistsError, Space, Store, read_all
+from holdfast.stores.base import layers
 from holdfast.system import owner, spool
 
 LABEL = "holdfast check"
 _SHOWN = 5
-_LOW_SPACE = 1024**3
 _READABLE = (
     "GRANT pg_read_all_data TO the backup role (PostgreSQL 14 and later; BYPASSRLS for row-level security), or leave"
     " them out with exclude_tables."
@@ -46,15 +44,7 @@ def check(services: Services, targets: tuple[Target, ...], *, encrypted: bool) -
     for store in services.stores.values():
         yield from check_store(store)
     for target in targets:
-        yield from _guarded(f"target {target.name}", _check_target(services, target))
-
-
-def _guarded(subject: str, findings: Iterator[Finding]) -> Iterator[Finding]:
-    """Turn an error that ends a chain of checks into its last finding."""
-    try:
-        yield from findings
-    except Error as error:
-        yield Finding(level="fail", subject=subject, message=error.message, hint=error.hint)
+        yield from guarded(f"target {target.name}", _check_target(services, target))
 
 
 def _check_spool(path: Path) -> Iterator[Finding]:
@@ -79,53 +69,7 @@ def _check_space(subject: str, path: Path) -> Finding:
             message=f"{path}: {error.strerror}",
             hint="Set daemon.state_dir to a directory that this user can write.",
         )
-    return _space(subject, str(path), free)
-
-
-def _space(subject: str, where: str, free: int) -> Finding:
-    level: Level = "ok" if free >= _LOW_SPACE else "warn"
-    return Finding(level=level, subject=subject, message=f"{where}: {free / 1e9:.1f} GB free")
-
-
-def check_store(store: Store) -> Iterator[Finding]:
-    """Write, read, list and delete a probe object in a store."""
-    subject = f"store {store.name}"
-    yield from _guarded(subject, _probe(store, subject))
-    if isinstance(store, Space):
-        yield from _guarded(subject, iter([_space(subject, store.location, store.free_bytes())]))
-
-
-def _probe(store: Store, subject: str) -> Iterator[Finding]:
-    key, data = f"{layout.PROBE_PREFIX}/{secrets.token_hex(8)}", secrets.token_bytes(64)
-    store.put(key, [data], absent=True)
-    try:
-        if read_all(store, key) != data:
-            raise IntegrityError(f"{store.location}: reads back differently from what was written")
-        if key not in {found.key for found in store.list(f"{layout.PROBE_PREFIX}/")}:
-            raise IntegrityError(
-                f"{store.location}: does not list what was written", hint="Its listing is not consistent."
-            )
-        conditional = _refuses_second(store, key)
-    finally:
-        store.delete(key)
-    if store.stat(key) is not None:
-        raise IntegrityError(f"{store.location}: still has what was deleted")
-    yield Finding(level="ok", subject=subject, message=f"{store.location}: write, read, list and delete work")
-    if not conditional:
-        yield Finding(
-            level="warn",
-            subject=subject,
-            message="does not refuse to overwrite (no conditional put)",
-            hint="Let only one host write there.",
-        )
-
-
-def _refuses_second(store: Store, key: str) -> bool:
-    try:
-        store.put(key, [b"second"], absent=True)
-    except ExistsError:
-        return True
-    return False
+    return room(subject, str(path), free)
 
 
 def _check_target(services: Services, target: Target) -> Iterator[Finding]:
@@ -137,7 +81,7 @@ def _check_target(services: Services, target: Target) -> Iterator[Finding]:
         yield Finding(
             level="ok", subject=subject, message=f"{where.safe}: PostgreSQL {facts.version_text}{standby}"
         )
-        yield from _guarded(subject, _check_tools(subject, where, facts.version_num))
+        yield from guarded(subject, _check_tools(subject, where, facts.version_num))
         if target.globals and not sessions.can_read_role_passwords(connection):
             yield Finding(
                 level="warn",
@@ -148,9 +92,9 @@ def _check_target(services: Services, target: Target) -> Iterator[Finding]:
         chosen, _ = choose_databases(target, connection)
     yield from _check_pooler(subject, where, facts)
     yield from _check_disk(services, subject, target, facts)
-    yield from _guarded(subject, _check_lock_database(subject, where, target))
+    yield from guarded(subject, _check_lock_database(subject, where, target))
     for info in chosen:
-        yield from _guarded(
+        yield from guarded(
             f"{subject}, database {info.name}",
             _check_database(subject, where.with_database(info.name), target),
         )
@@ -190,10 +134,11 @@ def _check_disk(
     data = Path(facts.data_directory) if facts.data_directory else None
     for name in target.stores:
         store = services.stores.get(name)
-        if data is None or not isinstance(store, _OnDisk):
+        disk = next((one for one in layers(store) if isinstance(one, _OnDisk)), None) if store else None
+        if data is None or disk is None:
             continue
         try:
-            same = store.path.stat().st_dev == data.stat().st_dev
+            same = disk.path.stat().st_dev == data.stat().st_dev
         except OSError:
             continue
         if same:

@@ -13,7 +13,7 @@ from holdfast.model import layout, manifest
 from holdfast.model.backup import Backup, Codec, Part, Segment
 from holdfast.model.errors import Error, IntegrityError, StoreError
 from holdfast.model.target import Compression
-from holdfast.stores.base import ExistsError, Housekeeping, Store
+from holdfast.stores.base import ExistsError, Store, housekeeping
 from holdfast.streams import age, compress
 from holdfast.streams.age_keys import Recipient
 from holdfast.streams.chunks import Tally, counted, split, tally
@@ -183,8 +183,8 @@ def discard(services: Services, place: Place) -> None:
             store.delete(place.key(name))
         for found in list(store.list(place.prefix)):
             store.delete(found.key)
-        if isinstance(store, Housekeeping):
-            store.abort_stale(place.prefix, services.clock.now() + _STALE_UPLOAD)
+        if (keeper := housekeeping(store)) is not None:
+            keeper.abort_stale(place.prefix, services.clock.now() + _STALE_UPLOAD)
     except Error as trouble:
         services.reporter.warn(
             "could not remove the objects of a failed backup",
@@ -196,10 +196,11 @@ def discard(services: Services, place: Place) -> None:
 
 def abort_stale_uploads(services: Services, store: Store, target: str) -> None:
     """Abort half-written uploads of a target that are older than a day."""
-    if not isinstance(store, Housekeeping):
+    keeper = housekeeping(store)
+    if keeper is None:
         return
     try:
-        count = store.abort_stale(layout.target_prefix(target), services.clock.now() - _STALE_UPLOAD)
+        count = keeper.abort_stale(layout.target_prefix(target), services.clock.now() - _STALE_UPLOAD)
     except Error as trouble:
         services.reporter.warn("could not look for stale uploads", store=store.name, error=str(trouble))
         return

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 from holdfast.model.errors import StoreError
 
@@ -107,6 +107,54 @@ class Space(Protocol):
     def free_bytes(self) -> int:
         """How many bytes may still be stored."""
         ...
+
+
+Conditions = Literal["honoured", "honoured for small objects", "ignored"]
+
+
+@runtime_checkable
+class Conditional(Protocol):
+    """What an adapter can be asked, when its service may or may not guard an absent put itself."""
+
+    def conditions(self, key: str) -> Conditions:
+        """Try whether the service itself refuses an absent put on `key`, which holds an object that may be lost."""
+        ...
+
+
+@runtime_checkable
+class Wrapper(Protocol):
+    """A store around another. `read_only` hides from callers what of the other could change something."""
+
+    inner: Store
+    read_only: bool
+
+
+def layers(store: Store, *, changing: bool = False) -> Iterator[object]:
+    """Give the store and what it wraps, from the outside in; with `changing` nothing behind a read-only one."""
+    yield store
+    while isinstance(store, Wrapper) and not (changing and store.read_only):
+        store = store.inner
+        yield store
+
+
+def is_read_only(store: Store) -> bool:
+    """Whether nothing can be changed through this store."""
+    return any(isinstance(one, Wrapper) and one.read_only for one in layers(store))
+
+
+def housekeeping(store: Store) -> Housekeeping | None:
+    """Give what removes half-written uploads in this store, if they can stay behind there."""
+    return next((one for one in layers(store, changing=True) if isinstance(one, Housekeeping)), None)
+
+
+def conditional(store: Store) -> Conditional | None:
+    """Give what can be asked whether this store's service guards absent puts, if it may not."""
+    return next((one for one in layers(store, changing=True) if isinstance(one, Conditional)), None)
+
+
+def space(store: Store) -> Space | None:
+    """Give what tells how much room there is in this store, if it is finite."""
+    return next((one for one in layers(store) if isinstance(one, Space)), None)
 
 
 def check_key(key: str) -> str:

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
-from holdfast.model.errors import ConfigError
 from holdfast.stores import s3_errors
-from holdfast.stores.base import ExistsError, Stored, check_key, check_prefix, check_range
+from holdfast.stores.base import Conditions, ExistsError, Stored, check_key, check_prefix, check_range
+from holdfast.stores.places import is_key, location, root_of
+from holdfast.stores.requests import AnswerError, Requests
 
 PART_BYTES = (
     8 * 1024**2
@@ -56,14 +56,15 @@ class S3Store:
 
     def __init__(self, settings: S3Settings) -> None:
         """Raise ConfigError for settings that make no sense, StoreError for those that boto3 refuses."""
-        from holdfast.stores.s3_client import Requests, connect  # noqa: PLC0415 - boto3 is slow to import
+        from holdfast.stores.s3_client import connect  # noqa: PLC0415 - boto3 is slow to import
 
         self.name = settings.name
         self._settings = settings
-        self._root = _checked_root(settings)
-        self.location = _location(settings, self._root)
+        self._root = root_of(settings.name, settings.prefix)
+        self.location = location(settings.name, f"s3://{settings.bucket}/{self._root}", settings.endpoint_url)
+        self._client = connect(settings)
         self._requests = Requests(
-            client=connect(settings),
+            dialect=s3_errors,
             where=self.location,
             patience=settings.patience,
             pause=settings.retry_pause,
@@ -77,6 +78,7 @@ class S3Store:
             raise ExistsError(f"{self.location}: {key} exists already")
         destination = Destination(
             requests=self._requests,
+            client=self._client,
             bucket=self._settings.bucket,
             path=self._path(key),
             key=key,
@@ -95,6 +97,7 @@ class S3Store:
         check_range(start, length)
         origin = Origin(
             requests=self._requests,
+            client=self._client,
             bucket=self._settings.bucket,
             path=self._path(key),
             key=key,
@@ -104,8 +107,6 @@ class S3Store:
 
     def stat(self, key: str) -> Stored | None:
         """Tell of the object; see Store."""
-        from holdfast.stores.s3_client import AnswerError  # noqa: PLC0415 - boto3 is slow to import
-
         path = self._path(key)
         try:
             head = self._send("look at " + key, "head_object", expected=s3_errors.MISSING, Key=path)
@@ -125,23 +126,19 @@ class S3Store:
             page = self._send(f"list {prefix or 'the bucket'}", "list_objects_v2", Prefix=path, **more)
             for found in page.get("Contents", ()):
                 key = found["Key"].removeprefix(self._root)
-                if _is_key(key):
+                if is_key(key):
                     yield Stored(key=key, size=found["Size"], modified_at=found["LastModified"])
             if not page.get("IsTruncated"):
                 return
 
     def delete(self, key: str) -> None:
         """Remove the object; see Store."""
-        from holdfast.stores.s3_client import AnswerError  # noqa: PLC0415 - boto3 is slow to import
-
         path = self._path(key)
         with contextlib.suppress(AnswerError):
             self._send("delete " + key, "delete_object", expected=s3_errors.MISSING, Key=path)
 
     def abort_stale(self, prefix: str, before: datetime) -> int:
         """Abort multipart uploads under `prefix` begun before `before`; see Housekeeping."""
-        from holdfast.stores.s3_client import AnswerError  # noqa: PLC0415 - boto3 is slow to import
-
         stale = [
             found for found in self._uploads(self._root + check_prefix(prefix)) if found["Initiated"] < before
         ]
@@ -163,43 +160,24 @@ class S3Store:
                 return
             more = {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
 
+    def conditions(self, key: str) -> Conditions:
+        """Try to overwrite an object on the condition that there is none; see Conditional."""
+        from holdfast.stores.s3_probe import conditions  # noqa: PLC0415 - boto3 is slow to import
+
+        return conditions(self._requests, self._client, self._settings.bucket, self._path(key))
+
     def hurry(self) -> None:
         """Wait no longer for a store that does not answer; see Hurrying."""
         self._requests.hurry()
 
     def _send(self, doing: str, method: str, *, expected: frozenset[str] = frozenset(), **told: Any) -> Any:  # noqa: ANN401
-        request = getattr(self._requests.client, method)
+        request = getattr(self._client, method)
         return self._requests.send(
             lambda: request(Bucket=self._settings.bucket, **told), doing, expected=expected
         )
 
     def _path(self, key: str) -> str:
         return self._root + check_key(key)
-
-
-def _checked_root(settings: S3Settings) -> str:
-    """Give what every key in the bucket begins with: empty, or a path that ends in `/`."""
-    prefix = settings.prefix.strip("/")
-    try:
-        return check_key(prefix) + "/" if prefix else ""
-    except ValueError as error:
-        raise ConfigError(
-            f"store {settings.name}: {settings.prefix!r} cannot be a prefix",
-            hint="Use plain ASCII names separated by single slashes, such as backups/production.",
-        ) from error
-
-
-def _location(settings: S3Settings, root: str) -> str:
-    place = f"s3://{settings.bucket}/{root}".rstrip("/")
-    if settings.endpoint_url is None:
-        return place
-    url = urlsplit(settings.endpoint_url)
-    if url.scheme not in ("http", "https") or not url.hostname or url.username or url.password:
-        raise ConfigError(
-            f"store {settings.name}: endpoint_url is not an address that can be used",
-            hint="Write it as https://host or http://host:port; credentials have their own keys.",
-        )
-    return f"{place} at {url.netloc}"
 
 
 def _options(settings: S3Settings) -> dict[str, str]:
@@ -210,11 +188,3 @@ def _options(settings: S3Settings) -> dict[str, str]:
         "SSEKMSKeyId": settings.kms_key_id,
     }
     return {name: value for name, value in told.items() if value is not None}
-
-
-def _is_key(key: str) -> bool:
-    try:
-        check_key(key)
-    except ValueError:
-        return False
-    return True

@@ -6,13 +6,14 @@ import contextlib
 import re
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from holdfast.model.errors import NotFoundError, StoreError
 from holdfast.stores import s3_errors
 from holdfast.stores.base import NoRangesError
-from holdfast.stores.s3_client import AnswerError, Requests, pause_before
+from holdfast.stores.requests import AnswerError, Requests, pause_before
+from holdfast.stores.s3_client import Client
 
 READ_BYTES = 1024 * 1024
 _TRIES = 5
@@ -24,6 +25,7 @@ class Origin:
     """What is read: `path` is the key in the bucket, `key` what messages call it; `patience` is in seconds."""
 
     requests: Requests
+    client: Client = field(repr=False)
     bucket: str
     path: str
     key: str
@@ -61,7 +63,7 @@ def download(origin: Origin, *, start: int = 0, length: int | None = None) -> It
 
 def _open(origin: Origin, start: int, length: int | None) -> dict[str, Any] | None:
     """Begin to read; give None when the object ends before the range begins."""
-    client = origin.requests.client
+    client = origin.client
     wanted = {"Bucket": origin.bucket, "Key": origin.path}
     ranged = bool(start) or length is not None
     if ranged:
@@ -100,7 +102,7 @@ def _check_piece(origin: Origin, answer: dict[str, Any], start: int, length: int
 
 def _resume(origin: Origin, at: int, end: int, etag: str) -> dict[str, Any]:
     """Ask for the rest, of the very object that was begun."""
-    client = origin.requests.client
+    client = origin.client
     condition = {"IfMatch": etag} if etag else {}
     rest = {"Bucket": origin.bucket, "Key": origin.path, "Range": f"bytes={at}-{end - 1}", **condition}
     try:

@@ -11,6 +11,7 @@ from typing import Any
 
 from holdfast.model.errors import StoreError
 from holdfast.stores.base import RefusedError
+from holdfast.stores.requests import seconds_of
 
 MISSING = frozenset({"404", "NoSuchKey", "NotFound"})
 TAKEN = frozenset({"412", "PreconditionFailed"})
@@ -129,6 +130,12 @@ def is_transient(error: Exception) -> bool:
         return code_of(error) in _TRANSIENT_CODES or status in _TRANSIENT_STATUS
     names = _class_names(error)
     return not names & _LASTING_CLASSES and bool(names & _TRANSIENT_CLASSES or isinstance(error, OSError))
+
+
+def asked_pause(error: Exception) -> float:
+    """How many seconds S3 asked to be left alone for; 0 when it did not ask."""
+    headers = _answer(error).get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    return seconds_of(headers.get("retry-after"))
 
 
 def translate(error: Exception, what: str) -> StoreError:

@@ -11,16 +11,16 @@ import contextlib
 import functools
 import hashlib
 import secrets
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
 from holdfast.model.errors import StoreError
 from holdfast.stores.base import ExistsError
-from holdfast.stores.s3_client import AnswerError, Requests
+from holdfast.stores.blocks import Sender, blocks
+from holdfast.stores.requests import AnswerError, Requests
+from holdfast.stores.s3_client import Client
 from holdfast.stores.s3_download import Origin, download
 from holdfast.stores.s3_errors import MISSING, NO_UPLOAD, NOT_IMPLEMENTED, TAKEN
 
@@ -38,6 +38,7 @@ class Destination:
     """
 
     requests: Requests
+    client: Client = field(repr=False)
     bucket: str
     path: str
     key: str
@@ -65,30 +66,11 @@ class Destination:
 def upload(to: Destination, chunks: Iterable[bytes]) -> bool:
     """Store all chunks; return whether the store's own checksum of them is the expected one. Errors: see Store.put."""
     with _Multipart(to) as parts:
-        for block in _blocks(chunks, to.part_bytes):
+        for block in blocks(chunks, to.part_bytes):
             if not parts.begun and len(block) < to.part_bytes:
                 return _put_whole(to, block)
             parts.add(block)
         return parts.complete()
-
-
-def _blocks(chunks: Iterable[bytes], size: int) -> Iterator[bytearray]:
-    """Give the bytes in blocks of exactly `size`, the last one shorter; one empty block when there are none."""
-    # Made at full size, because one that grows takes an eighth more; pages that stay untouched cost nothing.
-    block, filled, given = bytearray(size), 0, False
-    for chunk in chunks:
-        view = memoryview(chunk)
-        while view:
-            taken = view[: size - filled]
-            block[filled : filled + len(taken)] = taken
-            filled += len(taken)
-            view = view[len(taken) :]
-            if filled == size:
-                yield block
-                block, filled, given = bytearray(size), 0, True
-    if filled or not given:
-        del block[filled:]
-        yield block
 
 
 def _digests(block: bytearray, *, checksums: bool) -> tuple[bytes, dict[str, Any]]:
@@ -102,12 +84,19 @@ def _digests(block: bytearray, *, checksums: bool) -> tuple[bytes, dict[str, Any
 
 def _put_whole(to: Destination, block: bytearray) -> bool:
     md5, told = _digests(block, checksums=to.checksums)
-    request = functools.partial(to.requests.client.put_object, **to.new(), **told, Body=block)
+    request = functools.partial(to.client.put_object, **to.new(), **told, Body=block)
     _conditionally(to, request, gone=frozenset())
     if _settled(to, len(block)) == md5.hex():
         return True
     # Not every store's ETag is an MD5 (encryption by KMS); an object this small is simply read back.
-    origin = Origin(requests=to.requests, bucket=to.bucket, path=to.path, key=to.key, patience=to.patience)
+    origin = Origin(
+        requests=to.requests,
+        client=to.client,
+        bucket=to.bucket,
+        path=to.path,
+        key=to.key,
+        patience=to.patience,
+    )
     if b"".join(download(origin)) != block:
         _remove(to)
         raise to.error(
@@ -121,9 +110,7 @@ class _Multipart:
 
     def __init__(self, to: Destination) -> None:
         self._to = to
-        self._stop = threading.Event()
-        self._sender = ThreadPoolExecutor(1, thread_name_prefix="s3-upload")
-        self._sending: Future[None] | None = None
+        self._sender = Sender("s3-upload")
         self._id: str | None = None
         self._parts: list[dict[str, Any]] = []
         self._md5 = b""
@@ -136,9 +123,8 @@ class _Multipart:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stop.set()
         try:
-            self._sender.shutdown()
+            self._sender.__exit__(kind, error, trace)
         finally:
             if self._id is not None:
                 self._abort(error)
@@ -152,20 +138,20 @@ class _Multipart:
         """Begin to send the block, once the one before has been sent. Raise what sending that one raised."""
         if self._id is None:
             self._id = self._begin()
-        self._wait()
+        self._sender.wait()
         if len(self._parts) == MOST_PARTS:
             raise self._to.error(f"is larger than {MOST_PARTS} parts of {self._to.part_bytes} bytes")
-        self._sending = self._sender.submit(self._send, block)
+        self._sender.begin(functools.partial(self._send, block))
 
     def complete(self) -> bool:
         """Make the object of the parts, and compare it with what was sent."""
-        self._wait()
+        self._sender.wait()
         told: dict[str, Any] = {
             **self._to.named,
             "UploadId": self._id,
             "MultipartUpload": {"Parts": self._parts},
         }
-        client = self._to.requests.client
+        client = self._to.client
 
         _conditionally(self._to, functools.partial(client.complete_multipart_upload, **told), gone=NO_UPLOAD)
         self._id = None
@@ -180,27 +166,23 @@ class _Multipart:
 
     def _begin(self) -> str:
         told = {"ChecksumAlgorithm": "SHA256"} if self._to.checksums else {}
-        client = self._to.requests.client
+        client = self._to.client
         answer = self._to.requests.send(
             lambda: client.create_multipart_upload(**self._to.new(), **told), f"begin to write {self._to.key}"
         )
         return str(answer["UploadId"])
-
-    def _wait(self) -> None:
-        if self._sending is not None:
-            self._sending.result()
 
     def _send(self, block: bytearray) -> None:
         """Send one part; runs in the sender's thread."""
         number = len(self._parts) + 1
         md5, told = _digests(block, checksums=self._to.checksums)
         where = {**self._to.named, "UploadId": self._id, "PartNumber": number}
-        client = self._to.requests.client
+        client = self._to.client
         answer = self._to.requests.send(
             lambda: client.upload_part(**where, **told, Body=block),
             f"write part {number} of {self._to.key}",
             patience=self._to.patience,
-            stop=self._stop,
+            stop=self._sender.stop,
         )
         part = {"PartNumber": number, "ETag": answer["ETag"]}
         if "ChecksumSHA256" in told:
@@ -212,7 +194,7 @@ class _Multipart:
 
     def _abort(self, error: BaseException | None) -> None:
         told = {**self._to.named, "UploadId": self._id}
-        client = self._to.requests.client
+        client = self._to.client
         try:
             with contextlib.suppress(AnswerError):
                 self._to.requests.send(
@@ -278,7 +260,7 @@ def _settled(to: Destination, size: int) -> str:
 
 
 def _head(to: Destination) -> dict[str, Any] | None:
-    client = to.requests.client
+    client = to.client
     with contextlib.suppress(AnswerError):
         answer: dict[str, Any] = to.requests.send(
             lambda: client.head_object(**to.named),
@@ -300,5 +282,5 @@ def _taken(to: Destination) -> ExistsError:
 
 
 def _remove(to: Destination) -> None:
-    client = to.requests.client
+    client = to.client
     to.requests.send(lambda: client.delete_object(**to.named), f"delete {to.key}")

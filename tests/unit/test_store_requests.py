@@ -1,4 +1,4 @@
-"""How long a request to S3 is tried again, and when it is not."""
+"""How long a request to a store is tried again, and when it is not."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from holdfast.model.errors import StoreError
-from holdfast.stores.s3_client import Requests
+from holdfast.stores import s3_errors
+from holdfast.stores.requests import Requests
 
 
 class Endpoint:
@@ -29,7 +30,7 @@ class Endpoint:
 
 @pytest.fixture
 def requests() -> Requests:
-    return Requests(client=None, where="s3://b", patience=0.3, pause=0.01)
+    return Requests(dialect=s3_errors, where="s3://b", patience=0.3, pause=0.01)
 
 
 def knocks(requests: Requests, endpoint: Endpoint) -> int:

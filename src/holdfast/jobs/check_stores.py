@@ -1,0 +1,73 @@
+"""Checks what a store can do, by doing it with a probe object."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+
+from holdfast.jobs.finding import Finding, guarded, room
+from holdfast.model import layout
+from holdfast.model.errors import IntegrityError
+from holdfast.stores.base import Conditions, ExistsError, Store, conditional, is_read_only, read_all, space
+
+_ONE_WRITER = "Two hosts that write the same key at once would not notice: let only one host write there, and only one prune."
+
+
+def check_store(store: Store) -> Iterator[Finding]:
+    """Write, read, list and delete a probe object in a store; only list one that is read-only."""
+    subject = f"store {store.name}"
+    probe = _look(store, subject) if is_read_only(store) else _probe(store, subject)
+    yield from guarded(subject, probe)
+    if (finite := space(store)) is not None:
+        yield from guarded(subject, iter([room(subject, store.location, finite.free_bytes())]))
+
+
+def _look(store: Store, subject: str) -> Iterator[Finding]:
+    next(store.list(), None)
+    yield Finding(
+        level="ok", subject=subject, message=f"{store.location}: can be listed; the config says read-only"
+    )
+
+
+def _probe(store: Store, subject: str) -> Iterator[Finding]:
+    key, data = f"{layout.PROBE_PREFIX}/{secrets.token_hex(8)}", secrets.token_bytes(64)
+    store.put(key, [data], absent=True)
+    try:
+        if read_all(store, key) != data:
+            raise IntegrityError(f"{store.location}: reads back differently from what was written")
+        if key not in {found.key for found in store.list(f"{layout.PROBE_PREFIX}/")}:
+            raise IntegrityError(
+                f"{store.location}: does not list what was written", hint="Its listing is not consistent."
+            )
+        conditions = _conditions(store, key)
+    finally:
+        store.delete(key)
+    if store.stat(key) is not None:
+        raise IntegrityError(f"{store.location}: still has what was deleted")
+    yield Finding(level="ok", subject=subject, message=f"{store.location}: write, read, list and delete work")
+    if conditions == "ignored":
+        yield Finding(
+            level="warn",
+            subject=subject,
+            message="does not refuse to overwrite (no conditional put)",
+            hint=_ONE_WRITER,
+        )
+    elif conditions == "honoured for small objects":
+        yield Finding(
+            level="warn",
+            subject=subject,
+            message="does not refuse to overwrite by an upload in parts (conditional put of small objects only)",
+            hint=_ONE_WRITER,
+        )
+
+
+def _conditions(store: Store, key: str) -> Conditions:
+    """Find out whether the service refuses to overwrite: the adapter alone would look first, and hide it."""
+    asked = conditional(store)
+    if asked is not None:
+        return asked.conditions(key)
+    try:
+        store.put(key, [b"second"], absent=True)
+    except ExistsError:
+        return "honoured"
+    return "ignored"

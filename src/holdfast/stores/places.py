@@ -1,0 +1,43 @@
+"""Where in a bucket a store lies: its prefix, its name for people, and which of the keys there are ours."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from holdfast.model.errors import ConfigError
+from holdfast.stores.base import check_key
+
+
+def root_of(name: str, prefix: str) -> str:
+    """Give what every key of the store `name` begins with: empty, or a path that ends in `/`."""
+    inner = prefix.strip("/")
+    try:
+        return check_key(inner) + "/" if inner else ""
+    except ValueError as error:
+        raise ConfigError(
+            f"store {name}: {inner!r} cannot be a prefix",
+            hint="Use plain ASCII names separated by single slashes, such as backups/production.",
+        ) from error
+
+
+def location(name: str, place: str, endpoint_url: str | None) -> str:
+    """Give the place for people, with the server's address where it is not the service's own."""
+    place = place.rstrip("/")
+    if endpoint_url is None:
+        return place
+    url = urlsplit(endpoint_url)
+    if url.scheme not in ("http", "https") or not url.hostname or url.username or url.password:
+        raise ConfigError(
+            f"store {name}: endpoint_url is not an address that can be used",
+            hint="Write it as https://host or http://host:port; credentials have their own keys.",
+        )
+    return f"{place} at {url.netloc}"
+
+
+def is_key(key: str) -> bool:
+    """Whether an object of the bucket may be one of ours."""
+    try:
+        check_key(key)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,81 @@
+"""What `check` finds out about a store by trying."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from holdfast.jobs.check_stores import check_store
+from holdfast.jobs.finding import Finding
+from holdfast.stores.base import Conditions, Store
+from holdfast.stores.gcs import GcsStore
+from holdfast.stores.limited import LimitedStore, Meter
+from holdfast.stores.local import LocalStore
+from holdfast.stores.read_only import ReadOnlyStore
+from holdfast.stores.s3 import S3Store
+from support import gcs_emulator, moto_server
+from support.memory_store import MemoryStore
+
+
+def found(store: Store) -> list[tuple[str, str]]:
+    return [
+        (finding.level, finding.message) for finding in check_store(store) if "free" not in finding.message
+    ]
+
+
+def test_a_directory_can_do_everything(tmp_path: Path) -> None:
+    ((level, message),) = found(LocalStore("disk", tmp_path))
+    assert (level, message) == ("ok", f"{tmp_path}: write, read, list and delete work")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_read_only_store_is_only_listed(tmp_path: Path) -> None:
+    ((level, message),) = found(ReadOnlyStore(LocalStore("disk", tmp_path)))
+    assert (level, message) == ("ok", f"{tmp_path}: can be listed; the config says read-only")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_service_that_honours_conditions_is_told_from_one_that_ignores_them() -> None:
+    with moto_server.moto_server() as url:
+        store = S3Store(moto_server.settings(url, prefix="check"))
+        assert [level for level, _ in found(store)] == ["ok"]
+        assert list(store.list()) == []
+    with gcs_emulator.gcs_emulator() as url:
+        other = GcsStore(gcs_emulator.settings(url, prefix="check"))
+        assert found(other)[1:] == [("warn", "does not refuse to overwrite (no conditional put)")]
+        assert list(other.list()) == []
+
+
+class Half(MemoryStore):
+    def conditions(self, key: str) -> Conditions:
+        self.objects[key] = b"second"
+        return "honoured for small objects"
+
+
+def test_half_a_guard_is_told_and_a_wrapper_hides_nothing() -> None:
+    (_, (level, message)) = found(LimitedStore(Half(), Meter(1e9)))
+    assert (level, "by an upload in parts" in message) == ("warn", True)
+
+
+class Careless(MemoryStore):
+    def put(self, key: str, chunks: Iterable[bytes], *, absent: bool = False) -> bool:
+        del absent
+        return super().put(key, chunks)
+
+
+def test_a_store_that_overwrites_is_told_with_what_to_do() -> None:
+    findings: list[Finding] = list(check_store(Careless()))
+    assert findings[-1].level == "warn"
+    assert "only one prune" in (findings[-1].hint or "")
+
+
+@pytest.mark.parametrize("broken", ["get", "list", "delete"])
+def test_a_store_that_cannot_do_one_thing_fails(broken: str) -> None:
+    class Broken(MemoryStore):
+        pass
+
+    lies = {"get": lambda *_, **__: iter([b"other"]), "list": lambda *_: iter(()), "delete": lambda *_: None}
+    setattr(Broken, broken, lies[broken])
+    assert [finding.level for finding in check_store(Broken())][-1] == "fail"

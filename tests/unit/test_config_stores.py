@@ -1,0 +1,145 @@
+"""The stores of the config: their URLs, logins, and the wrappers that their keys ask for."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from holdfast import config_stores
+from holdfast.model.errors import ConfigError
+from holdfast.stores.azure import AzureStore
+from holdfast.stores.base import Store, is_read_only, layers
+from holdfast.stores.gcs import GcsStore
+from holdfast.stores.limited import LimitedStore
+from holdfast.stores.local import LocalStore
+from holdfast.stores.read_only import ReadOnlyStore
+from holdfast.stores.retrying import RetryingStore
+from support.config import BASE, CONTAINER, Place
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(folder=tmp_path)
+
+
+def opened(place: Place, text: str) -> Store:
+    settings = place.load(f"{BASE}\n[stores.off]\n{text}\n").stores["off"]
+    return config_stores.open_store("off", settings)
+
+
+@pytest.mark.parametrize(
+    ("url", "location"),
+    [
+        ("gs://bucket", "gs://bucket"),
+        ("gs://bucket/a/b/", "gs://bucket/a/b"),
+        ("GS://bucket/a", "gs://bucket/a"),
+        ("azblob://acc/box", "azblob://acc/box"),
+        ("azblob://acc/box/a/b/", "azblob://acc/box/a/b"),
+    ],
+)
+def test_a_url_stands_for_a_store_in_a_cloud(place: Place, url: str, location: str) -> None:
+    store = opened(place, f"url = '{url}'")
+    assert isinstance(store, GcsStore if location.startswith("gs") else AzureStore)
+    assert (store.name, store.location) == ("off", location)
+
+
+def test_a_container_names_a_store_in_a_cloud_by_its_url(place: Place) -> None:
+    environment = {**CONTAINER, "HOLDFAST_STORE": "azblob://acc/box/shop"}
+    environment["HOLDFAST_STORES__MAIN__ACCOUNT_KEY"] = "c2VjcmV0"
+    config = place.load("", overrides=None, **environment)
+    assert config.stores["main"].model_dump(exclude_defaults=True)["container"] == "box"
+    assert "c2VjcmV0" in config.secrets()
+
+
+def test_the_logins_of_clouds_may_lie_in_files(place: Place) -> None:
+    for name in ("google", "key", "sas"):
+        (place.folder / name).write_text(f"the {name}\n")
+    config = place.load(
+        BASE
+        + "[stores.g]\nurl = 'gs://b'\ncredentials_file = 'google'\n"
+        + "[stores.k]\nurl = 'azblob://a/b'\naccount_key_file = 'key'\n"
+        + "[stores.s]\nurl = 'azblob://a/b'\nsas_token_file = 'sas'\n"
+    )
+    assert set(config.secrets()) == {"the google", "the key", "the sas"}
+    assert "the key" not in repr(config.stores)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("url = 'azblob://acc'", "stores.off.url: azblob://account/container/prefix was expected"),
+        ("url = 'azblob://acc/box?sv=1'", "stores.off.url: azblob://account/container/prefix was expected"),
+        ("url = 'gs://'", "stores.off.url: it should have at least 1 character"),
+        ("url = 'gs://b/../c'", "stores.off.url: a path such as"),
+        (
+            "url = 'azblob://a/b'\naccount_key = 'x'\nsas_token = 'y'",
+            "stores.off: account_key, sas_token and client_id",
+        ),
+        ("url = 'gs://b'\nanonymous = true\ncredentials = 'x'", "stores.off: anonymous and credentials are"),
+        ("url = 'azblob://a/b'\naccess_tier = 'Archive'", "stores.off.access_tier: "),
+        ("url = '/x'\nbandwidth_limit = 'fast'", "stores.off.bandwidth_limit: bytes a second were expected"),
+        ("url = '/x'\nbandwidth_limit = 10", "stores.off.bandwidth_limit: 1 KiB a second is the least"),
+        (
+            "url = '/x'\nread_only = true\n[targets.t]\nstores = ['off']",
+            "targets.t.stores: the store off is read_only",
+        ),
+    ],
+)
+def test_what_makes_no_sense_is_named(place: Place, text: str, said: str) -> None:
+    assert said in place.refused(f"{BASE}\n[stores.off]\n{text}\n").message
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"),
+    [
+        ("20MB", 20e6),
+        ("512KiB", 524288),
+        ("1.5 m/s", 1.5e6),
+        ("2GiB/s", 2 * 1024**3),
+        ("4096", 4096),
+        ("off", None),
+    ],
+)
+def test_a_rate_is_read_as_people_write_it(place: Place, text: str, rate: float | None) -> None:
+    config = place.load(f"{BASE}\n[stores.off]\nurl = '/x'\nbandwidth_limit = '{text}'\n")
+    assert config.stores["off"].bandwidth_limit == rate
+
+
+def test_the_wrappers_lie_around_each_other_in_order(place: Place) -> None:
+    store = opened(place, "url = '/x'\nread_only = true\nbandwidth_limit = '1MB'\ndeadline = '1m'")
+    assert [type(one) for one in layers(store)] == [ReadOnlyStore, LimitedStore, RetryingStore, LocalStore]
+    assert [type(one) for one in layers(store, changing=True)] == [ReadOnlyStore]
+    assert is_read_only(store)
+
+
+def test_nothing_is_written_to_a_read_only_store_that_no_target_names(place: Place) -> None:
+    config = place.load(f"{BASE}\n[stores.off]\nurl = '/x'\nread_only = true\n")
+    assert config.targets()[0].stores == ("disk",)
+
+
+@pytest.mark.parametrize(
+    ("url", "module", "package"),
+    [
+        ("gs://bucket", "google.cloud.storage", "holdfast[gcs]"),
+        ("azblob://acc/box", "azure.storage.blob", "holdfast[azure]"),
+    ],
+)
+def test_a_missing_library_is_named_with_its_extra(
+    place: Place, monkeypatch: pytest.MonkeyPatch, url: str, module: str, package: str
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ConfigError, match=r"store off: the package .* is not installed") as caught:
+        opened(place, f"url = '{url}'")
+    assert package in (caught.value.hint or "")
+
+
+def test_no_library_of_a_cloud_is_imported_before_a_store_is_made() -> None:
+    code = (
+        "import sys, holdfast.config, holdfast.stores.gcs, holdfast.stores.azure;"
+        "print([name for name in ('google.auth', 'google.cloud', 'azure.core', 'boto3') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
