@@ -85,11 +85,13 @@ class Encryption(Section):
 
 
 class HookSettings(Section):
-    """`[targets.NAME.hooks]`: the owner's programs around a backup, each as a list of arguments."""
+    """`[targets.NAME.hooks]`: the owner's programs around a backup or a recovery, each as a list of arguments."""
 
     before_backup: Arguments = ()
     after_backup: Arguments = ()
     on_failure: Arguments = ()
+    stop_services: Arguments = ()
+    resume_services: Arguments = ()
     timeout: Seconds = 300.0
 
 
@@ -275,6 +277,8 @@ def _target(name: str, settings: TargetSettings, everywhere: tuple[str, ...], ti
             before_backup=settings.hooks.before_backup,
             after_backup=settings.hooks.after_backup,
             on_failure=settings.hooks.on_failure,
+            stop_services=settings.hooks.stop_services,
+            resume_services=settings.hooks.resume_services,
             timeout=settings.hooks.timeout,
             env=plain_environment(os.environ),
         ),

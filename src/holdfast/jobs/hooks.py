@@ -1,4 +1,4 @@
-"""Runs the owner's own programs around a backup: facts in HOOK_* variables and as JSON on stdin, no shell."""
+"""Runs the owner's own programs around a backup or a recovery: facts in HOOK_* variables and as JSON on stdin, no shell."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from holdfast.model.target import Target
 from holdfast.system import logs, proc
 from holdfast.system.stop import Stop
 
-Event = Literal["before_backup", "after_backup", "on_failure"]
+Event = Literal["before_backup", "after_backup", "on_failure", "stop_services", "resume_services"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +74,22 @@ def failed(services: Services, target: Target, run: Run, error: BaseException, s
         error=logs.redacted(str(error) or type(error).__name__),
     )
     _run_and_warn(services, target, told, stop)
+
+
+def services_of_others(
+    services: Services, target: Target, event: Event, backup_id: str | None, stop: Stop
+) -> None:
+    """Run the hook that stops or resumes what uses the target's databases. Raise SourceError when it fails."""
+    told = Told(
+        event=event,
+        target=target.name,
+        backup_id=backup_id,
+        trigger="manual",
+        slot=None,
+        attempt=1,
+        started_at=services.clock.now(),
+    )
+    _run(services, target, told, stop)
 
 
 def _told(event: Event, run: Run) -> Told:

@@ -49,6 +49,8 @@ class Hooks:
     before_backup: tuple[str, ...] = ()
     after_backup: tuple[str, ...] = ()
     on_failure: tuple[str, ...] = ()
+    stop_services: tuple[str, ...] = ()
+    resume_services: tuple[str, ...] = ()
     timeout: float = 300
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
 

@@ -1,0 +1,99 @@
+"""The walk through the disaster plan, on a real server with a damaged database."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from holdfast.postgres.scratch import Cluster
+from support.home import Home
+from support.postgres import execute, query
+from support.terminal import Terminal
+from support.world import argv
+
+LOG = 'import sys, pathlib; pathlib.Path(sys.argv[1]).open("a").write(sys.stdin.read())'
+
+
+def hook(folder: Path) -> str:
+    return json.dumps(["python3", "-c", LOG, str(folder / "hooks.log")])
+
+
+@pytest.fixture
+def damaged(home: Home, cluster: Cluster) -> Iterator[Home]:
+    """A home with a backup, whose database then lost rows and whose config has both hooks."""
+    home.run("backup", "-q")
+    execute(home.database, "DELETE FROM items WHERE id > 10")
+    hooks = (
+        f"[targets.shop.hooks]\nstop_services = {hook(home.folder)}\nresume_services = {hook(home.folder)}\n"
+    )
+    home.config.write_text(home.config.read_text() + hooks)
+    yield home
+    for (name,) in query(cluster.conninfo, "SELECT datname FROM pg_database"):
+        if str(name).startswith(f"{home.database.database}_before_"):
+            execute(cluster.conninfo, f'DROP DATABASE "{name}"')
+
+
+def events(home: Home) -> list[str]:
+    path = home.folder / "hooks.log"
+    return [json.loads(line)["event"] for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def test_the_walk_brings_a_damaged_database_back(damaged: Home) -> None:
+    done = damaged.run("disaster", "shop", "--yes")
+    assert query(damaged.database, "SELECT count(*) FROM items") == [(1000,)]
+    assert events(damaged) == ["stop_services", "resume_services"]
+    steps = [line for line in done.stdout.splitlines() if re.match(r"\d\. ", line)]
+    assert [step[0] for step in steps] == list("1234567")
+    assert "1,000 rows, as in the backup" in done.stdout
+    (protocol,) = (damaged.state / "disasters").iterdir()
+    assert protocol.stat().st_mode & 0o077 == 0
+    written = protocol.read_text()
+    assert all(step in written for step in steps)
+    back = re.search(r"the way back: holdfast (.*)", done.stdout)
+    assert back is not None
+    damaged.run(*back[1].split())
+    assert query(damaged.database, "SELECT count(*) FROM items") == [(10,)]
+
+
+def test_a_no_ends_it_where_it_stands(damaged: Home) -> None:
+    terminal = Terminal(argv("disaster", "shop", "-c", damaged.config), damaged.folder)
+    terminal.wait_for("all still well?")
+    terminal.answer("")
+    terminal.wait_for("Run it?")
+    terminal.answer("y")
+    terminal.wait_for("Go back to this backup?")
+    terminal.answer("n")
+    assert terminal.end() == 130, terminal.text
+    assert events(damaged) == ["stop_services"]
+    assert query(damaged.database, "SELECT count(*) FROM items") == [(10,)]
+
+
+def test_services_that_cannot_be_stopped_end_it_before_anything_is_touched(damaged: Home) -> None:
+    done = damaged.run(
+        "disaster", "shop", "--yes", "--set", 'targets.shop.hooks.stop_services=["false"]', code=20
+    )
+    assert "hook stop_services" in done.stderr
+    assert query(damaged.database, "SELECT count(*) FROM items") == [(10,)]
+
+
+def test_what_is_damaged_since_long_needs_an_older_backup(damaged: Home) -> None:
+    done = damaged.run("disaster", "shop", "--yes", "--before", "2020-01-01", code=12)
+    assert "no whole backup of shop from before 2020-01-01" in done.stderr
+    assert query(damaged.database, "SELECT count(*) FROM items") == [(10,)]
+
+
+def test_without_a_person_it_takes_no_step(damaged: Home) -> None:
+    damaged.run("disaster", "shop", code=2)
+    assert events(damaged) == []
+
+
+def test_a_database_that_is_gone_comes_back_anew(damaged: Home, cluster: Cluster) -> None:
+    name = damaged.database.database
+    execute(cluster.conninfo, f'DROP DATABASE "{name}" WITH (FORCE)')
+    done = damaged.run("disaster", "shop", "--yes")
+    assert "anew: it is not there any more" in done.stdout
+    assert query(damaged.database, "SELECT count(*) FROM items") == [(1000,)]
