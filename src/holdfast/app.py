@@ -49,6 +49,14 @@ class App:
                 )
         return tuple(by_name[name] for name in dict.fromkeys(names)) if names else self.targets
 
+    def one_target(self, name: str | None) -> Target:
+        """The named target, or the only one. Raise NotFoundError, or UsageError where there are several."""
+        found = self.chosen([name] if name is not None else [])
+        if len(found) != 1:
+            names = ", ".join(each.name for each in found)
+            raise UsageError("which target?", hint=f"Add --target NAME; the config has {names or 'none'}.")
+        return found[0]
+
     def to_back_up(self, names: Sequence[str]) -> tuple[Target, ...]:
         """The named targets, or all. Raise ConfigError where there is none, NotFoundError for an unknown one."""
         if not self.targets:

@@ -17,6 +17,7 @@ from holdfast import (
     cli_daemon,
     cli_disaster,
     cli_export,
+    cli_import,
     cli_kit,
     cli_notify,
     cli_recover,
@@ -58,6 +59,7 @@ for _module in (
     cli_recover,
     cli_swap,
     cli_export,
+    cli_import,
     cli_kit,
     cli_notify,
 ):

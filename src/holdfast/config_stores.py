@@ -3,6 +3,7 @@
 A new store is one model here and its entry in `StoreSettings`.
 """
 
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -146,6 +147,29 @@ StoreSettings = Annotated[
 KINDS: dict[str, Any] = {
     get_args(kind.model_fields["type"].annotation)[0]: kind for kind in get_args(get_args(StoreSettings)[0])
 }
+
+
+def open_place(url: str, known: Iterable[StoreSettings]) -> Store:
+    """Open what a URL or path stands for, to read only; a bucket as one of the `known` stores in it is, if there is one.
+
+    Raise ValueError for what is no place.
+    """
+    from holdfast.stores.read_only import ReadOnlyStore  # noqa: PLC0415 - not for `holdfast --help`
+
+    keys = from_url(url)
+    if "path" in keys and not Path(keys["path"]).is_dir():
+        raise ValueError("there is no such directory")
+    alike = (each for each in known if "prefix" in keys and _in_same_place(each, keys))
+    found = next(alike, None)
+    if found is None:
+        found = KINDS[keys["type"]](**keys)
+    else:
+        found = found.model_copy(update={"prefix": values.prefix(keys["prefix"])})
+    return ReadOnlyStore(found.open(url))
+
+
+def _in_same_place(settings: StoreSettings, keys: Mapping[str, str]) -> bool:
+    return all(getattr(settings, key, None) == value for key, value in keys.items() if key != "prefix")
 
 
 def from_url(url: str) -> dict[str, str]:

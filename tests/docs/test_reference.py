@@ -15,13 +15,14 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import pytest
 import typer.main
 
-from holdfast import facts, render_recover, render_restore, render_swap
+from holdfast import facts, render_import, render_recover, render_restore, render_swap
 from holdfast.cli import app
 from holdfast.jobs.backup import Taken
 from holdfast.jobs.catalog import Rebuilt
 from holdfast.jobs.export import Exported
 from holdfast.jobs.export_csv import TableFile
 from holdfast.jobs.finding import Finding
+from holdfast.jobs.importing import ImportReport, Outcome
 from holdfast.jobs.recover import Found
 from holdfast.jobs.status import TargetStatus
 from holdfast.jobs.upcoming import Upcoming
@@ -123,6 +124,7 @@ def samples() -> dict[str, object]:
         "recover": render_recover.all_facts([Found(target="shop", whole=(), broken=0)]),
         "swap": [render_swap.plan_facts(planned_swap()), render_swap.facts(swapped(), ())],
         "export": facts.exported(exported()),
+        "import": render_import.facts(imported()),
         "schedule": [facts.upcoming(UPCOMING)],
         "catalog rebuild": facts.rebuilt(Rebuilt(problems=[("here", "gone")])),
     }
@@ -139,6 +141,13 @@ def exported() -> Exported:
         encoding="UTF8",
         size=9,
         tables=(table,),
+    )
+
+
+def imported() -> ImportReport:
+    error = errors.IntegrityError("it ends early", hint="Take another.")
+    return ImportReport(
+        target="shop", outcomes=(Outcome(name="a.dump", state="broken", at=NOW, error=error),)
     )
 
 

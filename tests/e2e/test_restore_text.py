@@ -12,11 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from holdfast.jobs.find import open_best
+from holdfast.jobs.importing import import_dumps
 from holdfast.jobs.reading import Opened
 from holdfast.model import layout
 from holdfast.postgres.scratch import Cluster
 from holdfast.streams import age_keys
-from support import torture
+from support import scripts, torture
 from support.postgres import clean_environment, execute, running_cluster
 from support.programs import make_stand_ins
 from support.restoring import create, databases, differences, drop, globals_text, take
@@ -172,3 +174,22 @@ def test_a_damaged_object_stops_at_the_check(
     path.write_bytes(data)
     with pytest.raises(AssertionError, match="did NOT match"):
         follow(opened, shop, source, tmp_path, programs=stand_ins)
+
+
+@pytest.mark.parametrize("options", [("--format=tar",), (), ("--create",)])
+def test_the_commands_restore_what_was_imported(
+    options: tuple[str, ...], source: Cluster, other: Cluster, shop: World, stand_ins: Path, tmp_path: Path
+) -> None:
+    name = NAMES[0].replace("/", "") if "--format=tar" not in options else "large"
+    (tmp_path / "dumps").mkdir()
+    dumped = scripts.dumped(source, source.conninfo.with_database(name), *options)
+    (tmp_path / "dumps" / "nightly.dump").write_bytes(dumped)
+    wish = scripts.wish(tmp_path / "dumps", "*.dump", database=name)
+    import_dumps(shop.services, shop.target, wish, shop.stop)
+    opened = open_best(shop.services, shop.services.ledger.backups()[0])
+    assert name not in databases(other)
+    try:
+        follow(opened, shop, other, tmp_path, programs=stand_ins)
+        assert differences((source, name), (other, name)) == []
+    finally:
+        drop(other, name)

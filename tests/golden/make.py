@@ -2,7 +2,8 @@
 
 Run it once for a new format version, never again for an old one: an old backup that no longer restores is a bug of
 the program. `PYTHONPATH=tests python tests/golden/make.py` writes tests/golden/v<FORMAT_VERSION>/ (with a word as its
-argument, v<FORMAT_VERSION>-<word>/, for what is new within a version; `frames` has frames with a note and a seek table):
+argument, v<FORMAT_VERSION>-<word>/, for what is new within a version; `frames` has frames with a note and a seek table;
+`tar` and `plain` are imported from dumps of those formats, with the globals):
 
 - `store/`: the store, with one backup of the target `golden`
 - `identity.txt`: the identity that opens it, with its signer. A test's secret, made for this and used for nothing else
@@ -18,12 +19,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from holdfast.jobs.backup import backup
-from holdfast.model.backup import FORMAT_VERSION
+from holdfast.jobs.importing import import_dumps
+from holdfast.model.backup import FORMAT_VERSION, Backup
 from holdfast.postgres.conninfo import Conninfo
+from holdfast.postgres.scratch import Cluster
 from holdfast.streams import age_keys
+from support import scripts
 from support.frames import small_frames
 from support.postgres import execute, query, running_cluster
-from support.world import world
+from support.world import World, world
 
 HERE = Path(__file__).parent
 ROLES = (
@@ -60,7 +64,24 @@ def answers(database: Conninfo) -> dict[str, list[list[object]]]:
     return given
 
 
-def make(folder: Path) -> None:
+IMPORTED = {"tar": "-Ft", "plain": "--create"}
+
+
+def take(host: World, cluster: Cluster, scratch: Path, kind: str) -> Backup:
+    """Take the backup, or import dumps of a kind."""
+    services = replace(host.services, host="golden")
+    if kind not in IMPORTED:
+        return backup(services, host.target, host.stop).backup
+    dumps = scratch / "dumps"
+    dumps.mkdir()
+    dumped = scripts.dumped(cluster, cluster.conninfo.with_database("golden"), IMPORTED[kind])
+    (dumps / "golden_20260131.dump").write_bytes(dumped)
+    (dumps / "globals_20260131.dump").write_bytes(scripts.globals_of(cluster))
+    import_dumps(services, host.target, scripts.wish(dumps, "*_%Y%m%d.dump"), host.stop)
+    return host.services.ledger.backups()[0].backup
+
+
+def make(folder: Path, kind: str) -> None:
     """Fill a server, back it up into the new folder, and write down what is to come back."""
     folder.mkdir()
     with running_cluster() as cluster, tempfile.TemporaryDirectory() as scratch:
@@ -68,9 +89,9 @@ def make(folder: Path) -> None:
         database = cluster.conninfo.with_database("golden")
         execute(database, (HERE / "shop.sql").read_text())
         with world(Path(scratch), cluster.conninfo.argv_dsn(), name="golden", databases=("golden",)) as host:
-            taken = backup(replace(host.services, host="golden"), host.target, host.stop)
+            taken = take(host, cluster, Path(scratch), kind)
             (Path(scratch) / "store-a").rename(folder / "store")
-            signer, now = host.keys.signer().public, taken.backup.started_at
+            signer, now = host.keys.signer().public, taken.started_at
             age_keys.write_identity_file(folder / "identity.txt", host.identity, signer, now)
         text = json.dumps(answers(database), indent=1, ensure_ascii=False)
     (folder / "expected.json").write_text(f"{text}\n", encoding="utf-8")
@@ -81,4 +102,4 @@ if __name__ == "__main__":
     if destination.exists():
         sys.exit(f"{destination} exists: a golden backup is made once")
     with small_frames(1024):
-        make(destination)
+        make(destination, "".join(sys.argv[1:]))

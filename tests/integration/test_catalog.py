@@ -13,6 +13,7 @@ from holdfast.model.target import Selection
 from holdfast.postgres import archive
 from holdfast.postgres.catalog import count_rows, read_cluster, read_database, unreadable
 from holdfast.postgres.conninfo import Conninfo
+from holdfast.postgres.entries import data_tables, defined_tables
 from holdfast.postgres.properties import drop_database
 from holdfast.postgres.scratch import Cluster
 from holdfast.postgres.server import connect
@@ -63,9 +64,9 @@ def test_every_table_that_pg_dump_writes_is_expected_and_no_other(
     dump = run_tool(toolset(cluster), "pg_dump", tortured, "--format=custom")
     entries = archive.read_toc([dump]).entries
     database = _read(tortured)
-    assert {table.oid for table in database.tables} == archive.defined_tables(entries)
+    assert {table.oid for table in database.tables} == defined_tables(entries)
     filled = {t.oid for t in database.tables if t.kind == "r" and not t.data_left_out}
-    assert filled == archive.data_tables(entries)
+    assert filled == data_tables(entries)
 
 
 def test_rows_are_counted_exactly_and_only_where_a_table_has_its_own(tortured: Conninfo) -> None:

@@ -13,9 +13,10 @@ from holdfast.methods import dump_hints
 from holdfast.model.errors import SourceError
 from holdfast.model.target import Selection
 from holdfast.postgres import tools
-from holdfast.postgres.archive import TocReader, tells_of_tables
+from holdfast.postgres.archive import TocReader
 from holdfast.postgres.compare import Digest, digest, schema_text
 from holdfast.postgres.conninfo import Conninfo
+from holdfast.postgres.entries import tells_of_tables
 from holdfast.postgres.scratch import Cluster
 from holdfast.postgres.server import connect
 from support.archives import Item, archive

@@ -10,6 +10,7 @@ from holdfast.model.errors import ConfigError
 from holdfast.model.target import Selection
 from holdfast.postgres import archive
 from holdfast.postgres.conninfo import Conninfo
+from holdfast.postgres.entries import data_tables, defined_tables
 from holdfast.postgres.patterns import left_out_by, match_databases
 from holdfast.postgres.properties import read_properties
 from holdfast.postgres.scratch import Cluster
@@ -102,9 +103,9 @@ def test_what_we_expect_is_what_pg_dump_dumps(
             "SELECT oid, relkind::text FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'm') AND oid >= 16384"
         ).fetchall()
     ours = {oid for oid, _ in rows}
-    assert ours - found.tables.keys() == archive.defined_tables(entries) & ours
+    assert ours - found.tables.keys() == defined_tables(entries) & ours
     plain = {oid for oid, kind in rows if kind == "r"}
-    assert plain - found.tables.keys() - found.data.keys() == archive.data_tables(entries) & plain
+    assert plain - found.tables.keys() - found.data.keys() == data_tables(entries) & plain
 
 
 def test_reasons_name_the_option_and_the_pattern(filled: Conninfo) -> None:

@@ -13,11 +13,10 @@ from holdfast.model.errors import IntegrityError
 from holdfast.postgres.archive import (
     TocReader,
     UnsupportedArchiveError,
-    data_tables,
-    defined_tables,
     read_toc,
     watch,
 )
+from holdfast.postgres.entries import data_tables, defined_tables
 from support.archives import Item, archive, head, item, number
 
 ITEMS = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from holdfast.model import manifest
-from holdfast.model.backup import FORMAT_VERSION, Backup
+from holdfast.model.backup import FORMAT_VERSION, Backup, format_version
 from holdfast.model.errors import IntegrityError
 from support.model_values import backups, sample_backup
 
@@ -98,7 +99,7 @@ def test_a_manifest_that_makes_no_sense_is_refused(change: Change, message: str)
 
 def test_a_later_format_is_refused_with_the_way_on() -> None:
     later = changed(lambda m: m.update(format_version=FORMAT_VERSION + 1, parts="something else"))
-    with pytest.raises(IntegrityError, match=r"here: format version 2 is newer") as caught:
+    with pytest.raises(IntegrityError, match=r"here: format version 3 is newer") as caught:
         manifest.parse(later, where="here")
     assert "release" in (caught.value.hint or "")
 
@@ -109,3 +110,11 @@ def test_what_a_later_program_adds_is_ignored() -> None:
 
 def test_a_backup_without_parts_is_read() -> None:
     assert manifest.parse(changed(lambda m: m.update(parts=[])), where="here").parts == ()
+
+
+def test_a_backup_has_the_lowest_version_that_knows_all_its_parts() -> None:
+    made = sample_backup()
+    assert format_version(made.parts) == 1
+    for kind in ("tar", "plain"):
+        parts = tuple(replace(p, format=kind) if p.role == "database" else p for p in made.parts)
+        assert format_version(parts) == 2

@@ -15,7 +15,7 @@ from holdfast.methods.base import Method, Source
 from holdfast.methods.logical import Logical
 from holdfast.model import catalog as catalog_model
 from holdfast.model import layout
-from holdfast.model.backup import FORMAT_VERSION, Backup, Part
+from holdfast.model.backup import Backup, Part, format_version
 from holdfast.model.errors import Error, StoreError
 from holdfast.model.run import MANUAL, Occasion, Run
 from holdfast.model.target import Target
@@ -123,7 +123,7 @@ def _made(
     facts = method.facts
     return Backup(
         id=str(run.backup_id),
-        format_version=FORMAT_VERSION,
+        format_version=format_version(parts),
         target=run.target,
         slot=run.slot,
         method=method.name,
@@ -207,17 +207,8 @@ def _server_lock(services: Services, target: Target, stop: Stop) -> Iterator[ser
 
 
 def _copy_out(services: Services, target: Target, taken: Taken, stop: Stop) -> Taken:
-    """Bring a new backup to the target's other stores."""
-    failed: list[tuple[str, str]] = []
-    for name in target.stores[1:]:
-        try:
-            copy.copy(services, target.name, taken.backup.id, target.stores[0], name, stop)
-        except Error as error:
-            if stop.requested:
-                raise
-            services.reporter.warn("a copy failed", store=name, backup=taken.backup.id, error=str(error))
-            failed.append((name, error.message))
-    return dataclasses.replace(taken, failed_copies=tuple(failed))
+    failed = copy.copy_out(services, target, taken.backup.id, stop)
+    return dataclasses.replace(taken, failed_copies=failed)
 
 
 def backup_all(

@@ -9,8 +9,9 @@ from holdfast.jobs.reading import Opened, open_backup, read_document
 from holdfast.jobs.services import Services
 from holdfast.model import layout
 from holdfast.model.backup import Segment
-from holdfast.model.errors import IntegrityError, NotFoundError
+from holdfast.model.errors import Error, IntegrityError, NotFoundError
 from holdfast.model.run import Run
+from holdfast.model.target import Target
 from holdfast.streams.chunks import Tally, tally
 from holdfast.system.stop import Stop
 
@@ -38,6 +39,20 @@ def copy(services: Services, target: str, backup_id: str, source: str, destinati
         services.ledger.record_copy(backup_id, destination, "complete", services.clock.now())
 
     runner.execute(services, run, body)
+
+
+def copy_out(services: Services, target: Target, backup_id: str, stop: Stop) -> tuple[tuple[str, str], ...]:
+    """Bring a new backup to the target's other stores. Give those to which it did not get, with why."""
+    failed: list[tuple[str, str]] = []
+    for name in target.stores[1:]:
+        try:
+            copy(services, target.name, backup_id, target.stores[0], name, stop)
+        except Error as error:
+            if stop.requested:
+                raise
+            services.reporter.warn("a copy failed", store=name, backup=backup_id, error=str(error))
+            failed.append((name, error.message))
+    return tuple(failed)
 
 
 def _copy(

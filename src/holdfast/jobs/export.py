@@ -170,7 +170,7 @@ def _selected(job: _Job, done: Exported) -> Exported:
 
 
 def _write_dump(job: _Job, chunks: Iterator[bytes], handle: int) -> None:
-    if job.wish.form == "archive":
+    if job.wish.form == "archive" or job.part.format == "plain":
         export_files.write_all(handle, chunks, job.stop)
         return
     toolset = tools.choose(tools.find_toolsets(), job.opened.backup.server.version_num)

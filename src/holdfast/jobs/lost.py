@@ -15,7 +15,7 @@ def settle(services: Services, targets: Mapping[str, Target]) -> list[Target]:
     found: dict[str, Target] = {}
     for run in runner.left_open(services):
         target = targets.get(run.target)
-        if run.job in {"backup", "copy"} and target is not None:
+        if run.job in {"backup", "import", "copy"} and target is not None:
             found[target.name] = target
         else:
             runner.close_lost(services, run)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from holdfast.jobs.reading import Opened, Ranged, plain_chunks, ranged
 from holdfast.jobs.services import Services
 from holdfast.model.backup import Part
+from holdfast.model.errors import UsageError
 from holdfast.postgres import cutting, tools
 from holdfast.postgres.archive import TocReader
 from holdfast.postgres.belonging import UPON, Belonging
@@ -89,8 +90,14 @@ def open_archive(
 ) -> PartArchive:
     """Read the table of contents of a part. `encoding` is the database's, in which the dump has its names.
 
-    `copies` keeps the COPY statements. Raise IntegrityError when it is none, and as `plain_chunks`.
+    `copies` keeps the COPY statements. Raise UsageError for an imported part of another format, IntegrityError when it
+    is no archive, and as `plain_chunks`.
     """
+    if part.format != "custom":
+        raise UsageError(
+            f"database {part.database!r} of this backup is not in the custom format, and cannot be taken apart",
+            hint="It was imported as it was. Restore all of it into a new database (--as NEW_NAME) and take it there.",
+        )
     reader = TocReader(opened.place.key(part.name), keep=_belongs_to_tables, copies=copies, relations=True)
     with closing(_chunks(services, opened, part, stop, lambda _: None)) as chunks:
         for chunk in chunks:

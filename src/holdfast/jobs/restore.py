@@ -106,14 +106,15 @@ def chosen_parts(opened: Opened, wish: Wish) -> tuple[Part, ...]:
     for error in restore_checks.impossible(wish.options, database=wish.database):
         raise error
     parts = tuple(part for part in opened.backup.parts if part.role == "database")
-    if wish.database is None:
-        return parts
-    chosen = tuple(part for part in parts if part.database == wish.database)
-    if not chosen:
+    chosen = tuple(part for part in parts if wish.database in (None, part.database))
+    if not chosen and wish.database is not None:
         raise NotFoundError(
             f"backup {opened.backup.id} holds no database {wish.database!r}",
             hint=f"It holds {', '.join(opened.backup.databases)}.",
         )
+    for part in chosen:
+        for error in restore_checks.impossible_for(part, wish.options):
+            raise error
     return chosen
 
 
@@ -189,6 +190,7 @@ def _restore(
                     found=described(catalog, part),
                     name=wish.name(part),
                     archive=archive,
+                    format=part.format,
                     options=wish.options,
                     tablespaces=spaces,
                     doing=services.reporter.doing,

@@ -151,7 +151,7 @@ def _more(
             yield error
         coming = catalog.roles if wish.wants_globals else ()
         owners = {wanted.owner} if wish.options.no_owner else {wanted.owner, *_owners(services, opened, part)}
-        if missing := readiness.missing_roles(into.connection, owners - set(coming)):
+        if missing := readiness.missing_roles(into.connection, owners - {"", *coming}):
             yield UsageError(
                 f"database {found.name!r} has owners that the server lacks: {', '.join(missing)}",
                 hint="Restore the roles too (--roles), create them, or leave owners out with --no-owner.",
@@ -159,7 +159,9 @@ def _more(
 
 
 def _owners(services: Services, opened: Opened, part: Part) -> set[str]:
-    """Who owns what is in the archive, by its table of contents; no more of it is read."""
+    """Who owns what is in the archive, by its table of contents; no more of it is read. Others do not tell at once."""
+    if part.format != "custom":
+        return set()
     chunks = plain_chunks(opened.place, part, services.keys)
     toc = archive.read_toc(chunks, where=opened.place.key(part.name))
     return {entry.owner for entry in toc.entries if entry.owner}

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+from collections.abc import Mapping
+
 from holdfast.model import codec
 from holdfast.model.backup import Backup, Part
 
@@ -47,6 +51,14 @@ _DATABASES = """
 {commands}
 """
 
+_PLAIN = """
+3. The databases, from plain dumps that another program made. psql obeys commands in what it is fed: this file was looked
+   through for them when it was taken over; still, use a psql that is up to date. To restore a dump with its own CREATE
+   DATABASE under another name, edit it.
+
+{commands}
+"""
+
 _CATALOG = """
 4. To compare: what there was, with the number of rows of each table, as JSON:
 
@@ -54,8 +66,11 @@ _CATALOG = """
 """
 
 
-def restore_text(backup: Backup) -> str:
-    """Give the text for a backup. Every command in it stands on lines that begin with four spaces."""
+def restore_text(backup: Backup, *, to_create: Mapping[str, str] = {}) -> str:
+    """Give the text for a backup. Every command in it stands on lines that begin with four spaces.
+
+    `to_create` are the databases whose plain dumps do not make them, with their encodings.
+    """
     encrypted = any(part.recipients for part in backup.parts)
     text = _HEAD.format(
         id=backup.id,
@@ -74,9 +89,15 @@ def restore_text(backup: Backup) -> str:
     text += (
         _GLOBALS.format(command=f"{_open(roles)} | psql --no-psqlrc -d postgres") if roles else _NO_GLOBALS
     )
-    text += _DATABASES.format(
-        commands="\n".join(_database(part) for part in backup.parts if part.role == "database")
-    )
+    databases = [part for part in backup.parts if part.role == "database"]
+    if any(part.format != "plain" for part in databases):
+        text += _DATABASES.format(
+            commands="\n".join(_database(part) for part in databases if part.format != "plain")
+        )
+    if any(part.format == "plain" for part in databases):
+        text += _PLAIN.format(
+            commands="\n".join(_plain(part, to_create) for part in databases if part.format == "plain")
+        )
     catalog = backup.part("catalog")
     return text if catalog is None else text + _CATALOG.format(command=_open(catalog))
 
@@ -90,9 +111,8 @@ def _needs(backup: Backup) -> str:
     if any(part.codec == "zstd" for part in backup.parts):
         lines.append("- zstd")
     major = backup.server.version_num // 10000
-    lines.append(
-        f"- psql and pg_restore of PostgreSQL {major}, or of the new server's version where that is later"
-    )
+    of = f"PostgreSQL {major}, or of the new server's version where that is later"
+    lines.append(f"- psql and pg_restore of {of if major else 'the version of the new server'}")
     return "\n".join(lines)
 
 
@@ -113,6 +133,19 @@ def _open(part: Part) -> str:
     if part.codec == "zstd":
         steps.append("zstd -d -c")
     return " | ".join(steps)
+
+
+def _plain(part: Part, to_create: Mapping[str, str]) -> str:
+    name, psql = part.database or "", "psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1"
+    if name not in to_create:
+        return f"    {_open(part)} | {psql} -d postgres"
+    encoding = f"--encoding={to_create[name]} " if re.fullmatch(r"\w+", to_create[name]) else ""
+    create = (
+        f"    createdb --template=template0 {encoding}-- {shlex.quote(name)}\n" if name != "postgres" else ""
+    )
+    # A name alone could be taken for a connection string.
+    where = "dbname='" + re.sub(r"(['\\])", r"\\\1", name) + "'"
+    return f"{create}    {_open(part)} | {psql} -d {shlex.quote(where)}"
 
 
 def _database(part: Part) -> str:

@@ -23,7 +23,10 @@ def sweep(services: Services, target: Target) -> None:
 
     The caller holds the target's lock, so an open run of this host cannot be alive.
     """
-    for run in runner.lost_runs(services, "backup", target.name):
+    for run in [
+        *runner.lost_runs(services, "backup", target.name),
+        *runner.lost_runs(services, "import", target.name),
+    ]:
         _settle_lost(services, target, run)
     for run in _failed_since_success(services, target.name):
         _settle(services, target, target.stores, run.backup_id)

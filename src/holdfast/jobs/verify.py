@@ -17,6 +17,7 @@ from holdfast.jobs.reading import (
 )
 from holdfast.jobs.services import Services
 from holdfast.ledger.ledger import GONE, BackupRow, CopyState
+from holdfast.methods import foreign_dump
 from holdfast.methods.logical import check_complete
 from holdfast.model import layout
 from holdfast.model.backup import Part
@@ -25,6 +26,7 @@ from holdfast.model.errors import Error, IntegrityError, KeyFileError, NotFoundE
 from holdfast.model.proof import Proof
 from holdfast.model.run import Run
 from holdfast.postgres import archive
+from holdfast.postgres.entries import tells_of_tables
 from holdfast.system.stop import Stop
 
 
@@ -122,10 +124,10 @@ def _verify(services: Services, place: writing.Place, meter: runner.Meter, stop:
         f"verify {place.backup_id}", opened.backup.size if deep else opened.backup.stored_size
     ) as show:
         for part in opened.backup.parts:
-            toc = (
-                archive.TocReader(keep=archive.tells_of_tables) if deep and part.format == "custom" else None
-            )
+            toc = archive.TocReader(keep=tells_of_tables) if deep and part.format == "custom" else None
             chunks = plain_chunks(place, part, services.keys) if deep else stored_chunks(place, part)
+            if deep and part.role == "database" and part.format != "custom":
+                chunks = foreign_dump.watched(chunks, part.format)
             for chunk in archive.watch(chunks, toc) if toc is not None else chunks:
                 stop.check()
                 meter.add(len(chunk))

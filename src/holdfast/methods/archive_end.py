@@ -8,7 +8,7 @@ from holdfast.model.errors import IntegrityError
 from holdfast.postgres.archive import TocReader
 
 # The custom format ends each table's rows and each large object with a block of length 0: a sign and four bytes.
-_LAST_BLOCK = bytes(5)
+LAST_BLOCK = bytes(5)
 _LAST_COMMENT = b"-- PostgreSQL database cluster dump complete\n"
 _COMMENT_BYTES = 1024
 
@@ -17,9 +17,9 @@ def ended(chunks: Iterable[bytes], reader: TocReader, name: str) -> Iterator[byt
     """Pass an archive, which `reader` has watched, through. Raise IntegrityError when its last block is not there."""
     tail = b""
     for chunk in chunks:
-        tail = (tail + chunk[-len(_LAST_BLOCK) :])[-len(_LAST_BLOCK) :]
+        tail = (tail + chunk[-len(LAST_BLOCK) :])[-len(LAST_BLOCK) :]
         yield chunk
-    if tail != _LAST_BLOCK and any(entry.has_data for entry in reader.entries):
+    if tail != LAST_BLOCK and any(entry.has_data for entry in reader.entries):
         raise IntegrityError(
             f"database {name}: pg_dump ended normally, but its archive ends inside the rows of a table",
             hint="Run its command by hand to see what it prints; the client may be broken.",

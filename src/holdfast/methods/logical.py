@@ -16,6 +16,7 @@ from holdfast.model.backup import Server
 from holdfast.model.errors import IntegrityError, SourceError
 from holdfast.model.target import Target
 from holdfast.postgres import archive, blocks, catalog, conninfo, server, sessions, snapshot, tools
+from holdfast.postgres.entries import data_tables, defined_tables, tells_of_tables
 from holdfast.postgres.patterns import match_databases
 from holdfast.system import proc
 from holdfast.system.stop import Stop
@@ -77,7 +78,7 @@ class Logical:
             databases=tuple(databases),
             left_out=(*skipped, *_globals_left_out(target, readable=readable_roles)),
         )
-        yield _catalog_source(whole)
+        yield catalog_source(whole)
         self._facts = Facts(
             server=Server(
                 version=facts.version_text,
@@ -117,7 +118,7 @@ class Logical:
                 version_num=facts.version_num,
                 options=target.options,
             )
-            reader = archive.TocReader(keep=archive.tells_of_tables)
+            reader = archive.TocReader(keep=tells_of_tables)
             finder = blocks.BlockFinder(reader)
             argv = dump_argv(target, toolset, where, snap.id, in_recovery=facts.in_recovery)
             with (
@@ -235,7 +236,7 @@ def check_complete(name: str, reader: archive.TocReader, found: model.Database) 
             hint="Run its command by hand to see what it prints; the client may be broken.",
         )
     entries = reader.entries
-    defined, with_rows = archive.defined_tables(entries), archive.data_tables(entries)
+    defined, with_rows = defined_tables(entries), data_tables(entries)
     for table in found.tables:
         if table.extension is not None or table.persistence == "t" or table.left_out:
             continue
@@ -281,7 +282,8 @@ def _globals_left_out(target: Target, *, readable: bool) -> tuple[model.LeftOut,
     return ()
 
 
-def _catalog_source(whole: model.Catalog) -> Source:
+def catalog_source(whole: model.Catalog) -> Source:
+    """Give the part of the catalog."""
     text = json.dumps(codec.to_json(whole), ensure_ascii=False, sort_keys=True).encode(
         errors="surrogateescape"
     )

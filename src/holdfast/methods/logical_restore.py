@@ -8,12 +8,13 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 
-from holdfast.methods import pg_restore, restore_checks, restore_hints
+from holdfast.methods import pg_restore, plain_restore, restore_checks, restore_hints
 from holdfast.methods.destination import LABEL, Destination
 from holdfast.methods.pg_restore import Options
 from holdfast.methods.restored_properties import adapted
 from holdfast.methods.staging import Staged
 from holdfast.model import catalog as model
+from holdfast.model.backup import PartFormat
 from holdfast.model.errors import Error, IntegrityError, SourceError
 from holdfast.model.target import Selection
 from holdfast.postgres import catalog, marks, properties, server, sessions, snapshot
@@ -35,6 +36,7 @@ class Task:
     found: model.Database
     name: str
     archive: Iterator[bytes] | Staged = field(repr=False)
+    format: PartFormat = "custom"
     options: Options
     tablespaces: bool
     doing: Callable[[str], None]
@@ -55,13 +57,16 @@ def restore_database(into: Destination, task: Task, *, stop: Stop, warn: Warn) -
     """Restore one database, which is absent or empty unless the options say otherwise. Raise what refuses or fails.
 
     On any failure a database that was made here is dropped again, and the error goes through. With `clean`, or a
-    section alone in one job, it is one transaction, and the database is as it was before.
+    section alone in one job, or of a plain dump, it is one transaction, and the database is as it was before.
     """
     for refusal in restore_checks.refusals(into, task.found, task.name, task.options):
         raise refusal
     created = not server.has_database(into.connection, task.name)
     wanted = adapted(task.found.properties, task.options, into.facts.user)
-    whole = not created and task.options.jobs == 1 and (task.options.clean or bool(task.options.sections))
+    whole = not created and (
+        task.format == "plain"
+        or (task.options.jobs == 1 and (task.options.clean or bool(task.options.sections)))
+    )
     left = "as it was" if whole else "as the failed restore left it"
     if created:
         _create(into, task, wanted)
@@ -131,7 +136,18 @@ def _finish(into: Destination, task: Task, wanted: model.Properties) -> None:
 
 
 def _run(into: Destination, task: Task, *, created: bool, whole: bool, stop: Stop, warn: Warn) -> None:
-    if isinstance(task.archive, Staged):
+    if task.format == "plain" and not isinstance(task.archive, Staged):
+        plain_restore.run(
+            into,
+            task.name,
+            task.archive,
+            single_transaction=not created,
+            stop=stop,
+            warn=warn,
+            on_table=task.doing,
+            hasty=created,
+        )
+    elif isinstance(task.archive, Staged):
         pg_restore.run_staged(
             into,
             task.name,

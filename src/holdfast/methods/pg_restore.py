@@ -21,7 +21,7 @@ Section = Literal["pre-data", "data", "post-data"]
 Tell = Callable[[str], None]
 
 # What a setting of the database or the role must not do to the restoring session itself.
-_OVERRIDES = {"default_transaction_read_only": "off", "statement_timeout": "0", "lock_timeout": "0"}
+OVERRIDES = {"default_transaction_read_only": "off", "statement_timeout": "0", "lock_timeout": "0"}
 
 # What --verbose prints of its progress, by the message texts of pg_restore 10 to 18.
 _PROGRESS = re.compile(
@@ -30,7 +30,7 @@ _PROGRESS = re.compile(
     r"|skipping|disabling|enabling|transferring|reducing|setting|while|from TOC entry|NOTICE:)"
 )
 _WITH_IDLE_TIMEOUT = 140000
-_PATIENCE = 60.0  # seconds
+PATIENCE = 60.0  # seconds
 _OWN, _WARNING, _STATEMENT, _BETWEEN = "pg_restore: ", "pg_restore: warning:", "Command was: ", '"."'
 _DOES = re.compile(
     r'pg_restore: (?:processing data for (?P<kind>table)|creating (?P<other>[A-Z ]+)) "?(?P<name>.+?)"?$'
@@ -77,7 +77,7 @@ def run(  # noqa: PLR0913 - what pg_restore works on, how, and whom it tells
     where = into.conninfo.with_database(database)
     with (
         # Others may be at work where there is something to be restored into.
-        patient(where, waiter=LABEL, seconds=_PATIENCE, stop=stop)
+        patient(where, waiter=LABEL, seconds=PATIENCE, stop=stop)
         if single_transaction
         else nullcontext(stop) as limited,
         _command(into, database, flags, _settings(into, hasty=hasty)) as command,
@@ -113,7 +113,7 @@ def run_staged(  # noqa: PLR0913 - as for run
 
 
 def _settings(into: Destination, *, hasty: bool) -> dict[str, str]:
-    settings = {**_OVERRIDES, **noticing_loss(into.connection)}
+    settings = {**OVERRIDES, **noticing_loss(into.connection)}
     if into.facts.version_num >= _WITH_IDLE_TIMEOUT:  # a slow store lets the session wait
         settings["idle_session_timeout"] = "0"
     if hasty:

@@ -8,6 +8,7 @@ from contextlib import closing
 from holdfast.methods import restore_hints
 from holdfast.methods.destination import LABEL, Destination
 from holdfast.methods.pg_restore import Options
+from holdfast.model.backup import Part
 from holdfast.model.catalog import Database
 from holdfast.model.errors import Error, NotFoundError, UsageError
 from holdfast.postgres import contents, marks, readiness, server
@@ -38,6 +39,30 @@ def impossible(options: Options, *, database: str | None) -> Iterator[Error]:
         )
     if options.role == "":
         yield UsageError("--role is empty", hint="Give the role's name.")
+
+
+def impossible_for(part: Part, options: Options) -> Iterator[Error]:
+    """Find which options a dump that was imported cannot follow: only the custom format knows its own order."""
+    if part.format == "custom":
+        return
+    asked = [
+        text
+        for text, wanted, follows in (
+            ("--jobs", options.jobs > 1, ()),
+            ("--clean", options.clean, ()),
+            ("--section", bool(options.sections), ("tar",)),
+            ("--no-owner", options.no_owner, ("tar",)),
+            ("--no-privileges", options.no_privileges, ("tar",)),
+            ("--role", options.role is not None, ("tar",)),
+        )
+        if wanted and part.format not in follows
+    ]
+    if asked:
+        kind = "plain SQL" if part.format == "plain" else "a tar archive"
+        yield UsageError(
+            f"database {part.database!r} is {kind}, which does not go with {', '.join(asked)}",
+            hint="It was imported as it was. Restore all of it into a new database (--as NEW_NAME).",
+        )
 
 
 def refusals(

@@ -15,6 +15,8 @@ def adapted(found: Properties, options: Options, user: str) -> Properties:
     no privileges that others granted. Without privileges it has the default ones.
     """
     grants = None if options.no_privileges else found.grants
+    if not options.no_owner and not found.owner:  # an imported dump does not always tell
+        return replace(found, owner=user, grants=grants)
     if not options.no_owner:
         return replace(found, grants=grants)
     owner = options.role or user

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # the newest that this program reads and writes
 
 Role = Literal["globals", "database", "catalog"]
-PartFormat = Literal["plain", "custom", "json"]
+PartFormat = Literal["plain", "custom", "tar", "json"]
 Codec = Literal["none", "zstd"]
 
 
@@ -45,6 +45,14 @@ class Part:
     codec: Codec
     recipients: tuple[str, ...]
     header_sha256: str | None = None
+
+
+def format_version(parts: Iterable[Part]) -> int:
+    """The oldest version of the format that has such parts, so that older programs read what they can.
+
+    Version 2 came with databases that are no custom archive: version 1 would hand them to pg_restore as one.
+    """
+    return 2 if any(part.role == "database" and part.format != "custom" for part in parts) else 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

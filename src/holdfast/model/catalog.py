@@ -140,7 +140,10 @@ class Database:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Catalog:
-    """What the server held. `databases` are those in the backup; `left_out` names others, and why they are not."""
+    """What the server held. `databases` are those in the backup; `left_out` names others, and why they are not.
+
+    `imported_from` names the files of another program that the backup was made from: what is known is what they tell.
+    """
 
     version: int
     server_version: str
@@ -151,6 +154,7 @@ class Catalog:
     role_passwords: bool
     databases: tuple[Database, ...]
     left_out: tuple[LeftOut, ...] = ()
+    imported_from: tuple[str, ...] = ()
 
     def database(self, name: str) -> Database | None:
         """Find a database by name, or None."""

@@ -27,7 +27,7 @@ _ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{4,16}")  # \d would take digits o
 _OBJECT = re.compile(r"[A-Za-z0-9_=-][A-Za-z0-9._=-]{0,254}")
 _SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
 _NUMBERED_MARK = re.compile(r"(pin|proof|ack)-([0-9]{8}T[0-9]{6}Z)-[0-9a-f]{8}\.json")
-_EXTENSION: dict[PartFormat, str] = {"custom": "dump", "plain": "sql", "json": "json"}
+_EXTENSION: dict[PartFormat, str] = {"custom": "dump", "tar": "tar", "plain": "sql", "json": "json"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 """Reads the table of contents at the head of a pg_dump archive (custom format) while the archive streams by.
 
 The format is that of PostgreSQL's pg_backup_archiver.c and pg_backup_custom.c, versions 1.12 to 1.16, which is what
-pg_dump 9.0 to 18 writes. Definitions are never kept; nothing is allocated on the word of a length.
+pg_dump 9.0 to 18 writes. Nothing is kept that nobody asked for; nothing is allocated on the word of a length.
 """
 
 from __future__ import annotations
@@ -15,29 +15,21 @@ from holdfast.postgres.entries import (
     Header,
     Section,
     Toc,
-    data_tables,
-    defined_tables,
-    tells_of_tables,
 )
 
 __all__ = [
     "Entry",
-    "Header",
-    "Section",
     "Toc",
     "TocReader",
     "UnsupportedArchiveError",
-    "data_tables",
-    "defined_tables",
     "read_toc",
-    "tells_of_tables",
     "watch",
 ]
 
 _MAGIC = b"PGDMP"
 _OLDEST, _NEWEST = 12, 16
 _WITH_ACCESS_METHOD, _WITH_ALGORITHM, _WITH_RELKIND = 14, 15, 16
-_CUSTOM = 1
+_CUSTOM, _TAR = 1, 3
 _ALGORITHMS = ("none", "gzip", "lz4", "zstd")
 _SECTIONS: dict[int, Section] = {1: "none", 2: "pre-data", 3: "data", 4: "post-data"}
 _OFFSET_FLAGS = (1, 2, 3)
@@ -60,7 +52,8 @@ class TocReader:
     """Takes an archive in chunks of any size; `header` and `entries` fill as it goes, until it is `done`.
 
     `keep` chooses the entries that are kept: a million large objects have an entry each. `copies` keeps the COPY
-    statements, `relations` which relation an entry is on. Raise IntegrityError, naming `where`, as soon as it cannot
+    statements, `relations` which relation an entry is on, `definitions` those that it chooses by kind and tag.
+    With `tar` it is the table of contents of a tar archive. Raise IntegrityError, naming `where`, as soon as it cannot
     be an archive.
     """
 
@@ -71,6 +64,8 @@ class TocReader:
         keep: Callable[[Entry], bool] | None = None,
         copies: bool = False,
         relations: bool = False,
+        definitions: Callable[[str, str | None], bool] | None = None,
+        tar: bool = False,
     ) -> None:
         self.done = False
         self.header: Header | None = None
@@ -79,6 +74,8 @@ class TocReader:
         self._keep = keep
         self._copies = copies
         self._relations = relations
+        self._definitions = definitions
+        self._tar = tar
         self._buffer = bytearray()
         self._at = 0
         self._gone = 0  # bytes of the archive before the buffer
@@ -146,7 +143,7 @@ class TocReader:
         if (
             self._int_size not in _INT_SIZES
             or not 1 <= self._offset_size <= _MAX_OFFSET_SIZE
-            or kind != _CUSTOM
+            or kind != (_TAR if self._tar else _CUSTOM)
         ):
             raise self._bad("it is of another format or damaged")
         compression = yield from self._compression()
@@ -182,7 +179,9 @@ class TocReader:
         section = _SECTIONS.get((yield from self._int()))
         if desc is None or section is None or table_oid is None or oid is None:
             raise self._bad(f"entry {dump_id} is damaged")
-        definition = yield from self._kept(wanted=self._relations and desc in statement_names.BY_DEFINITION)
+        told = self._relations and desc in statement_names.BY_DEFINITION
+        defined = self._definitions is not None and self._definitions(desc, tag)
+        definition = yield from self._kept(wanted=told or defined)
         before = self.position
         drop = yield from self._kept(wanted=self._relations and desc in statement_names.BY_DROP)
         behind = self.position
@@ -196,7 +195,11 @@ class TocReader:
         owner = yield from self._text()
         yield from self._skip_text()  # WITH OIDS, of old
         dependencies = yield from self._dependencies()
-        yield from self._skip_offset()
+        file: str | None = None
+        if self._tar:
+            file = yield from self._text()
+        else:
+            yield from self._skip_offset()
         return Entry(
             dump_id=dump_id,
             table_oid=table_oid,
@@ -211,7 +214,9 @@ class TocReader:
             start=start,
             end=self.position,
             copy=copy,
-            relation=statement_names.relation_of(desc, definition, drop),
+            relation=statement_names.relation_of(desc, definition if told else None, drop),
+            definition=definition if defined else None,
+            file=file,
             drop=(before, behind),
         )
 

@@ -26,13 +26,15 @@ _Walk = Generator[None, None, None]
 class BlockFinder:
     """Takes an archive chunk by chunk, each after `reader` had it; `found` fills as it goes.
 
-    `found` tells at which byte of the archive the block of a dump id begins; `size` is how many bytes there were.
+    `found` tells at which byte of the archive the block of a dump id begins; `size` is how many bytes there were;
+    `inside` says that the last block found has not come to its end yet.
     Nothing is ever raised: from where an archive is not understood, its blocks are not found.
     """
 
     def __init__(self, reader: TocReader) -> None:
         self.found: dict[int, int] = {}
         self.size = 0
+        self.inside = False
         self._reader = reader
         self._chunk = b""
         self._at = 0
@@ -61,6 +63,7 @@ class BlockFinder:
                 return
             expected.remove(dump_id)
             self.found[dump_id] = start
+            self.inside = True
             if kind == _LARGE_OBJECTS:
                 while any((yield from self._take(len(_END)))[1:]):
                     yield from self._pass_chunks()
@@ -68,6 +71,7 @@ class BlockFinder:
                 yield from self._pass_text()
             else:
                 yield from self._pass_chunks()
+            self.inside = False
 
     def _pass_text(self) -> _Walk:
         """Pass over rows, which are text and hold no NUL: five in a row are the length that ends the block.

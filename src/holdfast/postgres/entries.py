@@ -34,7 +34,8 @@ class Entry:
     """One entry: `desc` is its kind (`TABLE DATA`), `tag` its name; `table_oid` and `oid` its row in the catalogs.
 
     `start` and `end` are where it lies in the archive; it ends with the flag and the offset of its data. `copy` is its
-    COPY statement, and `relation` what its own statements say it is on, as they write it: where the reader was asked.
+    COPY statement, `relation` what its own statements say it is on, as they write it, and `definition` the statement
+    that makes it: where the reader was asked. `file` names its data in a tar archive.
     `drop` is from where to where its drop statement lies, with the length before it.
     """
 
@@ -52,6 +53,8 @@ class Entry:
     end: int = 0
     copy: str | None = None
     relation: str | None = None
+    definition: str | None = None
+    file: str | None = None
     drop: tuple[int, int] = (0, 0)
 
 

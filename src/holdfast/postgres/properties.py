@@ -21,7 +21,7 @@ from holdfast.postgres.server import Connection, PermanentSourceError, connect, 
 V15, V16, V17 = 150000, 160000, 170000
 _PROVIDERS = {"c": "libc", "i": "icu", "b": "builtin"}
 # Settings whose stored value is a list of names, each already quoted (GUC_LIST_QUOTE in PostgreSQL's source).
-_LISTS = frozenset(
+LISTS = frozenset(
     {
         "local_preload_libraries",
         "search_path",
@@ -100,16 +100,16 @@ _LABELS: LiteralString = "SELECT provider, label FROM pg_shseclabel WHERE classo
 def create_database_sql(
     name: str, properties: Properties, version_num: int, *, tablespaces: bool
 ) -> sql.Composed:
-    """Write CREATE DATABASE for a server of `version_num`, owner, encoding and locale included.
+    """Write CREATE DATABASE for a server of `version_num`, owner, encoding and locale included, those that are known.
 
     With `tablespaces` False the database goes where the server puts it by default. Raise SourceError where the
     server cannot have such a locale.
     """
     clauses: list[sql.Composable] = [
         sql.SQL("TEMPLATE template0"),
-        sql.SQL("OWNER ") + sql.Identifier(properties.owner),
-        sql.SQL("ENCODING ") + sql.Literal(properties.encoding),
-        *_locale_clauses(name, properties, version_num),
+        *([sql.SQL("OWNER ") + sql.Identifier(properties.owner)] if properties.owner else ()),
+        *([sql.SQL("ENCODING ") + sql.Literal(properties.encoding)] if properties.encoding else ()),
+        *(_locale_clauses(name, properties, version_num) if properties.collate else ()),
     ]
     if tablespaces and properties.tablespace != "pg_default":
         clauses.append(sql.SQL("TABLESPACE ") + sql.Identifier(properties.tablespace))
@@ -179,7 +179,7 @@ def _setting(database: sql.Identifier, setting: Setting) -> sql.Composed:
         if setting.role is None
         else sql.SQL("ALTER ROLE {} IN DATABASE {}").format(sql.Identifier(setting.role), database)
     )
-    values = split_names(setting.value) if setting.name.lower() in _LISTS else [setting.value]
+    values = split_names(setting.value) if setting.name.lower() in LISTS else [setting.value]
     return sql.SQL("{} SET {} TO {}").format(
         whose, sql.Identifier(setting.name), sql.SQL(", ").join(map(sql.Literal, values or [""]))
     )

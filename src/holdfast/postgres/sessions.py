@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import LiteralString
 
@@ -30,6 +30,16 @@ def execute(connection: Connection, statement: str | sql.Composed, *, what: str)
         raise PermanentSourceError(translate(error, what).message, hint=_MAY) from error
     except psycopg.Error as error:
         raise translate(error, what) from error
+
+
+def telling_warnings(connection: Connection, warn: Callable[[str], None]) -> None:
+    """Let somebody be told of what the server warns of in this session."""
+
+    def tell(notice: psycopg.errors.Diagnostic) -> None:
+        if notice.severity_nonlocalized == "WARNING":
+            warn(notice.message_primary or "")
+
+    connection.add_notice_handler(tell)
 
 
 def cancel(connection: Connection) -> None:

@@ -137,6 +137,11 @@ def classify(statement: Statement) -> Global:
     return Global(kind="other", statement=statement)
 
 
+def words(statement: Statement) -> tuple[str, ...]:
+    """Give what the tokens of a statement mean: keywords and plain names in lower case, strings without quotes."""
+    return tuple(_plain(token) for token in _tokens(statement.text))
+
+
 def relocated(tablespace: Global, location: str) -> Statement:
     """Write a `create_tablespace` anew, with another directory. Raise ValueError for any other kind."""
     if tablespace.kind != "create_tablespace" or tablespace.name is None:
