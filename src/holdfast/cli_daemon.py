@@ -24,6 +24,18 @@ def run(config: ConfigPath = None, overrides: Set = None, quiet: Quiet = False) 
     daemon.run(config or options.config, overrides or [], reporter=Reporter(quiet=True), quiet=quiet)
 
 
+def health(config: ConfigPath = None, overrides: Set = None, quiet: Quiet = False) -> None:
+    """Ask the daemon of this host whether it is well. For the health check of a container."""
+    from holdfast import render
+    from holdfast.app import read_config
+    from holdfast.metrics.asking import ask_whether_well
+
+    loaded = read_config(config or options.config, overrides or [])
+    ask_whether_well(loaded.listen_address, tls=loaded.tls is not None)
+    if not quiet:
+        render.line("ok")
+
+
 def pause(
     target: Target,
     until: Annotated[
@@ -83,5 +95,5 @@ def schedule(
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module to the program."""
-    for command in (run, pause, resume, schedule):
+    for command in (run, health, pause, resume, schedule):
         app.command()(command)

@@ -112,7 +112,7 @@ def test_scripts_can_be_run_and_stop_at_the_first_error(script: str) -> None:
     assert "set -euo pipefail\n" in text or text.count("\n") == 2
 
 
-@pytest.mark.parametrize("name", ["runtime", "dev", "embedded"])
+@pytest.mark.parametrize("name", ["runtime", "dev", "extended", "embedded"])
 def test_requirements_are_pinned_with_hashes(name: str) -> None:
     pins = _pins((ROOT / f"requirements/{name}.txt").read_text())
     assert pins
@@ -125,6 +125,7 @@ def test_requirements_hold_what_the_project_asks_for() -> None:
     asked = {
         "runtime": [*project["project"]["dependencies"], *groups["build"]],
         "dev": [*project["project"]["dependencies"], *groups["build"], *groups["dev"]],
+        "extended": groups["extended"],
         "embedded": groups["embedded"],
     }
     for name, wanted in asked.items():

@@ -47,6 +47,14 @@ class UnsafeError(Error):
     retryable = True
 
 
+class UnwellError(Error):
+    """The daemon does not answer, or says itself that it is not well."""
+
+    code = "unwell"
+    exit_code = 5
+    retryable = True
+
+
 class ConfigError(Error):
     """The configuration is missing, malformed or contradicts itself."""
 
