@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from holdfast.model.errors import UsageError
 if TYPE_CHECKING:
     from holdfast.app import App
     from holdfast.jobs.reading import Opened
+
+_PAIR = re.compile(r'(?P<old>("[^"]*"|[^"=])+)=(?P<new>.+)', re.DOTALL)  # at the first = outside of quotes
 
 ConfigPath = Annotated[
     Path | None, typer.Option("--config", "-c", metavar="FILE", help="The config file (or HOLDFAST_CONFIG).")
@@ -84,11 +87,11 @@ def parse_time(text: str | None) -> datetime | None:
 
 
 def pair(text: str, option: str, value: str) -> tuple[str, str]:
-    """Read `OLD=NEW` of an option. Raise UsageError."""
-    old, equals, new = text.partition("=")
-    if not (old and equals and new):
+    """Read `OLD=NEW` of an option, OLD in double quotes where it holds a `=`. Raise UsageError."""
+    found = _PAIR.fullmatch(text)
+    if found is None:
         raise UsageError(f"{option} {text}: write OLD={value}")
-    return old, new
+    return found["old"], found["new"]
 
 
 def chosen_backup(

@@ -132,8 +132,10 @@ def tables(value: TablesReport) -> None:
     for note in value.notes:
         line(f"note: {note}")
     where = f"database {value.into_database} on {value.into}"
+    entries = ", ".join(f"{count} {kind.lower()}" for kind, count in value.kinds.items())
+    if not (value.dry_run or value.tables or not entries):
+        line(entries)
     if value.dry_run:
-        entries = ", ".join(f"{count} {kind.lower()}" for kind, count in value.kinds.items())
         line(f"would be restored from {value.backup_id} into {where}: {entries or 'nothing'}")
         line(f"  {size(value.size)} would be read; nothing was changed")
     else:

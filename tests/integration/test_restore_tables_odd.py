@@ -51,6 +51,13 @@ PARTITIONED = (
     "ALTER TABLE sales_lowest DISABLE TRIGGER counted",
     "INSERT INTO sales VALUES (1, 'a'), (2, 'b'), (500, 'c')",
 )
+CLASS = (
+    "CREATE SCHEMA made",
+    "CREATE OPERATOR CLASS made.int_ops FOR TYPE int USING btree AS OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =,"
+    " OPERATOR 4 >=, OPERATOR 5 >, FUNCTION 1 btint4cmp(int, int)",
+    "CREATE TABLE excluding (k int, EXCLUDE USING btree (k made.int_ops WITH =))",
+)
+GIST = ("CREATE EXTENSION btree_gist", "CREATE TABLE ranges (k int, EXCLUDE USING gist (k WITH =))")
 REPLACE = Options(clean=True)
 
 
@@ -113,6 +120,24 @@ def test_an_index_on_fields_of_another_tables_rows_goes_with_its_own_table(
         execute(loss.where, "DROP TABLE t")
         bring_back(loss.world, opened, cluster, "odd", tables=("t",))
         assert unlike(before, content(cluster, loss.where)) == []
+
+
+def test_an_exclusion_constraint_brings_the_operator_classes_that_it_needs(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    gist = ("btree_gist",) in query(cluster.conninfo, "SELECT name FROM pg_available_extensions")
+    with backed_up(cluster, tmp_path, *CLASS, *(GIST if gist else ())) as loss:
+        assert loss.bring_back(rename={"excluding": "e"}).skipped == ()
+        execute(loss.where, "DROP TABLE e")
+        assert loss.changes() == []
+
+        execute(loss.where, "DROP SCHEMA made CASCADE", "DROP TABLE excluding")
+        if gist:
+            execute(loss.where, "DROP EXTENSION btree_gist CASCADE", "DROP TABLE ranges")
+            loss.bring_back(tables=("ranges", "excluding"))
+        else:
+            loss.bring_back(tables=("excluding",))
+        assert loss.changes() == []
 
 
 @pytest.mark.parametrize("table", ["sales_lowest", "sales_low", "sales"])

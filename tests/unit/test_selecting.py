@@ -168,3 +168,32 @@ def test_a_schema_brings_all_that_is_in_it_but_not_itself_where_it_is_there() ->
     roots = find_roots(entries, (), ["app"])
     assert ids(select(entries, roots, NOBODY).entries) == [1, 2, 3, 4, 6]
     assert ids(select(entries, roots, frozenset({1})).entries) == [3, 4, 6]
+
+
+def test_what_looks_at_something_that_is_lost_is_lost_too() -> None:
+    entries = index(
+        relation("t"),
+        relation("v", 1, desc="VIEW"),
+        relation("w", 2, desc="VIEW"),
+        relation("kept", desc="TABLE"),
+        relation("x", 2, 4, desc="VIEW"),
+    )
+    assert {entry.dump_id for entry in questions(entries, find_roots(entries, ["t"], ()))} >= {2, 3, 5}
+    assert [note.split(" and ")[0] for note in chosen(entries, "t", present=frozenset({4, 5})).notes] == [
+        "view public.v depends on public.t",
+        "view public.w depends on public.v",
+    ]
+    assert chosen(entries, "t", present=frozenset({2, 4, 5})).notes == ()  # w went for another reason
+
+
+def test_a_foreign_key_that_went_with_a_partition_is_told() -> None:
+    entries = index(
+        *PARTITIONED,
+        relation("lines"),
+        part("FK CONSTRAINT", "lines lines_fkey", 1, 4, 7),
+    )
+    gone = chosen(entries, "sales_1", present=frozenset({1, 7}))
+    assert [note.split(" and ")[0] for note in gone.notes] == [
+        "foreign key public.lines.lines_fkey depends on public.sales"
+    ]
+    assert chosen(entries, "sales_1", present=frozenset({1, 7, 8})).notes == ()

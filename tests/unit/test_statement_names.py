@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.postgres.statement_names import filled_by, relation_of, spellings
+from holdfast.postgres.statement_names import exclusion, filled_by, relation_of, spellings
 from holdfast.postgres.statements import quoted_name
 
 NAME = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=63)
@@ -44,3 +44,12 @@ def test_a_statement_that_does_not_tell_gives_nothing() -> None:
     assert relation_of("TRIGGER", None, "") is None
     assert relation_of("INDEX", None, None) is None
     assert relation_of("TABLE", "CREATE TABLE public.t ();", "DROP TABLE public.t;") is None
+
+
+@given(schema=NAME, name=NAME, own=NAME)
+def test_an_exclusion_constraint_is_told_from_other_keys(schema: str, name: str, own: str) -> None:
+    begin = f"ALTER TABLE ONLY {quoted_name(schema)}.{quoted_name(name)}\n    ADD CONSTRAINT {quoted_name(own)} "
+    excluding = f"{begin}EXCLUDE USING gist (a WITH =);\n"
+    assert exclusion(excluding) == excluding
+    assert exclusion(f'{begin}UNIQUE (a, " EXCLUDE USING gist");\n') is None
+    assert exclusion(None) is None

@@ -114,7 +114,8 @@ _SIGNS = (
         " --section post-data.",
     ),
     _sign(
-        r"(relation|schema|type|function|constraint|trigger|index|extension|policy) .{1,200}? already exists",
+        r"(relation|schema|type|function|constraint|trigger|index|extension|policy) .{1,200}? already exists"
+        r"|multiple primary keys for table",
         "Something of that name is there: restore into an empty database, or replace what is there with --clean.",
     ),
     _sign(

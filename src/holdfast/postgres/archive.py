@@ -179,7 +179,7 @@ class TocReader:
         section = _SECTIONS.get((yield from self._int()))
         if desc is None or section is None or table_oid is None or oid is None:
             raise self._bad(f"entry {dump_id} is damaged")
-        told = self._relations and desc in statement_names.BY_DEFINITION
+        told = self._relations and desc in statement_names.READ
         defined = self._definitions is not None and self._definitions(desc, tag)
         definition = yield from self._kept(wanted=told or defined)
         before = self.position
@@ -215,6 +215,7 @@ class TocReader:
             end=self.position,
             copy=copy,
             relation=statement_names.relation_of(desc, definition if told else None, drop),
+            exclusion=statement_names.exclusion(definition if told else None),
             definition=definition if defined else None,
             file=file,
             drop=(before, behind),

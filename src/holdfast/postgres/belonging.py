@@ -33,6 +33,8 @@ _SAME_NAME = frozenset(
 _OWN_NAME = frozenset({"INDEX", "STATISTICS"})
 INDEXES = frozenset({"INDEX", "CONSTRAINT"})
 UPON = frozenset({"COMMENT", "ACL", "SECURITY LABEL", "STATISTICS DATA", "EXTENDED STATISTICS DATA"})
+# Extensions with operator classes for PostgreSQL's own types, by what stands in a definition that uses them.
+_CLASSES = {"btree_gist": "", "intarray": "gist__int", "pg_trgm": "gist_trgm"}
 _WORDS = {
     FOREIGN_KEY: "foreign key",
     TABLE_ATTACH: "partition",
@@ -135,6 +137,15 @@ class Belonging:
         return any(
             key is not None and key.desc in INDEXES and self.owner(key) is self.owner(entry) for key in keys
         )
+
+    def unsaid(self, entry: Entry) -> Iterator[Entry]:
+        """Give what an exclusion constraint may need, and its entry, other than that of an index, does not tell."""
+        if entry.exclusion is None:
+            return
+        for other in self.entries:
+            sign = _CLASSES.get(other.tag or "") if other.desc == "EXTENSION" else None
+            if other.desc == "OPERATOR CLASS" or (sign is not None and sign in entry.exclusion):
+                yield other
 
     def title(self, entry: Entry) -> str:
         """Name an entry for people: `table public.orders`, `foreign key public.orders.orders_customer_fkey`."""

@@ -34,9 +34,9 @@ class Entry:
     """One entry: `desc` is its kind (`TABLE DATA`), `tag` its name; `table_oid` and `oid` its row in the catalogs.
 
     `start` and `end` are where it lies in the archive; it ends with the flag and the offset of its data. `copy` is its
-    COPY statement, `relation` what its own statements say it is on, as they write it, and `definition` the statement
-    that makes it: where the reader was asked. `file` names its data in a tar archive.
-    `drop` is from where to where its drop statement lies, with the length before it.
+    COPY statement, `relation` what its own statements say it is on, as they write it, `exclusion` the definition of an
+    exclusion constraint, and `definition` the statement that makes it: where the reader was asked. `file` names its data
+    in a tar archive. `drop` is from where to where its drop statement lies, with the length before it.
     """
 
     dump_id: int
@@ -53,6 +53,7 @@ class Entry:
     end: int = 0
     copy: str | None = None
     relation: str | None = None
+    exclusion: str | None = None
     definition: str | None = None
     file: str | None = None
     drop: tuple[int, int] = (0, 0)

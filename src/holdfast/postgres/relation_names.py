@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
@@ -17,6 +18,7 @@ T = TypeVar("T")
 _PLAIN = re.compile(r"[a-z_][a-z0-9_$]*")
 _PIECE = re.compile(r'"((?:[^"]|"")*)"|([*?.])|([^"*?.]+)|(")', re.DOTALL)
 _WILDCARDS = {"*": ".*", "?": "."}
+_LISTED = 10
 _QUALIFIED = 2  # a schema and a name
 _Part = list[
     tuple[str, bool]
@@ -126,7 +128,12 @@ def _pattern(part: _Part) -> _Pattern:
 
 
 def _nearest(text: str, known: Mapping[str, str]) -> str | None:
-    near = difflib.get_close_matches(text.replace('"', ""), known, n=3, cutoff=0.6)
-    if not near:
-        return "`holdfast show` lists what the backup holds."
-    return f"The nearest: {', '.join(dict.fromkeys(known[name] for name in near))}."
+    folded: dict[str, list[str]] = defaultdict(list)
+    for name, written in known.items():
+        folded[name.casefold()].append(written)
+    near = difflib.get_close_matches(text.replace('"', "").casefold(), folded, n=3, cutoff=0.6)
+    if near:
+        return f"The nearest: {', '.join(dict.fromkeys(name for key in near for name in folded[key]))}."
+    every = sorted(set(known.values()))
+    more = f" and {len(every) - _LISTED} more" if len(every) > _LISTED else ""
+    return f"It holds {', '.join(every[:_LISTED])}{more}." if every else None

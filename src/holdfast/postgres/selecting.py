@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
+from holdfast.postgres import onlookers
 from holdfast.postgres.belonging import FOREIGN_KEY, HOLDERS, INDEX_ATTACH, TABLE_ATTACH, UPON, Belonging
 from holdfast.postgres.entries import Entry
 from holdfast.postgres.relation_names import Name, find_relations, find_schemas, shown
@@ -31,7 +32,6 @@ _NEEDING_NOTHING = (
 )
 _ROUTINES = frozenset({"AGGREGATE", "FUNCTION", "OPERATOR", "PROCEDURE"})
 _HEAVY = HOLDERS | {"EXTENSION"}
-_LOOKERS = frozenset({"AGGREGATE", "FUNCTION", "MATERIALIZED VIEW", "PROCEDURE", "TABLE", "VIEW"})
 _BETWEEN_TYPES = frozenset({"CAST", "TRANSFORM"})
 
 
@@ -148,7 +148,7 @@ def questions(index: Belonging, roots: Roots) -> tuple[Entry, ...]:
     for entry in [index.by_id[number] for number in whole]:
         if entry.desc in {FOREIGN_KEY, TABLE_ATTACH}:
             asked |= {relation.dump_id for relation in index.targets(entry)}
-    for entry in _looking_at(index, whole):
+    for entry in onlookers.looking_at(index, whole):
         asked.add(entry.dump_id)
         if (owner := index.owner(entry)) is not None:
             asked.add(owner.dump_id)
@@ -176,7 +176,7 @@ def select(index: Belonging, roots: Roots, present: frozenset[int], *, alone: bo
         ),
         late=tuple(tie.late for tie in sorted_out if tie.late is not None),
         skipped=tuple(tie.skipped for tie in sorted_out if tie.skipped is not None),
-        notes=() if alone else tuple(_notes(index, chosen, present)),
+        notes=() if alone else tuple(onlookers.notes(index, chosen, present)),
     )
 
 
@@ -236,6 +236,7 @@ def _needs(index: Belonging, entry: Entry) -> Iterator[Entry]:
             continue
         if index.owner(need) is None or need.desc in HOLDERS:
             yield need
+    yield from index.unsaid(entry)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -287,30 +288,3 @@ def _tie(
         entries = (*always, entry, *index.upon.get(entry.dump_id, ()))
         return (_Tie(gone=gone, late=Late(what=what, entries=entries)),)
     return (_Tie(gone=gone, skipped=Skipped(what=what, reason=reason)),)
-
-
-def _looking_at(index: Belonging, chosen: Collection[int]) -> Iterator[Entry]:
-    """Give the views, functions and foreign keys outside of the chosen that look at a chosen relation."""
-    for entry in index.entries:
-        if entry.dump_id in chosen or not (entry.desc in _LOOKERS or entry.desc == FOREIGN_KEY):
-            continue
-        _, parent = index.attached.get(entry.dump_id, (None, None))
-        if any(r.dump_id in chosen for r in index.relations_of(entry) if r is not parent):
-            yield entry
-
-
-def _notes(index: Belonging, chosen: Collection[int], present: frozenset[int]) -> Iterator[str]:
-    for entry in _looking_at(index, chosen):
-        owner = index.owner(entry)
-        if entry.dump_id in present or (owner is not None and owner.dump_id not in present):
-            continue
-        looked_at = [r for r in index.relations_of(entry) if r.dump_id in chosen]
-        names = ", ".join(shown(r.namespace, r.tag or "") for r in looked_at)
-        yield f"{index.title(entry)} depends on {names} and is not in the database, nor was it chosen"
-    for entry in index.entries:
-        if entry.desc == "PUBLICATION TABLE":
-            for relation in index.relations_of(entry):
-                if relation.dump_id in chosen:
-                    publication = (entry.tag or "").removesuffix(f" {relation.tag}")
-                    name = shown(relation.namespace, relation.tag or "")
-                    yield f"{name} was in the publication {shown(None, publication)}, which is not changed"

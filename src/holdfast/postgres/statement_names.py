@@ -17,6 +17,7 @@ _DROP = re.compile(rf"DROP \w+ (?:IF EXISTS )?{_NAME} ON {_RELATION};\s*+\Z")
 _INDEX = re.compile(rf"CREATE (?:UNIQUE )?INDEX {_NAME} ON (?:ONLY )?{_RELATION} ")
 _STATISTICS = re.compile(rf" FROM {_RELATION};?\s*+\Z")
 _COPY = re.compile(rf"COPY {_RELATION} ")
+_EXCLUSION = re.compile(rf"ALTER TABLE (?:ONLY )?{_NAME}\.{_NAME}\s+ADD CONSTRAINT {_NAME} EXCLUDE ")
 
 # In which statement of an entry the name is looked for, and how.
 BY_DEFINITION = {"INDEX": _INDEX.match, "STATISTICS": _STATISTICS.search}
@@ -24,6 +25,7 @@ BY_DROP = {
     **dict.fromkeys(("DEFAULT", "CONSTRAINT", "CHECK CONSTRAINT", "FK CONSTRAINT"), _ALTER.match),
     **dict.fromkeys(("TRIGGER", "RULE", "POLICY"), _DROP.match),
 }
+READ = frozenset({*BY_DEFINITION, "CONSTRAINT"})  # whose definition is looked at
 
 
 def relation_of(desc: str, definition: str | None, drop: str | None) -> str | None:
@@ -35,6 +37,11 @@ def relation_of(desc: str, definition: str | None, drop: str | None) -> str | No
     else:
         return None
     return found[1] if found is not None else None
+
+
+def exclusion(definition: str | None) -> str | None:
+    """Give the definition of a constraint if it is one that excludes."""
+    return definition if definition is not None and _EXCLUSION.match(definition) else None
 
 
 def filled_by(copy: str) -> str | None:
