@@ -24,8 +24,13 @@ _WHERE = {
 
 def server_options(*, config: Path | None, to: str | None, target: str | None) -> tuple[str, ...]:
     """Give the options that lead a later command to the same server. A password in the URL is left out."""
-    server = ("--to", conninfo.parse(to).argv_dsn()) if to is not None else ("--target", target or "")
+    server = ("--target", target or "") if to is None else ("--to", _without_secrets(to))
     return (*(() if config is None else ("--config", str(config))), *server)
+
+
+def _without_secrets(url: str) -> str:
+    given = conninfo.parse(url)
+    return given.argv_dsn() if given.has_secrets else url
 
 
 def way_back(value: SwapReport, options: Sequence[str]) -> str:

@@ -16,7 +16,7 @@ from holdfast.jobs.reading import Opened
 from holdfast.jobs.restore_tables import TablesReport
 from holdfast.methods import pg_restore
 from holdfast.methods.pg_restore import Options
-from holdfast.model.errors import UsageError
+from holdfast.model.errors import SourceError, UsageError
 from holdfast.postgres.conninfo import Conninfo
 from holdfast.postgres.scratch import Cluster
 from support.postgres import execute, query
@@ -58,6 +58,30 @@ CLASS = (
     "CREATE TABLE excluding (k int, EXCLUDE USING btree (k made.int_ops WITH =))",
 )
 GIST = ("CREATE EXTENSION btree_gist", "CREATE TABLE ranges (k int, EXCLUDE USING gist (k WITH =))")
+GROWN = (
+    "CREATE SCHEMA s",
+    "CREATE TABLE s.t (id serial PRIMARY KEY, a int DEFAULT 5, name text)",
+    "INSERT INTO s.t (name) VALUES ('x')",
+    "CREATE FUNCTION s.named(s.t) RETURNS text IMMUTABLE LANGUAGE sql AS 'SELECT $1.name'",
+    "CREATE INDEX ON s.t (s.named(t))",
+    "CREATE VIEW s.grouped AS SELECT id, name, count(*) FROM s.t GROUP BY id",  # is made twice: it needs the key
+    "CREATE TABLE s.numbered (id int GENERATED ALWAYS AS IDENTITY)",
+)
+SINCE = {
+    "a column got another name": ("ALTER TABLE s.t RENAME a TO b",),
+    "a serial column became an identity": (
+        "ALTER TABLE s.t ALTER id DROP DEFAULT",
+        "DROP SEQUENCE s.t_id_seq",
+        "ALTER TABLE s.t ALTER id ADD GENERATED ALWAYS AS IDENTITY",
+    ),
+    "an identity became a serial column": (
+        "ALTER TABLE s.numbered ALTER id DROP IDENTITY",
+        "CREATE SEQUENCE s.numbered_id_seq OWNED BY s.numbered.id",
+        "ALTER TABLE s.numbered ALTER id SET DEFAULT nextval('s.numbered_id_seq')",
+    ),
+    "a view is gone": ("DROP VIEW s.grouped",),
+    "everything is gone": ("DROP SCHEMA s CASCADE",),
+}
 REPLACE = Options(clean=True)
 
 
@@ -159,6 +183,25 @@ def test_clean_replaces_partitions_with_the_keys_of_their_parent(cluster: Cluste
         execute(loss.where, "TRUNCATE sales")
         put_back(loss.world, loss.opened, cluster, database="odd", options=REPLACE)
         assert loss.changes() == []
+
+
+def test_clean_replaces_what_has_another_shape_by_now(cluster: Cluster, tmp_path: Path) -> None:
+    with backed_up(cluster, tmp_path, *GROWN) as loss:
+        put_back(loss.world, loss.opened, cluster, database="odd", options=REPLACE)
+        assert loss.changes() == []
+        for what, statements in SINCE.items():
+            execute(loss.where, *statements)
+            assert loss.changes() != [], what
+            loss.bring_back(schemas=("s",), options=REPLACE)
+            assert loss.changes() == [], what
+        execute(loss.where, *SINCE["everything is gone"])
+        put_back(loss.world, loss.opened, cluster, database="odd", options=REPLACE)
+        assert loss.changes() == []
+
+        execute(loss.where, "DROP TABLE s.numbered", "CREATE VIEW s.numbered AS SELECT 1")
+        with pytest.raises(SourceError) as caught:
+            loss.bring_back(tables=("s.numbered",), options=REPLACE)
+        assert "of another kind" in (caught.value.hint or "")
 
 
 def test_clean_drops_no_partition_that_was_made_since(cluster: Cluster, tmp_path: Path) -> None:

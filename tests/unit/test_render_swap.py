@@ -52,6 +52,8 @@ def test_the_way_back_is_one_line_that_a_shell_reads_as_meant(live: str, kept: s
 def test_a_password_stands_in_no_command() -> None:
     options = render_swap.server_options(config=None, to="postgresql://u:hush@db/shop", target="main")
     assert options == ("--to", "user='u' dbname='shop' host='db'")
+    plain = "postgresql://u@db/shop"
+    assert render_swap.server_options(config=None, to=plain, target=None) == ("--to", plain)
 
 
 def test_a_swap_is_told_with_all_that_was_written_since(capsys: pytest.CaptureFixture[str]) -> None:

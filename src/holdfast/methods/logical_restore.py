@@ -109,7 +109,9 @@ def _prepare(into: Destination, task: Task, wanted: model.Properties, *, created
             for what in ("encoding", "collate", "ctype"):
                 before, now = getattr(wanted, what), getattr(there, what)
                 if before != now:
-                    warn(f"database {task.name!r}: {what} is {now} here; it was {before}")
+                    unchecked = "; the server lets any bytes in then, and may refuse to give them back"
+                    more = unchecked if before == "SQL_ASCII" else ""
+                    warn(f"database {task.name!r}: {what} is {now} here; it was {before}{more}")
     if not created and task.options.clean:  # nothing is changed before the one transaction
         return
     for statement in properties.setting_statements(task.name, wanted):

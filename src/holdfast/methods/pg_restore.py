@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from holdfast.methods import restore_hints
 from holdfast.methods.destination import LABEL, Destination
 from holdfast.model.errors import SourceError
-from holdfast.postgres import conninfo, cutting
+from holdfast.postgres import conninfo, cutting, server
+from holdfast.postgres.entries import Entry
+from holdfast.postgres.needless_drops import needless_drops
 from holdfast.postgres.row_values import Veil
 from holdfast.postgres.waiting import noticing_loss, patient
 from holdfast.system import proc, spool
@@ -87,7 +89,7 @@ def run(  # noqa: PLR0913 - what pg_restore works on, how, and whom it tells
             into,
             command,
             database,
-            cutting.without_drops(chunks) if replaced else chunks,
+            cutting.without_drops(chunks, lambda entries: _needless(where, entries)) if replaced else chunks,
             limited,
             _Ear(warn, on_table),
         )
@@ -110,6 +112,11 @@ def run_staged(  # noqa: PLR0913 - as for run
     with _command(into, database, (*flags, spool.path(archive)), _settings(into, hasty=hasty)) as command:
         inheriting = replace(command, pass_fds=(*command.pass_fds, archive))
         _fed(into, inheriting, database, (), stop, _Ear(warn, on_table))
+
+
+def _needless(where: conninfo.Conninfo, entries: Sequence[Entry]) -> Collection[int]:
+    with closing(server.connect(where, application_name=LABEL)) as connection:
+        return needless_drops(connection, entries)
 
 
 def _settings(into: Destination, *, hasty: bool) -> dict[str, str]:
@@ -174,8 +181,9 @@ class _Ear:
         if line.startswith(_STATEMENT):
             self._in_statement = True
         elif line.startswith(_OWN):
-            self._in_statement = False
-            if _PROGRESS.match(line):
+            progress = _PROGRESS.match(line) is not None
+            self._in_statement = progress and line.count('"') % 2 == 1  # a name with a line break goes on
+            if progress:
                 return None
         elif self._in_statement:
             return None

@@ -108,6 +108,12 @@ _SIGNS = (
         " NEW_NAME).",
     ),
     _sign(
+        r"\" is not an? (\w+ )?(table|view|sequence|index|type|domain)$|cannot change (name|data type) of view column|cannot drop"
+        r" columns from view",
+        "What has that name now is of another kind or shape than in the backup: rename or drop it first, or restore beside"
+        " it.",
+    ),
+    _sign(
         r"violates foreign key constraint|could not create unique index|violates check constraint",
         "The rows do not keep what the definitions promise: they did not in the original either (a damaged index, a"
         " constraint that looks at other rows). Restore --section pre-data and --section data, mend the rows, then"

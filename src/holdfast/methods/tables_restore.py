@@ -24,6 +24,7 @@ from holdfast.system.stop import Stop
 Warn = Callable[[str], None]
 _NAMED = 10
 _PATIENCE = {"lock_timeout": "60s"}  # others may be at work in what was just restored
+_TAKEN_BY_OTHERS = "Something else has these names: rename that, or put the tables beside it (--into-schema SCHEMA)."
 _ERROR = re.compile(r"ERROR:\s+(.*)")
 
 
@@ -71,7 +72,9 @@ def refusals(goal: Goal, index: Belonging, selection: Selection) -> Iterator[Err
     elif taken:
         yield UsageError(
             f"database {database!r} has already {_some([index.title(entry) for entry in taken])}",
-            hint="--clean replaces them, --rename-table OLD=NEW and --into-schema SCHEMA put the backup's beside them.",
+            hint=_TAKEN_BY_OTHERS
+            if all(entry.desc in INDEXES for entry in taken)
+            else "--clean replaces them, --rename-table OLD=NEW and --into-schema SCHEMA put the backup's beside them.",
         )
     elif options.clean:
         yield from _lost_partitions(goal, selection)

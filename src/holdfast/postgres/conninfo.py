@@ -73,6 +73,11 @@ class Conninfo:
         """The database's name, or None where libpq decides."""
         return self.params.get("dbname")
 
+    @property
+    def has_secrets(self) -> bool:
+        """Whether a password or its like is in it."""
+        return bool(self.password) or not _SECRETS.isdisjoint(self.params)
+
     def with_database(self, name: str) -> Conninfo:
         """Name another database of the same server, as the same user."""
         return replace(self, params={**self.params, "dbname": name})

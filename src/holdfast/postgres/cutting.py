@@ -7,12 +7,12 @@ contents lie blocks, each with a kind, the dump id of its entry and chunks of by
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from holdfast.model.errors import IntegrityError
 from holdfast.postgres.archive import TocReader
-from holdfast.postgres.belonging import INDEXES
 from holdfast.postgres.entries import Entry, Toc
+from holdfast.postgres.needless_drops import ASKED
 
 Read = Callable[[int, int], Iterator[bytes]]
 
@@ -78,12 +78,14 @@ def data_blocks(chunks: Iterable[bytes], toc: Toc) -> Iterator[tuple[int, Iterat
     yield from _blocks(cursor, toc)
 
 
-def without_drops(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Leave the statements that drop indexes and constraints out of a whole archive: they go with their table.
+def without_drops(
+    chunks: Iterable[bytes], needless: Callable[[Sequence[Entry]], Collection[int]]
+) -> Iterator[bytes]:
+    """Leave the DROP statements out of a whole archive that `needless` names by dump id.
 
-    The server refuses to drop those of a partition, which came with its parent's, by themselves.
+    It is asked once, about the entries that `needless_drops` knows of.
     """
-    reader = TocReader(keep=lambda entry: entry.desc in INDEXES)
+    reader = TocReader(keep=lambda entry: entry.desc in ASKED, relations=True)
     source = iter(chunks)
     begun: list[bytes] = []
     for chunk in source:
@@ -92,12 +94,14 @@ def without_drops(chunks: Iterable[bytes]) -> Iterator[bytes]:
         if reader.done:
             break
     toc = reader.finish()
+    gone = needless(toc.entries)
     cursor = _Cursor(itertools.chain(begun, source))
     for entry in toc.entries:
-        start, end = entry.drop
-        yield from cursor.some(start - cursor.position)
-        cursor.skip(end - start)
-        yield bytes(1 + toc.header.int_size)  # an empty text
+        if entry.dump_id in gone:
+            start, end = entry.drop
+            yield from cursor.some(start - cursor.position)
+            cursor.skip(end - start)
+            yield bytes(1 + toc.header.int_size)  # an empty text
     yield from cursor.rest()
 
 
