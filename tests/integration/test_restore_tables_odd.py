@@ -53,8 +53,8 @@ PARTITIONED = (
 )
 CLASS = (
     "CREATE SCHEMA made",
-    "CREATE OPERATOR CLASS made.int_ops FOR TYPE int USING btree AS OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =,"
-    " OPERATOR 4 >=, OPERATOR 5 >, FUNCTION 1 btint4cmp(int, int)",
+    """CREATE OPERATOR CLASS made.int_ops FOR TYPE int USING btree AS
+    OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >, FUNCTION 1 btint4cmp(int, int)""",
     "CREATE TABLE excluding (k int, EXCLUDE USING btree (k made.int_ops WITH =))",
 )
 GIST = ("CREATE EXTENSION btree_gist", "CREATE TABLE ranges (k int, EXCLUDE USING gist (k WITH =))")

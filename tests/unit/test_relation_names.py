@@ -48,7 +48,12 @@ def test_a_name_that_is_in_several_schemas_is_refused_with_all_of_them() -> None
 
 @pytest.mark.parametrize(
     ("text", "hint"),
-    [("order", "orders"), ("biling.invoices", r"billing\.invoices"), ("public.D_T", '"d.t"'), ("xyz", "It holds")],
+    [
+        ("order", "orders"),
+        ("biling.invoices", r"billing\.invoices"),
+        ("public.D_T", '"d.t"'),
+        ("xyz", "It holds"),
+    ],
 )
 def test_a_name_that_is_not_there_brings_the_nearest(text: str, hint: str) -> None:
     with pytest.raises(NotFoundError, match="no such table") as caught:

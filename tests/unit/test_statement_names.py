@@ -48,7 +48,9 @@ def test_a_statement_that_does_not_tell_gives_nothing() -> None:
 
 @given(schema=NAME, name=NAME, own=NAME)
 def test_an_exclusion_constraint_is_told_from_other_keys(schema: str, name: str, own: str) -> None:
-    begin = f"ALTER TABLE ONLY {quoted_name(schema)}.{quoted_name(name)}\n    ADD CONSTRAINT {quoted_name(own)} "
+    begin = (
+        f"ALTER TABLE ONLY {quoted_name(schema)}.{quoted_name(name)}\n    ADD CONSTRAINT {quoted_name(own)} "
+    )
     excluding = f"{begin}EXCLUDE USING gist (a WITH =);\n"
     assert exclusion(excluding) == excluding
     assert exclusion(f'{begin}UNIQUE (a, " EXCLUDE USING gist");\n') is None

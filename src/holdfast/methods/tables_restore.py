@@ -24,7 +24,9 @@ from holdfast.system.stop import Stop
 Warn = Callable[[str], None]
 _NAMED = 10
 _PATIENCE = {"lock_timeout": "60s"}  # others may be at work in what was just restored
-_TAKEN_BY_OTHERS = "Something else has these names: rename that, or put the tables beside it (--into-schema SCHEMA)."
+_TAKEN_BY_OTHERS = (
+    "Something else has these names: rename that, or put the tables beside it (--into-schema SCHEMA)."
+)
 _ERROR = re.compile(r"ERROR:\s+(.*)")
 
 

@@ -68,7 +68,12 @@ def needless_drops(conn: Connection, entries: Sequence[Entry]) -> frozenset[int]
 def _asked(index: Belonging, desc: str) -> tuple[list[int], list[str], list[str], list[str]]:
     rows = [_row(index, entry) for entry in index.entries if entry.desc == desc]
     some = [row for row in rows if _is_text(*row[1:])]
-    return [row[0] for row in some], [row[1] for row in some], [row[2] for row in some], [row[3] for row in some]
+    return (
+        [row[0] for row in some],
+        [row[1] for row in some],
+        [row[2] for row in some],
+        [row[3] for row in some],
+    )
 
 
 def _row(index: Belonging, entry: Entry) -> tuple[int, str, str, str]:

@@ -52,9 +52,7 @@ def notes(index: Belonging, chosen: Collection[int], present: Collection[int]) -
                     yield f"{name} was in the publication {shown(None, publication)}, which is not changed"
 
 
-def _seen(
-    index: Belonging, entry: Entry, relations: Collection[int], above: Collection[int]
-) -> list[Entry]:
+def _seen(index: Belonging, entry: Entry, relations: Collection[int], above: Collection[int]) -> list[Entry]:
     """Give which of some relations an entry looks at; a foreign key also sees those `above` them."""
     _, parent = index.attached.get(entry.dump_id, (None, None))
     if entry.desc == FOREIGN_KEY:
