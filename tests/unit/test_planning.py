@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from holdfast.model.planning import History, Pause, Plan, Standing, Timetable, plan
 from holdfast.model.run import Occasion, Run, Status
 from holdfast.model.schedule import parse
+from support import zones
 
 START = datetime(2026, 11, 22, 12, tzinfo=UTC)
 DAILY = Timetable(schedule=parse("0 2 * * *"))
@@ -99,31 +100,38 @@ def test_a_new_target_waits_for_its_first_slot() -> None:
     assert life.missed == []
 
 
-ZONES = [
-    "Europe/Berlin",
-    "America/New_York",
-    "Australia/Lord_Howe",
-    "Africa/Casablanca",
-    "America/Nuuk",
-    "Asia/Tokyo",
-]
-
-
-@pytest.mark.parametrize("zone", ZONES)
-@pytest.mark.parametrize("rule", ["30 2 * * *", "0 * * * *"])
-def test_every_slot_of_two_years_runs_once(zone: str, rule: str) -> None:
-    begin, months = datetime(2025, 1, 1, tzinfo=UTC), 24 if rule == "30 2 * * *" else 2
-    if months == 2:
-        begin = datetime(2026, 9, 25, tzinfo=UTC)
-    end = begin + months * timedelta(days=365.25 / 12)
-    timetable = Timetable(schedule=parse(rule, zone=zone))
+def live_daily(zone: str, begin: datetime, end: datetime) -> None:
+    """Live through these days with a daily rule; each has to have its run."""
+    timetable = Timetable(schedule=parse("30 2 * * *", zone=zone))
     life = Life(timetable=timetable, now=begin, standing=Standing(since=begin, watched_since=begin))
     life.until(end)
-    assert life.slots == list(timetable.schedule.slots_between(begin, end))
-    assert (max(Counter(life.slots).values()), life.missed) == (1, [])
-    if rule == "30 2 * * *":
-        days = [slot.astimezone(ZoneInfo(zone)).date() for slot in life.slots if slot]
-        assert {later - earlier for earlier, later in pairwise(days)} == {DAY}
+    assert life.slots == list(timetable.schedule.slots_between(begin, end)), zone
+    assert (len(set(life.slots)), life.missed) == (len(life.slots), []), zone
+    days = [slot.astimezone(ZoneInfo(zone)).date() for slot in life.slots if slot]
+    assert {later - earlier for earlier, later in pairwise(days)} == {DAY}, zone
+
+
+def test_a_daily_slot_runs_once_whenever_a_clock_changes_in_every_zone() -> None:
+    changes = [(zone, at) for zone, offsets in zones.kinds().items() for at, _ in offsets]
+    assert len(changes) > 150
+    for zone, at in changes:
+        live_daily(zone, at - 2 * DAY, at + 3 * DAY)
+
+
+@pytest.mark.extended
+def test_a_daily_slot_runs_once_a_day_in_every_zone_for_two_years() -> None:
+    for zone in zones.kinds():
+        live_daily(zone, zones.START, zones.END)
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "Australia/Lord_Howe", "America/Nuuk"])
+@pytest.mark.parametrize("begin", [datetime(2026, 3, 25, tzinfo=UTC), datetime(2026, 10, 20, tzinfo=UTC)])
+def test_every_hour_runs_once_when_the_clock_changes(zone: str, begin: datetime) -> None:
+    timetable = Timetable(schedule=parse("0 * * * *", zone=zone))
+    life = Life(timetable=timetable, now=begin, standing=Standing(since=begin, watched_since=begin))
+    life.until(begin + 10 * DAY)
+    assert life.slots == list(timetable.schedule.slots_between(begin, begin + 10 * DAY))
+    assert (len(set(life.slots)), life.missed) == (240, [])
 
 
 @pytest.mark.parametrize("rule", ["0 0 29 2 *", "0 0 29 2 */7", "@monthly", "every 366d", "every 1s"])

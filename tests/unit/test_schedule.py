@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice, pairwise
-from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from holdfast.model.schedule import Cron, Schedule, parse, time_zone
+from support import zones
+from support.zones import END, START
 
 BERLIN = "Europe/Berlin"
-START, END = datetime(2025, 1, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)
 times = st.datetimes(datetime(1971, 1, 1), datetime(2090, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - zone follows
-zones = st.sampled_from(
+some_zones = st.sampled_from(
     [BERLIN, "UTC", "Australia/Lord_Howe", "America/Sao_Paulo", "Asia/Kathmandu", "Pacific/Apia"]
 )
 
@@ -93,20 +93,10 @@ def test_a_day_that_a_zone_skips_has_no_slot_of_its_own() -> None:
     ]
 
 
-def kinds_of_zones() -> dict[tuple[timedelta | None, ...], str]:
-    """Give one zone for each way in which clocks went in the two years; all others are like one of them."""
-    days = [START + timedelta(days=number) for number in range((END - START).days + 1)]
-    found: dict[tuple[timedelta | None, ...], str] = {}
-    for name in sorted(available_timezones()):
-        found.setdefault(tuple(day.astimezone(ZoneInfo(name)).utcoffset() for day in days), name)
-    return found
-
-
 @pytest.mark.parametrize("rule", ["30 2 * * *", "0 0 * * *", "30 1 * * *", "59 23 * * *"])
 def test_a_daily_rule_runs_once_a_day_in_every_zone_for_two_years(rule: str) -> None:
-    names = kinds_of_zones().values()
-    assert len(names) > 40
-    for name in names:
+    assert len(zones.kinds()) > 40
+    for name in zones.kinds():
         slots = list(parse(rule, zone=name).slots_between(START, END))
         distances = {later - earlier for earlier, later in pairwise(slots)}
         assert timedelta(hours=22) <= min(distances) <= max(distances) <= timedelta(hours=26), name
@@ -124,7 +114,7 @@ rules = fields.map(" ".join) | st.sampled_from(["every 7m", "every 5h", "every 1
 
 
 @settings(deadline=None, max_examples=200)
-@given(rule=rules, zone=zones, after=times)
+@given(rule=rules, zone=some_zones, after=times)
 def test_slots_are_strictly_increasing_and_the_next_one_is_found_from_anywhere(
     rule: str, zone: str, after: datetime
 ) -> None:
@@ -139,7 +129,7 @@ def test_slots_are_strictly_increasing_and_the_next_one_is_found_from_anywhere(
 
 
 @settings(deadline=None, max_examples=40)
-@given(rule=fields.map(" ".join), zone=zones, day=st.dates(date(2000, 1, 1), date(2037, 1, 1)))
+@given(rule=fields.map(" ".join), zone=some_zones, day=st.dates(date(2000, 1, 1), date(2037, 1, 1)))
 def test_no_minute_that_the_rule_names_is_lost(rule: str, zone: str, day: date) -> None:
     """Each minute whose local time fits is a slot, unless the clock showed the same time an hour before."""
     schedule, where = parse(rule, zone=zone), time_zone(zone)
