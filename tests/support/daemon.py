@@ -8,7 +8,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,8 +55,13 @@ class Daemon:
 
 
 @contextmanager
-def daemon(config: Path, *args: str, ready: bool = True, **env: str) -> Iterator[Daemon]:
-    """Run the daemon with a config for the length of the `with`; it is ready when this gives it."""
+def daemon(
+    config: Path, *args: str, ready: bool = True, prefix: Sequence[str] = (), **env: str
+) -> Iterator[Daemon]:
+    """Run the daemon with a config for the length of the `with`; it is ready when this gives it.
+
+    `prefix` is the start of an argv that becomes the daemon.
+    """
     log = config.with_name("daemon.log")
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -67,7 +72,7 @@ def daemon(config: Path, *args: str, ready: bool = True, **env: str) -> Iterator
         with (
             log.open("a") as file,
             subprocess.Popen(
-                argv("run", "--config", config, *args),
+                [*prefix, *argv("run", "--config", config, *args)],
                 env=environment(
                     **{"HOLDFAST_DAEMON__LISTEN": "127.0.0.1:0", "NOTIFY_SOCKET": f"{folder}/notify"} | env
                 ),
