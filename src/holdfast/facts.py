@@ -78,6 +78,7 @@ def target_status(value: TargetStatus) -> Facts:
         "problems": to_json(value.problems),
         "backups": value.backups,
         "age_seconds": value.age_seconds,
+        "limit_seconds": value.limit_seconds,
         "last_good": row(value.last_good) if value.last_good is not None else None,
         "last_failure": run(value.last_failure),
         "running": run(value.running),

@@ -104,7 +104,14 @@ def samples() -> dict[str, object]:
         signature=b"",
     )
     status = TargetStatus(
-        target="shop", backups=1, last_good=row, age_seconds=1.0, last_failure=run, running=run, problems=()
+        target="shop",
+        backups=1,
+        last_good=row,
+        age_seconds=1.0,
+        limit_seconds=2.0,
+        last_failure=run,
+        running=run,
+        problems=(),
     )
     return {
         "check": [facts.finding(Finding(level="ok", subject="store", message="works"))],

@@ -12,11 +12,14 @@ from holdfast.model.run import Run
 from holdfast.model.target import Target
 
 OLD = timedelta(hours=48)
+_SLOTS, _SLACK = 2, timedelta(minutes=10)  # as in the alert HoldfastBackupOverdue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetStatus:
     """The state of one target. `age_seconds` counts from when the last good backup began: what is newer is lost.
+
+    `limit_seconds` is how old that may be.
 
     `problems` is empty when all is well; each is a sentence without a full stop.
     """
@@ -25,6 +28,7 @@ class TargetStatus:
     backups: int
     last_good: BackupRow | None
     age_seconds: float | None
+    limit_seconds: float
     last_failure: Run | None
     running: Run | None
     problems: tuple[str, ...]
@@ -59,10 +63,17 @@ def _status(
         backups=sum(1 for row in rows if good(row)),
         last_good=last,
         age_seconds=age,
+        limit_seconds=limit(target).total_seconds(),
         last_failure=failure,
         running=next(iter(services.ledger.unfinished(name, "backup")), None),
         problems=tuple(_problems(target, rows, last, failure, now, writer=writer)),
     )
+
+
+def limit(target: Target | None) -> timedelta:
+    """How old a target's last good backup may be: two slots of its schedule, or two days where it has none."""
+    timetable = target.backup if target is not None else None
+    return OLD if timetable is None else _SLOTS * timetable.schedule.interval + _SLACK
 
 
 def _problems(
@@ -81,8 +92,8 @@ def _problems(
         problems.append("no good backup")
     else:
         age = now - last.backup.started_at
-        if age > OLD:
-            problems.append(f"the last good backup is {age.days} days old")
+        if age > limit(target):
+            problems.append(f"the last good backup is {_long(age)} old")
         if age < timedelta(0):
             problems.append("the last good backup is dated in the future: check the clock")
         held = {copy.store for copy in last.copies if copy.state == "complete"}
@@ -98,3 +109,8 @@ def _problems(
     if gone:
         problems.append(f"copies that are gone: {', '.join(gone[:3])}")
     return problems
+
+
+def _long(age: timedelta) -> str:
+    days, hours = age.days, age // timedelta(hours=1)
+    return f"{days} days" if days > 1 else f"{hours} h" if hours else f"{age // timedelta(minutes=1)} min"

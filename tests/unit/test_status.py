@@ -1,0 +1,91 @@
+"""Whether a target is safe: by its own schedule, by where its copies are, and by what went wrong last."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from holdfast.jobs.status import TargetStatus, status
+from holdfast.model import layout, manifest
+from holdfast.model.planning import Timetable
+from holdfast.model.run import Run, Status
+from holdfast.model.schedule import parse
+from support.clock import FakeClock
+from support.model_values import NOW, sample_backup
+from support.world import World, world
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[World]:
+    with world(tmp_path, "postgresql:///x") as made:
+        made.services = dataclasses.replace(made.services, clock=FakeClock(NOW))
+        yield made
+
+
+def told(shop: World, rule: str = "") -> TargetStatus:
+    timetable = Timetable(schedule=parse(rule)) if rule else None
+    [found] = status(shop.services, [dataclasses.replace(shop.target, backup=timetable)])
+    return found
+
+
+def took(shop: World, at: datetime) -> None:
+    made = sample_backup(layout.new_backup_id(at, "7f3a"))
+    ledger = shop.services.ledger
+    ledger.record_backup(made, manifest=manifest.dump(made), signature=b"s", coverage=None)
+    ledger.record_copy(made.id, "a", "complete", at)
+
+
+def ended(shop: World, at: datetime, how: Status) -> None:
+    shop.services.ledger.begin(
+        Run(job="backup", target="shop", status=how, started_at=at, finished_at=at, host="h")
+    )
+
+
+@pytest.mark.parametrize(
+    ("rule", "age", "problems"),
+    [
+        ("", 47 * HOUR, ()),
+        ("", 3 * DAY, ("the last good backup is 3 days old",)),
+        ("@daily", 2 * DAY, ()),
+        ("@daily", 2 * DAY + HOUR, ("the last good backup is 2 days old",)),
+        ("@weekly", 13 * DAY, ()),
+        ("@weekly", 15 * DAY, ("the last good backup is 15 days old",)),
+        ("@hourly", 2 * HOUR, ()),
+        ("@hourly", 3 * HOUR, ("the last good backup is 3 h old",)),
+        ("every 10m", 31 * HOUR / 60, ("the last good backup is 31 min old",)),
+    ],
+)
+def test_how_old_a_backup_may_be_is_a_matter_of_the_schedule(
+    shop: World, rule: str, age: timedelta, problems: tuple[str, ...]
+) -> None:
+    took(shop, NOW - age)
+    found = told(shop, rule)
+    assert (found.problems, found.age_seconds) == (problems, age.total_seconds())
+    assert (found.limit_seconds < age.total_seconds()) == bool(problems)
+
+
+def test_without_a_backup_nothing_is_safe(shop: World) -> None:
+    assert told(shop).problems == ("no good backup",)
+
+
+@pytest.mark.parametrize(
+    ("how", "word"), [("failed", "failed"), ("lost", "died"), ("cancelled", "cancelled"), ("missed", None)]
+)
+def test_what_went_wrong_after_the_last_backup_is_said(shop: World, how: Status, word: str | None) -> None:
+    ended(shop, NOW - 3 * HOUR, how)
+    took(shop, NOW - 2 * HOUR)
+    assert told(shop).problems == ()
+    ended(shop, NOW - HOUR, how)
+    assert told(shop).problems == ((f"the last run {word}",) if word else ())
+
+
+def test_a_store_without_the_last_backup_is_said(shop: World) -> None:
+    took(shop, NOW - HOUR)
+    shop.target = dataclasses.replace(shop.target, stores=("a", "b"))
+    assert told(shop).problems == ("the last good backup is not in b",)
