@@ -114,6 +114,7 @@ class _Daemon:
         self._dispatcher = Dispatcher(
             setup=self._setup(loaded), stop=stop, alarm=self._alarm, watched_since=self._clock.now()
         )
+        self._hurrying.enter_context(stop.calling(self._hurry))
         self._notify(loaded, self._dispatcher.setup)
         self._status = _status(self._dispatcher.setup)
         self._ticked = self._answered = self._written = self._clock.monotonic()
@@ -224,15 +225,18 @@ class _Daemon:
             self._notify(loaded, setup)
             self._dispatcher.ask(lambda: scheduling.reloaded(self._ledger, now))
             self._reporter.info("the config was read again", status=self._status)
-        service.ready(self._status)
+        service.ready_again(self._status)
 
     def _setup(self, loaded: Config) -> Setup:
         services = app.make_services(loaded, self._ledger, self._reporter, watcher=self._notifier)
         whole = app.App(config=loaded, services=services, targets=loaded.targets(), stop=self._stop)
-        self._hurrying.enter_context(self._stop.calling(lambda: app.hurry(services.stores)))
         if any(target.backup is not None for target in whole.targets):
             services = whole.writing_services()
         return Setup.of(services, whole.targets, loaded.daemon.max_dumps)
+
+    def _hurry(self) -> None:
+        for services in self._dispatcher.in_use():
+            app.hurry(services.stores)
 
     def _notify(self, loaded: Config, setup: Setup) -> None:
         self._notifier.use(loaded.subscriptions(), setup.timetables)

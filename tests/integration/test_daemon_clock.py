@@ -98,3 +98,11 @@ def test_a_scheduler_that_does_not_tick_is_not_said_to_live(seen: Seen) -> None:
     seen.daemon.look()
     time.sleep(0.1)
     assert seen.told().tick_at == NOON
+
+
+def test_what_a_reload_replaced_is_not_kept(seen: Seen, tmp_path: Path) -> None:
+    before = len(seen.daemon._stop._callbacks)
+    for _ in range(3):
+        seen.daemon.reload(tmp_path / "holdfast.toml", ["daemon.listen=127.0.0.1:0"], quiet=False)
+    assert len(seen.daemon._stop._callbacks) == before
+    seen.until(lambda: len(seen.daemon._dispatcher.in_use()) == 1)

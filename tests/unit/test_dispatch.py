@@ -2,164 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-import os
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from holdfast.jobs import runner
-from holdfast.jobs.dispatch import Dispatcher, Setup
-from holdfast.jobs.scheduled import Kind
-from holdfast.jobs.services import Keys, Services
+from holdfast.jobs.dispatch import Dispatcher
+from holdfast.jobs.services import Services
 from holdfast.ledger import scheduling
-from holdfast.ledger.ledger import Ledger
-from holdfast.ledger.scheduling import Key
 from holdfast.model.errors import BusyError, LedgerError, SourceError
 from holdfast.model.planning import Timetable
 from holdfast.model.run import Occasion, Run
-from holdfast.model.schedule import parse
 from holdfast.model.target import Target
-from holdfast.system.stop import Stop
-from support.clock import FakeClock
-from support.world import Recorder
-
-NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
-SLOT = NOON + timedelta(hours=1)
-HOURLY = Timetable(schedule=parse("@hourly"))
-
-
-@dataclass
-class Stage:
-    """A dispatcher by a fake clock, whose jobs do what `act` says, or stay until `gate` is opened."""
-
-    services: Services
-    clock: FakeClock
-    recorder: Recorder
-    stop: Stop = field(default_factory=Stop)
-    gate: threading.Event = field(default_factory=threading.Event)
-    act: Callable[[Target, Occasion], None] = lambda _target, _occasion: None
-    alarms: dict[Key, datetime] = field(default_factory=dict)
-    began: list[str] = field(default_factory=list)
-    now: set[str] = field(default_factory=set)
-    most: int = 0
-    dispatcher: Dispatcher = field(init=False)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def __post_init__(self) -> None:
-        self.gate.set()
-        self.dispatcher = Dispatcher(
-            setup=self.setup(), stop=self.stop, alarm=self.alarms.__setitem__, watched_since=self.clock.now()
-        )
-
-    def setup(self, *targets: Target, max_dumps: int = 2) -> Setup:
-        kinds = (
-            Kind(job="backup", pool="dumps", timetable=lambda target: target.backup, run=self._run),
-            Kind(job="verify", pool="rest", timetable=lambda target: target.verify, run=self._run),
-        )
-        return Setup.of(self.services, targets, max_dumps, kinds)
-
-    def _run(self, services: Services, target: Target, _stop: Stop, occasion: Occasion) -> None:
-        run = Run(
-            job="backup",
-            target=target.name,
-            slot=occasion.slot,
-            attempt=occasion.attempt,
-            trigger=occasion.trigger,
-            started_at=services.clock.now(),
-        )
-        with self._lock:
-            self.began.append(target.name)
-            self.now.add(target.name)
-            self.most = max(self.most, len(self.now))
-        try:
-            runner.execute(services, run, lambda _: self._body(target, occasion))
-        finally:
-            with self._lock:
-                self.now.discard(target.name)
-
-    def _body(self, target: Target, occasion: Occasion) -> None:
-        assert self.gate.wait(20)
-        self.act(target, occasion)
-
-    def configure(self, *targets: Target, max_dumps: int = 2) -> None:
-        setup = self.setup(*targets, max_dumps=max_dumps)
-        self.dispatcher.ask(
-            lambda: scheduling.configure(
-                self.services.ledger, tuple(setup.targets), setup.timetables, self.clock.now()
-            )
-        )
-        self.dispatcher.change(setup)
-        self.settle()
-
-    def settle(self) -> None:
-        """Wait until everything that was asked is decided."""
-        done = threading.Event()
-        self.dispatcher.ask(done.set)
-        assert done.wait(20)
-
-    def go_on(self, delta: timedelta) -> None:
-        """Let time pass, and ring the alarms that come due."""
-        self.clock.sleep(delta)
-        for key in [key for key, at in self.alarms.items() if at <= self.clock.now()]:
-            del self.alarms[key]
-            self.dispatcher.look(key)
-        self.settle()
-
-    def until(self, condition: Callable[[], object]) -> None:
-        deadline = time.monotonic() + 20
-        while not condition():
-            assert time.monotonic() < deadline, self.recorder.warnings
-            time.sleep(0.01)
-        self.settle()
-
-    def runs(self, target: str | None = None) -> list[tuple[object, ...]]:
-        """The runs, the oldest first: target, slot, attempt, status."""
-        found = self.services.ledger.runs(target, "backup", limit=-1)[::-1]
-        return [(run.target, run.slot, run.attempt, run.status) for run in found]
-
-
-@contextmanager
-def staged(tmp_path: Path) -> Iterator[Stage]:
-    clock, recorder = FakeClock(NOON), Recorder()
-    with Ledger.open(tmp_path / "ledger.sqlite", now=NOON, busy_timeout=0.2) as ledger:
-        services = Services(
-            ledger=ledger,
-            stores={},
-            keys=Keys(),
-            clock=clock,
-            reporter=recorder,
-            state_dir=tmp_path,
-            host="here",
-            pid=os.getpid(),
-        )
-        stage = Stage(services, clock, recorder)
-        thread = threading.Thread(target=stage.dispatcher.run)
-        thread.start()
-        try:
-            yield stage
-        finally:
-            stage.gate.set()
-            stage.stop.request()
-            stage.dispatcher.close()
-            thread.join(20)
-            assert stage.dispatcher.wait(20) == []
+from support.stage import HOURLY, NOON, SLOT, Stage, staged, target
 
 
 @pytest.fixture
 def stage(tmp_path: Path) -> Iterator[Stage]:
     with staged(tmp_path) as made:
         yield made
-
-
-def target(name: str, server: str | None = None, timetable: Timetable = HOURLY) -> Target:
-    return Target(name=name, stores=("disk",), url=f"host={server or name}", backup=timetable)
 
 
 def test_a_slot_runs_when_its_alarm_rings(stage: Stage) -> None:
@@ -305,6 +170,33 @@ def test_a_ledger_that_cannot_be_written_is_asked_again_in_a_minute(
     assert stage.alarms == {("backup", "shop"): SLOT}
 
 
+def test_runs_that_died_are_closed_later_where_the_ledger_cannot_be_written_at_the_start(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.settle()
+    ledger = stage.services.ledger
+    dead = ledger.begin(Run(job="verify", target="shop", started_at=NOON, host="here", pid=2**22 + 1))
+    again = Dispatcher(
+        setup=stage.setup(target("shop")),
+        stop=stage.stop,
+        alarm=stage.alarms.__setitem__,
+        watched_since=NOON,
+    )
+
+    def refuse(*_: object, **__: object) -> None:
+        raise LedgerError("the disk is full")
+
+    monkeypatch.setattr(ledger, "finish", refuse)
+    again.ask(lambda: found.append((ledger.unfinished(), dict(stage.alarms))))
+    again.ask(monkeypatch.undo)
+    again.look(("backup", "shop"))
+    again.close()
+    found: list[object] = []
+    again.run()
+    assert found == [([dead], {("backup", "shop"): NOON + timedelta(minutes=1)})]
+    assert ledger.unfinished() == []
+
+
 def test_a_bug_in_the_planning_ends_the_daemon_aloud(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     stage.configure(target("shop"))
 
@@ -318,6 +210,19 @@ def test_a_bug_in_the_planning_ends_the_daemon_aloud(stage: Stage, monkeypatch: 
         time.sleep(0.01)
     assert stage.stop.error is not None
     assert (stage.stop.error.code, "a bug" in stage.stop.error.message) == ("internal", True)
+
+
+def test_what_runs_with_an_earlier_config_is_in_use_until_it_ends(stage: Stage) -> None:
+    stage.configure(target("shop"))
+    stage.gate.clear()
+    stage.go_on(timedelta(hours=1))
+    stage.until(lambda: stage.began)
+    before = stage.services
+    stage.services = dataclasses.replace(before, stores={})
+    stage.configure(target("shop"))
+    assert list(map(id, stage.dispatcher.in_use())) == [id(stage.services), id(before)]
+    stage.gate.set()
+    stage.until(lambda: len(stage.dispatcher.in_use()) == 1)
 
 
 def test_a_target_that_the_config_no_longer_has_is_not_run(stage: Stage) -> None:

@@ -29,10 +29,12 @@ def test_systemd_is_told_in_its_own_words(heard: socket.socket) -> None:
     service.alive()
     service.stopping()
     service.reloading()
-    told = [heard.recv(4096).decode() for _ in range(4)]
+    service.ready_again("3 targets")
+    told = [heard.recv(4096).decode() for _ in range(5)]
     assert told[:3] == ["READY=1\nSTATUS=2 targets", "WATCHDOG=1", "STOPPING=1"]
     assert told[3].startswith("RELOADING=1\nMONOTONIC_USEC=")
     assert int(told[3].rpartition("=")[2]) > 0
+    assert told[4] == "READY=1\nSTATUS=3 targets"
 
 
 def test_without_systemd_nobody_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,10 +54,11 @@ def test_a_systemd_that_does_not_listen_holds_up_nobody(
     monkeypatch.setattr(service, "_SECONDS", 0.05)
     for _ in range(1000):
         try:
-            service.stopping()
+            service.ready("full")
         except ConfigError:
             break
     else:
         pytest.fail("the socket took everything")
-    service.alive()
+    for say in (service.alive, service.reloading, service.stopping, lambda: service.ready_again("x")):
+        say()
     assert heard.recv(4096)

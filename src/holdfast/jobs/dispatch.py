@@ -76,6 +76,7 @@ class _Task:
 @dataclass(slots=True)
 class _Running:
     task: _Task
+    services: Services
     thread: threading.Thread
 
 
@@ -94,6 +95,7 @@ class Dispatcher:
     _waiting: dict[Key, _Task] = field(default_factory=dict)
     _running: dict[Key, _Running] = field(default_factory=dict)
     _servers: dict[str, str] = field(default_factory=dict)
+    _settled: bool = False
     _watch: JumpWatch = field(init=False)
 
     def __post_init__(self) -> None:
@@ -133,6 +135,11 @@ class Dispatcher:
     def ask(self, step: Callable[[], None]) -> None:
         """Have something short done by the thread that decides, such as a word to the ledger."""
         self._asked.put(step)
+
+    def in_use(self) -> list[Services]:
+        """The services of the setup, and those of the runs that began with an earlier one."""
+        found = [self.setup.services, *(running.services for running in list(self._running.values()))]
+        return list({id(services): services for services in found}.values())
 
     def close(self) -> None:
         """Begin nothing more. What runs is told by the stop token."""
@@ -179,6 +186,8 @@ class Dispatcher:
 
     def _look(self, keys: Collection[Key]) -> None:
         """Put what is due into the queue, and arrange for a look at the rest when its time comes."""
+        if not self._settled:
+            self._settle_lost()
         later: dict[Key, datetime] = {}
         for key in keys:
             if key in self._waiting or key in self._running or key not in self.setup.timetables:
@@ -258,7 +267,7 @@ class Dispatcher:
                 self._asked.put(lambda: self._ended(task.key))
 
         thread = threading.Thread(target=body, name=" ".join(task.key), daemon=True)
-        self._running[task.key] = _Running(task=task, thread=thread)
+        self._running[task.key] = _Running(task=task, services=self.setup.services, thread=thread)
         thread.start()
 
     def _ended(self, key: Key) -> None:
@@ -288,3 +297,4 @@ class Dispatcher:
             key: Key = ("backup", target.name)  # no backup of it begins meanwhile
             work = functools.partial(lost.sweep_up, services, target)
             self._waiting[key] = _Task(key=key, pool="rest", servers=frozenset(), work=work)
+        self._settled = True

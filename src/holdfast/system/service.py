@@ -31,21 +31,32 @@ def notify(**facts: str | int) -> None:
 
 
 def ready(status: str) -> None:
-    """Say that the service is up, or up again after a reload."""
+    """Say that the service is up."""
     notify(READY=1, STATUS=status)
+
+
+# What follows is said to somebody who listened before; where he does not just now, that changes nothing for us.
+
+
+def ready_again(status: str) -> None:
+    """Say that a reload is over."""
+    with contextlib.suppress(ConfigError):
+        notify(READY=1, STATUS=status)
 
 
 def reloading() -> None:
     """Say that the config is being read again."""
-    notify(RELOADING=1, MONOTONIC_USEC=time.monotonic_ns() // 1000)
+    with contextlib.suppress(ConfigError):
+        notify(RELOADING=1, MONOTONIC_USEC=time.monotonic_ns() // 1000)
 
 
 def stopping() -> None:
     """Say that the service is about to end."""
-    notify(STOPPING=1)
+    with contextlib.suppress(ConfigError):
+        notify(STOPPING=1)
 
 
 def alive() -> None:
-    """Answer the watchdog, if there is one; where systemd does not listen just now, the next answer will do."""
+    """Answer the watchdog, if there is one."""
     with contextlib.suppress(ConfigError):
         notify(WATCHDOG=1)
