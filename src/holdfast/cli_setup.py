@@ -5,13 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from holdfast.cli_options import ConfigPath, Json, Quiet, Set, TargetName, opened_app
 from holdfast.model.errors import ConfigError, Error, UsageError
 from holdfast.words import many
+
+if TYPE_CHECKING:
+    from holdfast.model.script_reading import Reading
 
 SIGNING_KEY = "holdfast-signing.key"
 Output = Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The new identity file.")]
@@ -71,11 +74,19 @@ def init(
     recipient: Annotated[
         list[str] | None, typer.Option("--recipient", metavar="AGE1…", help="age1…, from keygen.")
     ] = None,
+    from_script: Annotated[
+        Path | None,
+        typer.Option(
+            "--from-script", metavar="FILE", help="Propose what a backup script does; it is read, not run."
+        ),
+    ] = None,
 ) -> None:
     """Write a commented config. On a terminal, ask a few questions first."""
-    from holdfast import render
+    from dataclasses import replace
+
+    from holdfast import render, render_import
     from holdfast.postgres.conninfo import parse
-    from holdfast.starter import Answers, starter_config
+    from holdfast.starter import Answers, answers_of, starter_config
     from holdfast.streams.age_keys import parse_recipient
 
     if output.exists():
@@ -86,12 +97,15 @@ def init(
     for text in recipient or ():
         parse_recipient(text)
     ask = sys.stdin.isatty() and sys.stdout.isatty()
+    reading = None if from_script is None else _read_script(from_script)
+    proposed = Answers(store="/var/backups/holdfast") if reading is None else answers_of(reading)
+    first_url = "postgresql://postgres@localhost/postgres" if reading is None else proposed.url
     signing_key = output.with_name(SIGNING_KEY)
-    answers = Answers(
-        url=url
-        or _ask("PostgreSQL server (URL)", "postgresql://postgres@localhost/postgres", parse, ask=ask),
+    answers = replace(
+        proposed,
+        url=url or _ask("PostgreSQL server (URL)", first_url, parse, ask=ask),
         store=store
-        or _ask("Store (directory, or s3://bucket/prefix)", "/var/backups/holdfast", _check_store, ask=ask),
+        or _ask("Store (directory, or s3://bucket/prefix)", proposed.store, _check_store, ask=ask),
         recipients=tuple(recipient or ()) or _recipients(parse_recipient, ask=ask),
         signing_key_file=SIGNING_KEY if signing_key.exists() else None,
     )
@@ -101,9 +115,20 @@ def init(
             file.write(starter_config(answers))
     except OSError as error:
         raise ConfigError(f"cannot write {output}: {error.strerror}") from error
+    if reading is not None and from_script is not None:
+        render_import.reading(reading, from_script)
     render.line(f"wrote {output}; `holdfast check --config {output}` says whether it works")
     if not answers.recipients:
         render.line("but first put a recipient into it: `holdfast keygen -o identity.txt` prints one")
+
+
+def _read_script(path: Path) -> Reading:
+    from holdfast.model import cron_script
+
+    try:
+        return cron_script.read(path.read_text(encoding="utf-8", errors="replace"))
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from error
 
 
 def _check_store(text: str) -> None:

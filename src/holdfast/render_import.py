@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
 from typing import get_args
 
 from holdfast.jobs.importing import ImportReport, Outcome, State
 from holdfast.model.codec import Json, time_text
+from holdfast.model.script_reading import Reading
 from holdfast.render import line, table
 from holdfast.words import many, size, when
 
@@ -44,6 +47,27 @@ def report(value: ImportReport) -> None:
                 line(f"        {each.error.hint}")
     counts = [f"{many(count, 'file')} {state}" for state in get_args(State) if (count := value.count(state))]
     line(f"{', '.join(counts)}; the files are left as they are")
+
+
+def reading(value: Reading, path: Path) -> None:
+    """Say what was understood of a script, what not, and how its old dumps come along."""
+    line(f"{path} says, as far as it is understood (it was read, and not run):")
+    for what, said in value.understood():
+        line(f"  {what}: {said}")
+    for title, found in (("not understood", value.missed), ("to do", value.notes)):
+        if found:
+            line(f"{title}:")
+        for number, said in found:
+            line(f"  line {number}: {said}" if number else f"  {said}")
+    if value.days is not None or value.keep_last is not None:
+        line(
+            "how long backups are kept is not in the config that is proposed: see the retention of the target"
+        )
+    place = value.bucket or value.directory
+    if place and value.pattern:
+        opened = f" --passphrase-file {value.passphrase_file or 'FILE'}" if value.encryption else ""
+        line("to take over what it has left behind, after a look with --dry-run:")
+        line(f"  holdfast import {shlex.quote(place)} --pattern {shlex.quote(value.pattern)}{opened}")
 
 
 def _row(each: Outcome) -> tuple[str, ...]:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from urllib.parse import quote
+
+from holdfast.model.script_reading import Reading
 
 EXAMPLE_RECIPIENT = "age1..."
 
@@ -14,6 +18,7 @@ class Answers:
 
     `url` is a libpq URI, best without the password, which then lies in `password_file`. `store` is a path or a URL.
     Without `recipients` and with `encrypt` the config says what is missing, and is refused until it is filled in.
+    `selection` are further keys of the target, such as `exclude_tables`.
     """
 
     target: str = "main"
@@ -28,6 +33,32 @@ class Answers:
     schedule: str = "@daily"
     timezone: str = "UTC"
     state_dir: str | None = None
+    endpoint: str | None = None
+    selection: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def answers_of(reading: Reading) -> Answers:
+    """Turn what was read of a script into answers. Where it tells nothing, they are those of `init`."""
+    default = Answers()
+    own = f"{reading.bucket or reading.directory}/holdfast" if reading.bucket or reading.directory else None
+    return replace(
+        default,
+        url=_url(reading),
+        databases=None if reading.every_database or not reading.databases else tuple(reading.databases),
+        store=own or default.store,
+        endpoint=reading.endpoint if reading.bucket else None,
+        schedule=reading.schedule or default.schedule,
+        selection={key: tuple(found) for key, found in reading.selection.items() if found},
+    )
+
+
+def _url(reading: Reading) -> str:
+    host = quote(reading.host or "localhost", safe="")
+    database = (
+        "" if reading.every_database or not reading.databases else f"/{quote(reading.databases[0], safe='')}"
+    )
+    port = f":{reading.port}" if reading.port else ""
+    return f"postgresql://{quote(reading.user or 'postgres', safe='')}@{host}{port}{database}"
 
 
 def starter_config(answers: Answers) -> str:
@@ -86,6 +117,7 @@ def _store(answers: Answers) -> str:
         "[stores.main]\n"
         "# A directory on another disk than the database's, or s3://bucket/prefix.\n"
         f"url = {text(answers.store)}\n"
+        + (f"endpoint_url = {text(answers.endpoint)}\n" if answers.endpoint is not None else "")
     )
 
 
@@ -100,6 +132,7 @@ def _target(answers: Answers) -> str:
         f"databases = {chosen}\n"
         '# "@hourly", "@daily", "@weekly", "@monthly", five cron fields, or "" for none.\n'
         f"schedule = {text(answers.schedule)}\n"
+        + "".join(f"{key} = {_list(values)}\n" for key, values in answers.selection.items())
     )
 
 

@@ -114,3 +114,24 @@ def test_what_cannot_be_is_refused_and_nothing_is_written(
     assert said in done.stderr
     assert "internal" not in done.stderr
     assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_a_script_is_read_and_what_was_understood_is_said(tmp_path: Path) -> None:
+    script = tmp_path / "backup.sh"
+    script.write_text((Path(__file__).parents[1] / "support" / "cron" / "functions.sh").read_text())
+    done = subprocess.run(
+        [*INIT, "--from-script", "backup.sh", "--recipient", RECIPIENT],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    (target,) = load(tmp_path / "holdfast.toml", environ={"HOME": str(tmp_path)}).targets()
+    assert target.databases == ("orders", "customers")
+    assert "databases: orders, customers" in done.stdout
+    assert "line 18: curl" in done.stdout
+    assert (
+        "holdfast import s3://company-backups/postgres --pattern '{database}_%Y%m%d%H%M%S.dump.gz.enc'"
+        in done.stdout
+    )
+    assert "topsecret" not in done.stdout + done.stderr + (tmp_path / "holdfast.toml").read_text()
