@@ -54,7 +54,7 @@ def test_a_wrong_answer_is_asked_again_with_the_reason(tmp_path: Path) -> None:
         [
             (PROMPTS[0], "postgresql://host:port:1/x?y=1"),
             (PROMPTS[0], "postgresql://localhost"),
-            (PROMPTS[1], "gs://bucket"),
+            (PROMPTS[1], "ftp://bucket"),
             (PROMPTS[1], ""),
             (PROMPTS[2], "age1nonsense"),
             (PROMPTS[2], RECIPIENT),

@@ -35,6 +35,7 @@ KINDS = {
     "tar": ("-Ft",),
     "plain": (),
     "created": ("--create",),
+    "cleaning": ("--clean",),
     "inserts": ("--inserts",),
 }
 
@@ -51,7 +52,10 @@ def host(cluster: Cluster, tmp_path: Path) -> Iterator[World]:
         yield made
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(k, marks=pytest.mark.extended if k in {"created", "inserts"} else ()) for k in KINDS],
+)
 def test_a_dump_of_every_kind_restores_as_it_was(
     kind: str, host: World, source: Conninfo, cluster: Cluster, tmp_path: Path
 ) -> None:

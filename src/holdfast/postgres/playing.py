@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable
 
 import psycopg
+from psycopg import errors
 
 from holdfast.model.errors import IntegrityError, SourceError
 from holdfast.postgres import script
@@ -18,11 +19,23 @@ from holdfast.postgres.server import Connection
 from holdfast.system.stop import Stop
 
 Tell = Callable[[str], None]
+_ABSENT = (
+    errors.UndefinedObject,
+    errors.UndefinedTable,
+    errors.UndefinedFunction,
+    errors.UndefinedColumn,
+    errors.InvalidSchemaName,
+)
 
 # A database that the dump makes or changes by its name: the one restored into may have another.
 _ABOUT_DATABASE = re.compile(
     rb"(?:CREATE|DROP|ALTER|COMMENT ON) DATABASE\b|ALTER ROLE .* IN DATABASE |SECURITY LABEL FOR .* ON DATABASE "
     rb"|(?:GRANT|REVOKE) [^;'\"]* ON DATABASE ",
+    re.DOTALL,
+)
+# What a dump with --clean begins with: there is nothing to drop here, but for a schema that every database has.
+_DROP = re.compile(
+    rb"DROP |SELECT pg_catalog\.lo_unlink|ALTER (?:FOREIGN )?(?:TABLE|INDEX|DOMAIN) [^;]*? (?:DROP|DETACH) ",
     re.DOTALL,
 )
 _TRANSACTION = re.compile(rb"(?:BEGIN|COMMIT)\Z")  # around large objects
@@ -71,6 +84,7 @@ class _Player:
         self._stop = stop
         self._on_table = on_table
         self._subject = "the dump"
+        self._begun = False
         self._copy: bytes | None = None
 
     def take(self, event: script.Event) -> None:
@@ -84,6 +98,8 @@ class _Player:
         elif isinstance(event, script.Statement) and self._wanted(event.text):
             if script.copies_rows(event.text):
                 self._copy = event.text
+            elif not self._begun and _DROP.match(event.text):
+                self._drop(event.text)
             else:
                 self.execute(event.text)
 
@@ -96,6 +112,16 @@ class _Player:
         """Execute a statement as it stands."""
         try:
             self._connection.execute(statement)
+        except psycopg.Error as error:
+            raise self._failed(error) from error
+
+    def _drop(self, statement: bytes) -> None:
+        """Drop what is there; that it is not there is what was wanted."""
+        try:
+            with self._connection.transaction():  # a savepoint, within a transaction
+                self._connection.execute(statement)
+        except _ABSENT:
+            return
         except psycopg.Error as error:
             raise self._failed(error) from error
 
@@ -121,6 +147,7 @@ class _Player:
         found = _SUBJECT.match(comment)
         if found is None:
             return
+        self._begun = True
         schema, name = (found[each].decode("utf-8", "replace") for each in ("schema", "name"))
         kind = found["type"].decode().lower().removesuffix(" data")
         self._subject = f"{kind} {name}" if schema == "-" else f"{kind} {schema}.{name}"
