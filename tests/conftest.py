@@ -7,10 +7,15 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
 
 from holdfast.postgres.conninfo import Conninfo
 from holdfast.postgres.scratch import Cluster
 from support.postgres import new_database, running_cluster
+
+# Nothing is timed in a test: the machine may be busy.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
