@@ -64,6 +64,34 @@ def backup(
         )
 
 
+def copy(
+    targets: Annotated[list[str] | None, typer.Argument(metavar="TARGET", help="Default: all.")] = None,
+    config: ConfigPath = None,
+    overrides: Set = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Bring the backups of the targets to all their stores: what a store that was away has missed."""
+    from holdfast import facts, render
+    from holdfast.jobs.copies import catch_up
+
+    with opened_app(config, overrides, quiet=quiet) as opened:
+        chosen = opened.to_back_up(targets or [])
+        done = {each.name: catch_up(opened.services, each, opened.stop) for each in chosen}
+    if as_json:
+        render.facts([facts.caught_up(name, each) for name, each in done.items()])
+    elif not quiet:
+        for name, each in done.items():
+            render.caught_up(name, each)
+    failed = [error for each in done.values() for _, _, error in each.failed]
+    if failed and not any(each.copied for each in done.values()):
+        raise failed[0]
+    if failed:
+        raise PartialError(
+            f"{sum(len(each.copied) for each in done.values())} copies made, {len(failed)} failed"
+        )
+
+
 def list_backups(
     target: TargetName = None,
     config: ConfigPath = None,
@@ -177,7 +205,7 @@ def catalog_rebuild(
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module to the program."""
-    for command in (backup, show, status, verify):
+    for command in (backup, copy, show, status, verify):
         app.command()(command)
     app.command("list")(list_backups)
     catalog = typer.Typer(help="The ledger's memory of what the stores hold.", rich_markup_mode=None)

@@ -5,6 +5,7 @@ A key without a value here has None. A secret's `_file` twin was read before the
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -117,6 +118,7 @@ class Defaults(Section):
     timeout: Limit = None
     stall_limit: Limit = 1800.0
     verify_schedule: Schedule | None = None
+    copy_schedule: Schedule | None = None
     hooks: HookSettings = HookSettings()
     pg_dump_options: Words = ()
     lock_wait_timeout: Seconds = 60.0
@@ -151,13 +153,19 @@ class TargetSettings(Defaults):
 
     def timetable(self, text: str | None, timezone: str) -> Timetable | None:
         """When what `text` says is done; None for no text. Raise ValueError when the jitter is too long."""
+        found = self.punctual(text, timezone)
+        if found is None or not self.jitter:
+            return found
+        if self.jitter >= found.schedule.shortest_interval.total_seconds():
+            raise ValueError("it is not shorter than the time from one run to the next")
+        return replace(found, schedule=replace(found.schedule, jitter=round(self.jitter)))
+
+    def punctual(self, text: str | None, timezone: str) -> Timetable | None:
+        """When what `text` says is done, without jitter; None for no text."""
         if not text:
             return None
-        found = schedules.parse(text, zone=self.timezone or timezone, jitter=round(self.jitter or 0))
-        if self.jitter and self.jitter >= found.shortest_interval.total_seconds():
-            raise ValueError("it is not shorter than the time from one run to the next")
         return Timetable(
-            schedule=found,
+            schedule=schedules.parse(text, zone=self.timezone or timezone),
             catch_up=self.catch_up or 0,
             attempts=self.attempts,
             retry_delay=self.retry_delay,
@@ -284,7 +292,15 @@ def _target(name: str, settings: TargetSettings, everywhere: tuple[str, ...], ti
         ),
         backup=settings.backup_timetable(timezone),
         verify=settings.timetable(settings.verify_schedule, timezone),
+        copy=settings.punctual(_copying(settings, everywhere), timezone),
     )
+
+
+def _copying(settings: TargetSettings, everywhere: tuple[str, ...]) -> str | None:
+    """When copies are brought to the other stores: every hour, unless something else is said or there are none."""
+    stores = everywhere if settings.stores is None else settings.stores
+    said = settings.copy_schedule
+    return None if len(stores) < 2 else "@hourly" if said is None else said  # noqa: PLR2004 - one to copy from
 
 
 def known_keys(place: tuple[str, ...]) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from holdfast.jobs.backup import Taken
 from holdfast.jobs.catalog import Rebuilt
+from holdfast.jobs.copies import CaughtUp
 from holdfast.jobs.export import Exported
 from holdfast.jobs.finding import Finding
 from holdfast.jobs.status import TargetStatus
@@ -62,6 +63,19 @@ def taken(value: Taken) -> Facts:
     return backup(value.backup) | {
         "coverage": to_json(value.coverage),
         "failed_copies": [{"store": store, "error": error} for store, error in value.failed_copies],
+    }
+
+
+def caught_up(target: str, value: CaughtUp) -> Facts:
+    """What a round of copying did for one target: `copy`."""
+    return {
+        "target": target,
+        "copied": [{"id": backup_id, "store": store} for backup_id, store in value.copied],
+        "failed": [
+            {"id": backup_id, "store": store, "error": error.message}
+            for backup_id, store, error in value.failed
+        ],
+        "left": [{"store": store, "count": count} for store, count in value.left.items()],
     }
 
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 from holdfast.jobs.backup import Taken
 from holdfast.jobs.catalog import Rebuilt
+from holdfast.jobs.copies import CaughtUp
 from holdfast.jobs.finding import Finding
 from holdfast.jobs.status import TargetStatus
 from holdfast.jobs.verify import Verified
@@ -172,6 +173,19 @@ def taken(value: Taken) -> None:
     covered(value.coverage)
     for store, text in value.failed_copies:
         line(f"the copy to {store} FAILED: {text}")
+
+
+def caught_up(target: str, value: CaughtUp) -> None:
+    """Say what a round of copying did for one target."""
+    for backup_id, store in value.copied:
+        line(f"{target}: {backup_id} was copied to {store}")
+    for backup_id, store, failure in value.failed:
+        line(f"{target}: the copy of {backup_id} to {store} FAILED: {logs.redacted(failure.message)}")
+    behind = {store: count for store, count in value.left.items() if count}
+    for store, count in behind.items():
+        line(f"{target}: {store} still lacks {many(count, 'backup')}")
+    if not behind:
+        line(f"{target}: every store has every backup")
 
 
 def verified(results: Sequence[Verified]) -> None:

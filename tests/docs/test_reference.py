@@ -19,6 +19,7 @@ from holdfast import facts, render_import, render_recover, render_restore, rende
 from holdfast.cli import app
 from holdfast.jobs.backup import Taken
 from holdfast.jobs.catalog import Rebuilt
+from holdfast.jobs.copies import CaughtUp
 from holdfast.jobs.export import Exported
 from holdfast.jobs.export_csv import TableFile
 from holdfast.jobs.finding import Finding
@@ -121,6 +122,11 @@ def samples() -> dict[str, object]:
         "status": [facts.target_status(status)],
         "verify": [
             facts.verified(Verified(target="shop", backup_id=made.id, store="disk", proof=None, error=None))
+        ],
+        "copy": [
+            facts.caught_up(
+                "shop", CaughtUp([("id", "b")], [("id", "c", errors.StoreError("full"))], {"b": 0})
+            )
         ],
         "notify test": [facts.finding(Finding(level="ok", subject="notify ops", message="delivered"))],
         "restore": [

@@ -11,6 +11,7 @@ import pytest
 
 from holdfast.app import App, open_app
 from holdfast.jobs.backup import backup
+from holdfast.jobs.copies import catch_up
 from holdfast.jobs.verify import verify
 from holdfast.ledger.ledger import BackupRow
 from holdfast.model.run import Run
@@ -95,6 +96,11 @@ def take(app: App) -> str:
     return backup(app.services, target, app.stop).backup.id
 
 
+def caught_up(app: App) -> None:
+    (target,) = app.chosen(["shop"])
+    assert catch_up(app.services, target, app.stop).failed == []
+
+
 def assert_all_verify(app: App) -> None:
     for row in app.services.ledger.backups():
         results = verify(app.services, row, app.stop)
@@ -159,7 +165,7 @@ def test_what_was_not_committed_is_swept_by_the_next_run(
 @pytest.mark.parametrize(
     ("point", "copied"), [*AFTER, *(pytest.param(*more, marks=pytest.mark.extended) for more in MORE_AFTER)]
 )
-def test_what_was_committed_is_kept_and_a_half_copy_of_it_is_swept(
+def test_what_was_committed_is_kept_and_a_half_copy_of_it_is_finished(
     kill: Kill, cluster: Cluster, shop: Conninfo, tmp_path: Path, point: str, *, copied: bool
 ) -> None:
     config = configured(tmp_path, shop, TWO)
@@ -175,6 +181,10 @@ def test_what_was_committed_is_kept_and_a_half_copy_of_it_is_swept(
         assert row is not None
         assert states(row).get("a") == "complete"
         assert (states(row).get("b") == "complete") == copied
+        caught_up(app)
+        row = app.services.ledger.backup(first or "")
+        assert row is not None
+        assert states(row) == {"a": "complete", "b": "complete"}
         assert_only_whole_backups(app)
         assert_all_verify(app)
     assert_no_drafts(tmp_path)
@@ -217,6 +227,7 @@ def test_what_cannot_be_swept_does_not_keep_the_next_backup_from_its_run(
     (tmp_path / "elsewhere").rename(tmp_path / "store-b")
     with opened(config) as (app, _):
         take(app)
+        caught_up(app)
         assert_only_whole_backups(app)
         assert_all_verify(app)
     assert_no_drafts(tmp_path)

@@ -46,6 +46,23 @@ def test_the_keys_make_a_timetable(place: Place) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("", "@hourly"),
+        ('copy_schedule = "@daily"\n', "@daily"),
+        ('copy_schedule = ""\n', None),
+        ('stores = ["other"]\n', None),
+        ('schedule = "@daily"\njitter = "3h"\n', "@hourly"),
+    ],
+)
+def test_copies_are_brought_every_hour_where_there_are_several_stores(
+    place: Place, text: str, rule: str | None
+) -> None:
+    target = only(place, BASE + text + '[stores.other]\nurl = "/other"\n')
+    assert (None if target.copy is None else target.copy.schedule.text) == rule
+
+
+@pytest.mark.parametrize(
     ("value", "rule"),
     [
         ('"6h"', "every 6h"),

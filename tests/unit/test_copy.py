@@ -59,6 +59,16 @@ def test_the_rest_of_a_copy_that_broke_off_is_replaced(home: World, stores: dict
     assert stores["b"].objects == stores["a"].objects
 
 
+def test_a_copy_that_broke_off_before_its_manifest_is_finished(
+    home: World, stores: dict[str, MemoryStore]
+) -> None:
+    stores["b"].objects.update(
+        {k: v for k, v in stores["a"].objects.items() if not k.endswith("manifest.json")}
+    )
+    copy(home.services, "shop", ID, "a", "b", home.stop)
+    assert stores["b"].objects == stores["a"].objects
+
+
 def test_a_damaged_original_makes_no_copy(home: World, stores: dict[str, MemoryStore]) -> None:
     stores["a"].objects[PART] = b"damaged"
     with pytest.raises(IntegrityError, match="is not what was written"):

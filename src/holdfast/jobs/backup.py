@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
-from holdfast.jobs import copy, hooks, limits, runner, slots, sweep, writing
+from holdfast.jobs import copies, hooks, limits, runner, slots, sweep, writing
 from holdfast.jobs.restore_text import restore_text
 from holdfast.jobs.services import Services
 from holdfast.methods.base import Method, Source
@@ -91,7 +91,7 @@ def _take(
         if run.slot is not None:
             slots.refuse_taken(services, target, run.slot)
         hooks.before(services, target, run, inner)
-        _prepare_stores(services, target, place)
+        _prepare_store(services, target, place)
         method = Logical(
             target,
             label=f"holdfast dump {place.backup_id}",
@@ -139,13 +139,13 @@ def _made(
     )
 
 
-def _prepare_stores(services: Services, target: Target, place: writing.Place) -> None:
+def _prepare_store(services: Services, target: Target, place: writing.Place) -> None:
     """Clear away stale uploads, and make sure that what a failure of this run discards is this run's alone.
 
-    The lock across hosts is held, so that no stale upload is a slow one of another host.
+    The lock across hosts is held, so that no stale upload is a slow one of another host. The other stores are the
+    business of who copies.
     """
-    for name in target.stores:
-        writing.abort_stale_uploads(services, services.store(name), target.name)
+    writing.abort_stale_uploads(services, place.store, target.name)
     if next(iter(place.store.list(place.prefix)), None) is not None:
         raise StoreError(
             f"{place.store.location}: {place.prefix} is there already, and was to be the new backup",
@@ -207,7 +207,7 @@ def _server_lock(services: Services, target: Target, stop: Stop) -> Iterator[ser
 
 
 def _copy_out(services: Services, target: Target, taken: Taken, stop: Stop) -> Taken:
-    failed = copy.copy_out(services, target, taken.backup.id, stop)
+    failed = copies.copy_out(services, target, taken.backup.id, stop)
     return dataclasses.replace(taken, failed_copies=failed)
 
 

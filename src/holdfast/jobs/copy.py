@@ -9,15 +9,17 @@ from holdfast.jobs.reading import Opened, open_backup, read_document
 from holdfast.jobs.services import Services
 from holdfast.model import layout
 from holdfast.model.backup import Segment
-from holdfast.model.errors import Error, IntegrityError, NotFoundError
+from holdfast.model.errors import IntegrityError, NotFoundError
 from holdfast.model.run import Run
-from holdfast.model.target import Target
 from holdfast.streams.chunks import Tally, tally
 from holdfast.system.stop import Stop
 
 
 def copy(services: Services, target: str, backup_id: str, source: str, destination: str, stop: Stop) -> None:
-    """Copy one backup. The manifest comes last, so that a copy that breaks off is none; a later one goes on."""
+    """Copy one backup; the caller holds the lock of the target's copies.
+
+    The manifest comes last, so that a copy that breaks off is none; a later one goes on where it was.
+    """
     run = Run(
         job="copy",
         target=target,
@@ -41,20 +43,6 @@ def copy(services: Services, target: str, backup_id: str, source: str, destinati
     runner.execute(services, run, body)
 
 
-def copy_out(services: Services, target: Target, backup_id: str, stop: Stop) -> tuple[tuple[str, str], ...]:
-    """Bring a new backup to the target's other stores. Give those to which it did not get, with why."""
-    failed: list[tuple[str, str]] = []
-    for name in target.stores[1:]:
-        try:
-            copy(services, target.name, backup_id, target.stores[0], name, stop)
-        except Error as error:
-            if stop.requested:
-                raise
-            services.reporter.warn("a copy failed", store=name, backup=backup_id, error=str(error))
-            failed.append((name, error.message))
-    return tuple(failed)
-
-
 def _copy(
     services: Services, origin: writing.Place, place: writing.Place, meter: runner.Meter, stop: Stop
 ) -> None:
@@ -68,6 +56,9 @@ def _copy(
     if place.store.stat(place.key(layout.MANIFEST)) is not None:
         open_backup(place, services.keys)  # another host was first: what is committed is not written again
         return
+    writing.abort_uploads(
+        services, place
+    )  # of a copy that broke off: whoever copies holds the lock of the copies
     label = f"copy to {place.store.name}"
     with services.reporter.progress(label, opened.backup.stored_size) as show:
         for part in opened.backup.parts:
@@ -83,10 +74,11 @@ def _copy_segment(
     origin: writing.Place, place: writing.Place, segment: Segment, meter: runner.Meter, stop: Stop
 ) -> None:
     found = place.store.stat(place.key(segment.name))
-    if found is not None:
-        place.store.delete(
-            place.key(segment.name)
-        )  # without a manifest it is the rest of a copy that broke off
+    if found is not None:  # without a manifest it is the rest of a copy that broke off
+        if found.size == segment.size and _is_there(place, segment, stop):
+            meter.add(segment.size)
+            return
+        place.store.delete(place.key(segment.name))
     read = Tally()
 
     def chunks() -> Iterator[bytes]:
@@ -101,6 +93,14 @@ def _copy_segment(
             )
 
     writing.put_checked(place, segment.name, chunks(), read)
+
+
+def _is_there(place: writing.Place, segment: Segment, stop: Stop) -> bool:
+    """Whether the object that lies there is the one that belongs there, by its bytes."""
+    read = Tally()
+    for _ in tally(place.store.get(place.key(segment.name)), read):
+        stop.check()
+    return read.sha256 == segment.sha256
 
 
 def _copy_commit(origin: writing.Place, place: writing.Place, opened: Opened) -> None:

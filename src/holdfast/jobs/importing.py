@@ -11,7 +11,7 @@ from datetime import datetime
 from itertools import groupby
 from typing import Literal
 
-from holdfast.jobs import copy, runner, sweep, writing
+from holdfast.jobs import copies, runner, sweep, writing
 from holdfast.jobs.import_files import Broken, Dump, ImportWish, look, plain_chunks, unlike
 from holdfast.jobs.restore_text import restore_text
 from holdfast.jobs.services import Services
@@ -139,7 +139,7 @@ def _taken(
             made = runner.execute(
                 services, run, lambda meter: _write(services, target, wish, run, dumps, meter, stop)
             )
-            failed += [f"{made.id} to {name}" for name, _ in copy.copy_out(services, target, made.id, stop)]
+            failed += [f"{made.id} to {name}" for name, _ in copies.copy_out(services, target, made.id, stop)]
     except IntegrityError as error:  # a file is another than a moment ago
         return [_broken(Broken(name=dump.name, at=at, error=error)) for dump in dumps]
     return [_outcome(dump, "imported", made.id) for dump in dumps]

@@ -113,13 +113,13 @@ def _finish_failed(services: Services, run: Run, meter: Meter, error: BaseExcept
         services.reporter.warn("the ledger could not record the failure", error=str(trouble))
 
 
-def lost_runs(services: Services, job: Job, target: str) -> list[Run]:
+def lost_runs(services: Services, job: Job, target: str, *, locked: bool = False) -> list[Run]:
     """The runs that a dead process left open: one of this host, or one of another whose heartbeat stopped long ago.
 
-    For backups, imports and copies the caller holds the target's lock, so that none of this host lives, whatever its process
+    `locked` says that the caller holds the lock of such runs, so that none of this host lives, whatever its process
     number: a container that is started again often has the same ones. A new container has a host name of its own.
     """
-    locked, silent = job in {"backup", "import", "copy"}, services.clock.now() - _SILENT
+    silent = services.clock.now() - _SILENT
     return [
         run
         for run in services.ledger.unfinished(target, job)

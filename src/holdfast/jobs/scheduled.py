@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from holdfast.jobs import runner
+from holdfast.jobs import copies, runner
 from holdfast.jobs.backup import backup
 from holdfast.jobs.services import Services
 from holdfast.jobs.verify import verify
 from holdfast.ledger import scheduling
 from holdfast.ledger.scheduling import Key
-from holdfast.model.errors import CancelledError, Error
+from holdfast.model.errors import BusyError, CancelledError, Error
 from holdfast.model.planning import Timetable
 from holdfast.model.run import Job, Occasion, Run
 from holdfast.model.target import Target
@@ -105,9 +105,21 @@ def _verify(services: Services, target: Target, stop: Stop, occasion: Occasion) 
     runner.execute(services, run, body)
 
 
+def _copy(services: Services, target: Target, stop: Stop, occasion: Occasion) -> None:
+    """Bring what is missing to every store. Where somebody else does so already, there is nothing to do."""
+    try:
+        done = copies.catch_up(services, target, stop, occasion=occasion)
+    except BusyError as busy:
+        services.reporter.info("others copy", why=str(busy))
+        return
+    if (error := done.error()) is not None:
+        raise error
+
+
 KINDS = (
     Kind(job="backup", pool="dumps", timetable=lambda target: target.backup, run=_backup),
     Kind(job="verify", pool="rest", timetable=lambda target: target.verify, run=_verify),
+    Kind(job="copy", pool="rest", timetable=lambda target: target.copy, run=_copy),
 )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import takewhile
 
-from holdfast.jobs import marks, runner, writing
+from holdfast.jobs import copies, marks, runner, writing
 from holdfast.jobs.reading import open_backup
 from holdfast.jobs.services import Services
 from holdfast.ledger import scheduling
@@ -13,7 +13,6 @@ from holdfast.model.run import Run, Status
 from holdfast.model.target import Target
 
 _LATEST_RUNS = 10
-_LATEST_BACKUPS = 3
 # Not those that were skipped: they name another's backup.
 _WROTE: tuple[Status, ...] = ("succeeded", "failed", "cancelled", "lost")
 
@@ -24,18 +23,13 @@ def sweep(services: Services, target: Target) -> None:
     The caller holds the target's lock, so an open run of this host cannot be alive.
     """
     for run in [
-        *runner.lost_runs(services, "backup", target.name),
-        *runner.lost_runs(services, "import", target.name),
+        *runner.lost_runs(services, "backup", target.name, locked=True),
+        *runner.lost_runs(services, "import", target.name, locked=True),
     ]:
         _settle_lost(services, target, run)
     for run in _failed_since_success(services, target.name):
         _settle(services, target, target.stores, run.backup_id)
-    for row in services.ledger.backups(target.name)[:_LATEST_BACKUPS]:
-        # What is left of a copy that is gone may be all that there is of the backup: it stays.
-        broken = [copy.store for copy in row.copies if copy.state in {"copying", "missing"} and not copy.gone]
-        _settle(services, target, [name for name in broken if name in target.stores], row.backup.id)
-    for run in runner.lost_runs(services, "copy", target.name):
-        runner.close_lost(services, run)
+    copies.close_lost(services, target.name)
 
 
 def _settle_lost(services: Services, target: Target, run: Run) -> None:

@@ -130,9 +130,10 @@ def put_checked(place: Place, name: str, chunks: Iterator[bytes], written: Tally
 
 
 def put_bytes(place: Place, name: str, data: bytes) -> Segment:
-    """Store a small object, checked; give it as the manifest tells of it."""
+    """Store a small object, checked; give it as the manifest tells of it. The same one may lie there already."""
     written = Tally()
-    put_checked(place, name, tally(iter([data]), written), written)
+    written.add(data)  # before the put: one that finds the key taken asks for no byte
+    put_checked(place, name, iter([data]), written)
     return Segment(name=name, size=written.size, sha256=written.sha256)
 
 
@@ -183,8 +184,7 @@ def discard(services: Services, place: Place) -> None:
             store.delete(place.key(name))
         for found in list(store.list(place.prefix)):
             store.delete(found.key)
-        if (keeper := housekeeping(store)) is not None:
-            keeper.abort_stale(place.prefix, services.clock.now() + _STALE_UPLOAD)
+        abort_uploads(services, place)
     except Error as trouble:
         services.reporter.warn(
             "could not remove the objects of a failed backup",
@@ -192,6 +192,12 @@ def discard(services: Services, place: Place) -> None:
             backup=place.backup_id,
             error=str(trouble),
         )
+
+
+def abort_uploads(services: Services, place: Place) -> None:
+    """Abort all half-written uploads of a backup; the caller knows that none of them goes on."""
+    if (keeper := housekeeping(place.store)) is not None:
+        keeper.abort_stale(place.prefix, services.clock.now() + _STALE_UPLOAD)
 
 
 def abort_stale_uploads(services: Services, store: Store, target: str) -> None:

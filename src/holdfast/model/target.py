@@ -60,7 +60,7 @@ class Target:
     """One PostgreSQL server and what of it is backed up.
 
     `databases` None means all that allow connections and are no templates. Times are in seconds; a
-    `blocking_limit` of None never aborts a dump that others wait for. `backup` and `verify` are when the daemon does
+    `blocking_limit` of None never aborts a dump that others wait for. `backup`, `verify` and `copy` are when the daemon does
     that by itself.
     """
 
@@ -82,3 +82,4 @@ class Target:
     hooks: Hooks = Hooks()
     backup: Timetable | None = None
     verify: Timetable | None = None
+    copy: Timetable | None = None
