@@ -20,7 +20,10 @@ _LOCAL = "postgresql:///postgres"
 
 def recover(
     store: Annotated[
-        str, typer.Argument(metavar="STORE_URL", help="Where the backups are: s3://bucket/prefix, or a path.")
+        str,
+        typer.Argument(
+            metavar="STORE_URL", help="Where the backups are: a URL (s3://, gs://, azblob://) or a path."
+        ),
     ],
     identity: Annotated[
         Path, typer.Option("--identity", "-i", metavar="FILE", help="The private key that opens them.")

@@ -182,8 +182,13 @@ def _fetch(store: KitStore, target: KitTarget) -> Iterator[str]:
         endpoint = next((o.partition("=")[2] for o in store.options if o.startswith("endpoint_url=")), None)
         where = ("--endpoint-url", endpoint) if endpoint is not None else ()
         yield shlex.join(["aws", *where, "s3", "cp", "--recursive", f"{source}/", f"{folder}/"])
-    elif "://" not in store.url:
-        yield shlex.join(["cp", "-r", source, "."])
+    elif store.url.startswith("gs://"):
+        yield shlex.join(["gcloud", "storage", "cp", "--recursive", source, "."])
+    elif store.url.startswith("azblob://"):
+        account, container, path = source.removeprefix("azblob://").split("/", 2)
+        batch = ["--account-name", account, "--source", container, "--pattern", f"{path}/*"]
+        yield shlex.join(["az", "storage", "blob", "download-batch", *batch, "--destination", "."])
+        folder = path
     else:
-        yield f"# fetch {source}/ with the provider's own program"
+        yield shlex.join(["cp", "-r", source, "."])
     yield shlex.join(["cd", folder])

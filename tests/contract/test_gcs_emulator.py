@@ -12,6 +12,8 @@ from holdfast.stores.base import Store
 from holdfast.stores.gcs import GcsStore
 from support import gcs_emulator
 
+pytestmark = pytest.mark.extended
+
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:

@@ -158,9 +158,8 @@ def _credentials(settings: GcsSettings, scopes: tuple[str, ...]) -> Any:  # noqa
     if settings.credentials is None:
         return auth.default(scopes=scopes)[0]
     try:
-        told = json.loads(settings.credentials)
-        return _from_text(auth, told, scopes)
-    except (ValueError, KeyError, TypeError, AttributeError):
+        return _from_text(auth, json.loads(settings.credentials), scopes)
+    except (ValueError, KeyError, TypeError, AttributeError, auth.exceptions.GoogleAuthError):
         raise RefusedError(
             f"store {settings.name}: credentials are not the JSON of a service account or a federation",
             hint="Put the whole content of the key file there, or its path into credentials_file.",
