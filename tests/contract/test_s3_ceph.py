@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from contract.store_contract import SourceBrokeError, StoreContract, broken_after, data_of
+from holdfast.jobs.check_stores import check_store
 from holdfast.stores.base import RefusedError, Store
 from holdfast.stores.s3 import S3Settings, S3Store
 from support import ceph, moto_server
@@ -50,6 +51,14 @@ def test_vouches_for_small_and_large_objects(url: str) -> None:
     store = S3Store(settings(url, prefix="vouch"))
     assert store.put("small", [b"x"]) is True
     assert store.put("large", [data_of(2 * PART + 1)]) is True
+
+
+def test_check_tells_that_the_condition_holds_for_small_objects_only(url: str) -> None:
+    store = S3Store(settings(url, prefix="check"))
+    found = [(finding.level, finding.message) for finding in check_store(store)]
+    assert found[0][0] == "ok"
+    assert len(found) == 1 or "small objects only" in found[1][1]  # newer gateways guard both
+    assert list(store.list()) == []
 
 
 def test_sweeps_unfinished_uploads_by_their_age(url: str) -> None:

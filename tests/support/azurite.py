@@ -17,7 +17,7 @@ from holdfast.stores.azure import AzureSettings
 ACCOUNT = "throwaway"
 KEY = "c2VjcmV0LW9mLWEtdGhyb3dhd2F5LWVtdWxhdG9y"
 CONTAINER = "backups"
-_PROGRAM = Path(__file__).parents[2] / ".venv/azurite/node_modules/.bin/azurite-blob"
+_PROGRAM = Path(__file__).parents[2] / ".cache/azurite/node_modules/.bin/azurite-blob"
 _PATIENCE = 60.0
 
 

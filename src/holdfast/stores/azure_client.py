@@ -120,19 +120,25 @@ class Client:
 
     def _connect(self) -> Any:  # noqa: ANN401 - as above
         settings = self._settings
-        return self._blob.ContainerClient(
-            settings.endpoint_url or f"https://{settings.account}.blob.core.windows.net",
-            settings.container,
-            credential=self._credential(),
-            retry_total=0,
-            connection_timeout=settings.connect_timeout,
-            read_timeout=settings.read_timeout,
-            connection_verify=settings.ca_bundle or True,
-            max_single_put_size=_PUT_BYTES,
-            max_single_get_size=PIECE_BYTES,
-            max_chunk_get_size=PIECE_BYTES,
-            user_agent="holdfast",
-        )
+        try:
+            return self._blob.ContainerClient(
+                settings.endpoint_url or f"https://{settings.account}.blob.core.windows.net",
+                settings.container,
+                credential=self._credential(),
+                retry_total=0,
+                connection_timeout=settings.connect_timeout,
+                read_timeout=settings.read_timeout,
+                connection_verify=settings.ca_bundle or True,
+                max_single_put_size=_PUT_BYTES,
+                max_single_get_size=PIECE_BYTES,
+                max_chunk_get_size=PIECE_BYTES,
+                user_agent="holdfast",
+            )
+        except ValueError as error:
+            raise ConfigError(
+                f"store {settings.name}: Azure's library refuses the settings: {error}",
+                hint="An identity is only ever shown over https: check `endpoint_url`, `account` and `container`.",
+            ) from error
 
     def _credential(self) -> Any:  # noqa: ANN401 - as above
         settings = self._settings

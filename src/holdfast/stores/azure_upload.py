@@ -181,7 +181,7 @@ def _settled(to: Destination, size: int) -> Any:  # noqa: ANN401 - a BlobPropert
         raise to.error(
             "is not there, though the store took it", "Do not trust this store: it lost what it accepted."
         )
-    if _token(found) not in (None, to.token):
+    if _token(found) != to.token:
         if to.absent:
             raise to.taken()
         raise to.error("was replaced by another writer", "Let only one process at a time write to this key.")

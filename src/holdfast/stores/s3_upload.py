@@ -86,7 +86,8 @@ def _put_whole(to: Destination, block: bytearray) -> bool:
     md5, told = _digests(block, checksums=to.checksums)
     request = functools.partial(to.client.put_object, **to.new(), **told, Body=block)
     _conditionally(to, request, gone=frozenset())
-    if _settled(to, len(block)) == md5.hex():
+    settled = _settled(to, len(block))
+    if settled.etag == md5.hex():
         return True
     # Not every store's ETag is an MD5 (encryption by KMS); an object this small is simply read back.
     origin = Origin(
@@ -98,7 +99,7 @@ def _put_whole(to: Destination, block: bytearray) -> bool:
         patience=to.patience,
     )
     if b"".join(download(origin)) != block:
-        _remove(to)
+        _remove(to, settled)
         raise to.error(
             "holds other bytes than were sent, and was deleted", "Look for a broken proxy or disk."
         )
@@ -155,14 +156,14 @@ class _Multipart:
 
         _conditionally(self._to, functools.partial(client.complete_multipart_upload, **told), gone=NO_UPLOAD)
         self._id = None
-        etag = _settled(self._to, self._size)
+        settled = _settled(self._to, self._size)
         if 0 < self._matching < len(self._parts):
-            _remove(self._to)
+            _remove(self._to, settled)
             raise self._to.error(
                 "arrived with other bytes than were sent, and was deleted", "Look for a broken proxy."
             )
         expected = hashlib.md5(self._md5, usedforsecurity=False).hexdigest()
-        return bool(self._matching) and etag == f"{expected}-{len(self._parts)}"
+        return bool(self._matching) and settled.etag == f"{expected}-{len(self._parts)}"
 
     def _begin(self) -> str:
         told = {"ChecksumAlgorithm": "SHA256"} if self._to.checksums else {}
@@ -238,8 +239,16 @@ def _conditionally(to: Destination, request: Callable[..., object], *, gone: fro
         ) from answer
 
 
-def _settled(to: Destination, size: int) -> str:
-    """Look at the finished object: give its ETag. Raise StoreError when it is not the one that was sent."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Settled:
+    """The finished object: its ETag where that may be an MD5, and whether it says that it is ours."""
+
+    etag: str
+    ours: bool
+
+
+def _settled(to: Destination, size: int) -> _Settled:
+    """Look at the finished object. Raise StoreError when it is not the one that was sent."""
     head = _head(to)
     if head is None:
         raise to.error(
@@ -249,14 +258,15 @@ def _settled(to: Destination, size: int) -> str:
         if to.absent:
             raise _taken(to)
         raise to.error("was replaced by another writer", "Let only one process at a time write to this key.")
+    ours = _token(head) == to.token
     if head["ContentLength"] != size:
-        _remove(to)
+        _remove(to, _Settled(etag="", ours=ours))
         raise to.error(
             f"has {head['ContentLength']} bytes instead of {size}",
             "Look for a broken proxy, or another writer.",
         )
     kms = str(head.get("ServerSideEncryption", "")).startswith("aws:kms")
-    return "" if kms else str(head.get("ETag", "")).strip('"')
+    return _Settled(etag="" if kms else str(head.get("ETag", "")).strip('"'), ours=ours)
 
 
 def _head(to: Destination) -> dict[str, Any] | None:
@@ -281,6 +291,12 @@ def _taken(to: Destination) -> ExistsError:
     return ExistsError(f"{to.requests.where}: {to.key} exists already")
 
 
-def _remove(to: Destination) -> None:
+def _remove(to: Destination, found: _Settled) -> None:
+    """Remove what is not as it was sent. Raise ExistsError instead when it may be another writer's.
+
+    A store that keeps no metadata does not say whose it is, and one that ignores conditions lets two write at once.
+    """
+    if to.absent and not found.ours:
+        raise _taken(to)
     client = to.client
     to.requests.send(lambda: client.delete_object(**to.named), f"delete {to.key}")
