@@ -231,21 +231,6 @@ def test_a_small_object_that_changed_on_its_way_fails_and_is_removed(
     assert store.stat("k") is None
 
 
-def test_what_may_be_another_writers_is_not_removed(store: S3Store, proxy: Proxy, server: str) -> None:
-    """A store that ignores conditions and keeps no metadata, and two who write the same key at once."""
-
-    def overwritten(found: Answer) -> Answer:
-        moto_server.raw_client(server).put_object(Bucket="backups", Key="p/k", Body=b"theirs")
-        silent = ("etag", "x-amz-meta-holdfast-upload")
-        kept = tuple(pair for pair in found.headers if pair[0].lower() not in silent)
-        return replace(found, headers=(*kept, ("ETag", '"opaque"')))
-
-    proxy.rules.append(Rule(method="HEAD", act=changed(overwritten), skip=2))
-    with pytest.raises(ExistsError):
-        store.put("k", [SMALL], absent=True)
-    assert read(store) == b"theirs"
-
-
 def test_a_small_object_with_an_opaque_etag_is_read_back(store: S3Store, proxy: Proxy) -> None:
     def opaque(found: Answer) -> Answer:
         others = tuple(pair for pair in found.headers if pair[0].lower() != "etag")
