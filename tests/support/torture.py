@@ -12,6 +12,7 @@ from holdfast.postgres.server import Connection, connect
 
 ROLES = ("torture owner", "torture_reader", "torture_writer")
 SQL = Path(__file__).with_name("torture.sql")
+MORE = Path(__file__).with_name("torture_more.sql")
 
 _PROPERTIES: tuple[LiteralString, ...] = (
     "COMMENT ON DATABASE {} IS E'it''s a \"database\";\nwith two lines and a \\\\'",
@@ -51,8 +52,11 @@ def extensions(conninfo: Conninfo) -> tuple[str, ...]:
     return tuple(name for (name,) in rows)
 
 
-def load(conninfo: Conninfo, name: str) -> Conninfo:
-    """Create the database `name` (and the roles, once) as a superuser, and fill it; give the way to it."""
+def load(conninfo: Conninfo, name: str, *more: Path) -> Conninfo:
+    """Create the database `name` (and the roles, once) as a superuser, and fill it; give the way to it.
+
+    `more` are further files to load.
+    """
     database = sql.Identifier(name)
     with connect(conninfo, application_name="holdfast tests") as conn:
         roles(conn)
@@ -63,7 +67,8 @@ def load(conninfo: Conninfo, name: str) -> Conninfo:
         )
     into = conninfo.with_database(name)
     with connect(into, application_name="holdfast tests") as conn:
-        conn.execute(SQL.read_bytes())
+        for file in (SQL, *more):
+            conn.execute(file.read_bytes())
         for statement in _PROPERTIES:
             conn.execute(sql.SQL(statement).format(database))
     return into

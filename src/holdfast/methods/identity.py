@@ -6,14 +6,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from holdfast.methods import identity_catalog as belongings
 from holdfast.methods import identity_rows as rows
 from holdfast.methods.identity_definitions import compare_definitions
-from holdfast.methods.subject import Subject, fills, read_toc
+from holdfast.methods.identity_examples import second_look
+from holdfast.methods.identity_globals import compare_globals
+from holdfast.methods.identity_reading import Look, read_both
+from holdfast.methods.subject import Subject, names_are_quoted, read_toc
 from holdfast.model.comparison import Comparison, Phase
+from holdfast.model.errors import IntegrityError, SourceError
 from holdfast.system import clock
 from holdfast.system.stop import Stop
 
-__all__ = ["Subject", "compare_database"]
+__all__ = ["Subject", "compare_database", "compare_globals"]
 
 
 @dataclass(slots=True)
@@ -33,7 +38,11 @@ class _Phases:
 
 
 def compare_database(
-    subject: Subject, *, stop: Stop, doing: Callable[[str], None] = lambda _: None
+    subject: Subject,
+    *,
+    stop: Stop,
+    doing: Callable[[str], None] = lambda _: None,
+    with_amcheck: bool = True,
 ) -> Comparison:
     """Compare everything. Nothing of the content is kept or written anywhere but digests, counts and names.
 
@@ -43,28 +52,46 @@ def compare_database(
     phases = _Phases(doing)
     with phases.phase("contents"):
         toc = read_toc(subject)
-        quoted = fills(toc, "utf-8").quoted
+        quoted = names_are_quoted(toc)
     with phases.phase("definitions"):
         definitions = compare_definitions(subject, toc, quoted=quoted, stop=stop)
     with phases.phase("rows"):
-        how = fills(toc, definitions.codec)
-        both = rows.read_both(subject, definitions, how, stop)
-    tables = tuple(rows.tables(subject, how, both))
-    differences = [
+        look = Look(encoding=definitions.encoding, codec=definitions.codec, quoted=quoted)
+        both = read_both(subject, look, stop)
+    with phases.phase("properties"):
+        there = belongings.read_restored(subject, stop)
+        views = belongings.compare_views(subject, there)
+    with phases.phase("validity"):
+        validity, unchecked = belongings.check_validity(subject, stop, with_amcheck=with_amcheck)
+    tables = tuple(rows.tables(subject, both))
+    differences = (
+        *belongings.contents_differences(subject, toc),
         *definitions.differences,
         *(difference for table in tables for difference in rows.table_differences(table)),
         *rows.column_differences(both),
         *rows.sequence_differences(both),
         *rows.large_object_differences(subject, both),
-    ]
+        *belongings.property_differences(subject, there),
+        *views.differences,
+    )
+    notes = [*views.notes, *belongings.version_notes(subject, there), *unchecked]
+    if any(each.kind in {"rows", "large objects"} for each in differences):
+        with phases.phase("examples"):
+            try:
+                differences = second_look(subject, look, both, differences, stop)
+            except (SourceError, IntegrityError) as error:  # what differs is known, and stays so
+                stop.check()
+                notes.append(f"no rows can be named as examples: {error.message}")
     return Comparison(
         database=subject.found.name,
         tables=tables,
         definitions=definitions.count,
         sequences=len(both.archived.sequences),
         large_objects=both.archived.large_objects,
-        differences=tuple(differences),
+        differences=differences,
         respelled=definitions.respelled,
         left_out=(*subject.found.left_out, *subject.left_out, *rows.rows_left_out(subject, both)),
+        notes=tuple(notes),
+        validity=validity,
         phases=tuple(phases.done),
     )

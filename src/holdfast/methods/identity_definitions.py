@@ -6,10 +6,10 @@ import codecs
 import re
 import secrets
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from holdfast.methods.subject import LABEL, Subject, close
+from holdfast.methods.subject import LABEL, WRITING, Subject, close, session
 from holdfast.model.comparison import Difference, Respelled
 from holdfast.model.errors import Error
 from holdfast.postgres import cutting, properties, restored, scripts, server, sessions
@@ -99,7 +99,7 @@ def _sent_through(subject: Subject, head: bytes, stop: Stop) -> Iterator[Conninf
     name = restored.SCRATCH + secrets.token_hex(6)
     found = subject.found
     at_server = subject.where.with_database("postgres")
-    with closing(server.connect(at_server, application_name=LABEL)) as connection:
+    with session(at_server) as connection:
         like = replace(found.properties, owner=server.facts(connection).user)
         version = connection.info.server_version
         made = properties.create_database_sql(name, like, version, tablespaces=False)
@@ -118,7 +118,7 @@ def _sent_through(subject: Subject, head: bytes, stop: Stop) -> Iterator[Conninf
 
 def _prepare(subject: Subject, where: Conninfo) -> None:
     """Take out of the new database what the one backed up had lost, as a restore does."""
-    with closing(server.connect(where, application_name=LABEL)) as connection:
+    with session(where) as connection:
         if "public" not in subject.found.schemas:
             sessions.execute(connection, "DROP SCHEMA IF EXISTS public", what="drop schema public")
         if all(extension.name != "plpgsql" for extension in subject.found.extensions):
@@ -128,7 +128,7 @@ def _prepare(subject: Subject, where: Conninfo) -> None:
 def _restore(subject: Subject, where: Conninfo, head: bytes, stop: Stop) -> None:
     flags = ("--schema-only", "--exit-on-error", "--no-password", *_chosen(subject))
     argv = (subject.clients.program("pg_restore"), *flags, f"--dbname={where.argv_dsn()}")
-    with child(where, application_name=LABEL, options={"statement_timeout": "0"}) as given:
+    with child(where, application_name=LABEL, options=WRITING) as given:
         proc.feed(proc.Command(argv=argv, env=given.env, pass_fds=given.pass_fds), [head], stop)
 
 

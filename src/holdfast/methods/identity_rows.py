@@ -2,98 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Iterator
 
-from holdfast.methods.identity_definitions import Definitions
-from holdfast.methods.subject import Fills, Subject
-from holdfast.model.catalog import LeftOut, Table
+from holdfast.methods.identity_reading import Both
+from holdfast.methods.subject import Subject
+from holdfast.model.catalog import LeftOut
 from holdfast.model.comparison import Content, Difference, How, TableCompared
-from holdfast.postgres import scripts
-from holdfast.postgres.data_script import DataDigest, DataReader, Rows
+from holdfast.postgres.data_script import Rows
 from holdfast.postgres.relation_names import Name, shown
-from holdfast.system.stop import Stop
 
 _SHOWN = 300
 _COUNT_ONLY = "the archive was made without its rows"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Both:
-    """What the data of the two sides is."""
-
-    archived: DataDigest
-    restored: DataDigest
-
-
-def read_both(subject: Subject, definitions: Definitions, how: Fills, stop: Stop) -> Both:
-    """Digest both sides at the same time. Raise IntegrityError or SourceError, of the side that failed first."""
-    ours, theirs = DataReader(definitions.codec), DataReader(definitions.codec)
-    dumping = ["--data-only", f"--encoding={definitions.encoding}"]
-    if how.through_roots:
-        dumping.append("--load-via-partition-root")
-    if how.quoted:
-        dumping.append("--quote-all-identifiers")
-
-    def archive(limited: Stop) -> DataDigest:
-        chunks = subject.archive()
-        scripts.of_archive(subject.clients, chunks, ["--data-only"], limited, ours.feed)
-        return ours.finish()
-
-    def database(limited: Stop) -> DataDigest:
-        scripts.of_database(subject.clients, subject.where, dumping, limited, theirs.feed)
-        return theirs.finish()
-
-    archived, restored = beside(archive, database, stop)
-    return Both(archived=archived, restored=restored)
-
-
-def beside(
-    first: Callable[[Stop], DataDigest], second: Callable[[Stop], DataDigest], stop: Stop
-) -> tuple[DataDigest, DataDigest]:
-    """Do two things at the same time; when one fails, the other is stopped and the failure raised."""
-    with stop.derived() as limited, ThreadPoolExecutor(1, thread_name_prefix="compare") as pool:
-        running = pool.submit(_guarded, second, limited)
-        try:
-            done = first(limited)
-        except BaseException:
-            if not limited.requested:  # else the other's failure is the cause
-                limited.request()
-                raise
-            running.result()
-            raise
-        return done, running.result()
-
-
-def _guarded(work: Callable[[Stop], DataDigest], limited: Stop) -> DataDigest:
-    try:
-        return work(limited)
-    except BaseException:
-        limited.request()
-        raise
-
-
-def tables(subject: Subject, how: Fills, both: Both) -> Iterator[TableCompared]:
+def tables(subject: Subject, both: Both) -> Iterator[TableCompared]:
     """Put the two sides of each table beside each other, with what the catalog counted."""
-    counted = {(table.schema, table.name): table for table in subject.found.tables}
+    counted = {(table.schema, table.name): table.rows for table in subject.found.tables}
+    parts: dict[Name, list[Name]] = {}
+    for leaf, root in both.groups.items():
+        parts.setdefault(root, []).append(leaf)
     for name in sorted(both.archived.tables.keys() | both.restored.tables.keys()):
+        counts = [counted.get(part) for part in parts.get(name, [name])]
+        known = [count for count in counts if count is not None]
         yield TableCompared(
             name=shown(*name),
             archived=_content(both.archived.tables.get(name)),
             restored=_content(both.restored.tables.get(name)),
-            source_rows=_counted(counted, how.of.get(name, (name,))),
+            source_rows=sum(known) if len(known) == len(counts) else None,
         )
 
 
 def _content(rows: Rows | None) -> Content | None:
     return None if rows is None else Content(rows=rows.lines.count, digest=rows.lines.digest)
-
-
-def _counted(counted: dict[Name, Table], names: tuple[Name, ...]) -> int | None:
-    counts = [counted[name].rows if name in counted else None for name in names]
-    known = [count for count in counts if count is not None]
-    return sum(known) if len(known) == len(counts) else None
 
 
 def table_differences(compared: TableCompared) -> Iterator[Difference]:
@@ -102,7 +42,7 @@ def table_differences(compared: TableCompared) -> Iterator[Difference]:
     if ours is None:
         if theirs is not None and theirs.rows:
             yield Difference(
-                kind="table",
+                kind="rows",
                 name=compared.name,
                 how="unexpected",
                 expected="no rows: " + _COUNT_ONLY,
@@ -110,11 +50,11 @@ def table_differences(compared: TableCompared) -> Iterator[Difference]:
             )
         return
     if theirs is None:
-        yield Difference(kind="table", name=compared.name, how="missing", expected=_rows(ours.rows))
+        yield Difference(kind="rows", name=compared.name, how="missing", expected=_rows(ours.rows))
     elif ours != theirs:
         same = ours.rows == theirs.rows
         yield Difference(
-            kind="table",
+            kind="rows",
             name=compared.name,
             how="different",
             expected=f"{_rows(ours.rows)}, digest {ours.digest}" if same else _rows(ours.rows),

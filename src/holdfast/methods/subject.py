@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 
 from holdfast.model.catalog import Database, LeftOut
+from holdfast.postgres import server
 from holdfast.postgres.archive import TocReader
 from holdfast.postgres.conninfo import Conninfo
 from holdfast.postgres.entries import Entry, Toc
-from holdfast.postgres.relation_names import Name
-from holdfast.postgres.statement_names import filled_by, unquoted
+from holdfast.postgres.statement_names import filled_by
 from holdfast.postgres.tools import Toolset
 
 LABEL = "holdfast compare"
+# What a setting of the database or the role must not do to a session of ours.
+WRITING = {"default_transaction_read_only": "off", "statement_timeout": "0", "lock_timeout": "0"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,17 +38,12 @@ class Subject:
     tablespaces: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fills:
-    """How an archive brings its rows.
-
-    `of` tells for each table that COPY fills which tables' rows those are: with --load-via-partition-root the
-    partitions of a root. `quoted` says that all names are in quotes.
-    """
-
-    of: Mapping[Name, tuple[Name, ...]]
-    through_roots: bool
-    quoted: bool
+@contextmanager
+def session(where: Conninfo) -> Iterator[server.Connection]:
+    """Connect to a scratch server, whatever is set for the database or the role there. Raise SourceError."""
+    with closing(server.connect(where, application_name=LABEL)) as connection:
+        server.pin(connection, server.ENDLESS | WRITING)
+        yield connection
 
 
 def read_toc(subject: Subject) -> Toc:
@@ -62,28 +60,11 @@ def read_toc(subject: Subject) -> Toc:
     return reader.finish()
 
 
-def fills(toc: Toc, codec: str) -> Fills:
-    """Find out how the rows come; names are read in `codec`."""
-    found: dict[Name, list[Name]] = {}
-    quoted: set[bool] = set()
-    for entry in toc.entries:
-        target = filled_by(entry.copy or "") if entry.desc == "TABLE DATA" else None
-        if target is not None:
-            quoted.add(target.startswith('"') and '."' in target)
-            leaf = (words(entry.namespace or "", codec), words(entry.tag or "", codec))
-            found.setdefault(unquoted(words(target, codec)), []).append(leaf)
-    return Fills(
-        of={root: tuple(leaves) for root, leaves in found.items()},
-        through_roots=any(leaves != [root] for root, leaves in found.items()),
-        quoted=quoted == {True},
-    )
-
-
-def words(text: str, codec: str) -> str:
-    """Read a text of an archive in the encoding that it was dumped in."""
-    if text.isascii() or codec == "utf-8":
-        return text
-    return text.encode("utf-8", "surrogateescape").decode(codec, "surrogateescape")
+def names_are_quoted(toc: Toc) -> bool:
+    """Whether the dump was made with --quote-all-identifiers: then every table that COPY fills is in quotes."""
+    targets = [filled_by(entry.copy or "") for entry in toc.entries if entry.desc == "TABLE DATA"]
+    known = [target for target in targets if target is not None]
+    return bool(known) and all(target.startswith('"') and '."' in target for target in known)
 
 
 def close(chunks: Iterator[bytes]) -> None:

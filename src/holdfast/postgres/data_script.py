@@ -32,8 +32,14 @@ _LARGE_OBJECT = re.compile(
 )
 _CREATE, _OPEN, _CLOSE = (b"SELECT pg_catalog.lo_" + word + b"(" for word in (b"create", b"open", b"close"))
 _WRITE = re.compile(rb"SELECT pg_catalog\.lowrite\(0, '\\{1,2}x([0-9a-f]*+)'\);\n")
-_SETTING = (b"SET ", b"SELECT pg_catalog.set_config(", b"RESET ")
-_STATISTICS = b"SELECT * FROM pg_catalog.pg_restore_"  # of the planner, not of anybody's data
+# Of the session, and the planner's statistics: nobody's data.
+_NO_DATA = (
+    b"SET ",
+    b"SELECT pg_catalog.set_config(",
+    b"BEGIN;",
+    b"COMMIT;",
+    b"SELECT * FROM pg_catalog.pg_restore_",
+)
 
 
 class Listener(Protocol):
@@ -45,8 +51,8 @@ class Listener(Protocol):
     def long_line(self, table: Name, number: int) -> None:
         """Take the hash of a row that was too long to be held."""
 
-    def large_object(self, label: str, number: int) -> None:
-        """Take the hash of one thing that is known of a large object."""
+    def large_object(self, oid: int, number: int, *, made: bool) -> None:
+        """Take the hash of one thing that is known of a large object; `made` says that it is that it exists."""
 
 
 @dataclass(slots=True)
@@ -147,7 +153,7 @@ class DataReader:
             self._sequence(setval)
         elif text.startswith((_CREATE, _OPEN, _CLOSE)) or b"LARGE OBJECT " in text[:_HEAD]:
             self._large_object(text)
-        elif not text.startswith((*_SETTING, _STATISTICS)):
+        elif not text.startswith(_NO_DATA):
             self.digest.others.append(text[:200].decode(self._codec, "replace").split("\n")[0])
 
     def _begin(self, schema: bytes, name: bytes, columns: bytes) -> None:
@@ -176,15 +182,16 @@ class DataReader:
         if text.startswith(_OPEN):
             self._object, self._content = number, LongLine()
             return
-        self.digest.large_objects += text.startswith(_CREATE)
-        self._fact(number, text)
+        made = text.startswith(_CREATE)
+        self.digest.large_objects += made
+        self._fact(number, text, made=made)
 
-    def _fact(self, number: bytes, text: bytes) -> None:
+    def _fact(self, number: bytes, text: bytes, *, made: bool = False) -> None:
         line = LongLine()
         line.feed(text)
         self.digest.large_object_facts.add_hash(line.number)
         if self._listener is not None:
-            self._listener.large_object(number.decode(), line.number)
+            self._listener.large_object(int(number), line.number, made=made)
 
     def _in_rows(self, data: bytes) -> bytes:
         end = 0 if data.startswith(_END) else data.find(b"\n" + _END) + 1

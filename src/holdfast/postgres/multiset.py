@@ -7,14 +7,16 @@ whoever can do that to a restored database can do worse.
 
 from __future__ import annotations
 
-from xxhash import xxh3_128, xxh3_128_hexdigest, xxh3_128_intdigest
+from collections.abc import Iterator
+
+from xxhash import xxh3_128, xxh3_128_intdigest
 
 _MODULUS = 1 << 128
 
 
-def hash_of(line: bytes) -> str:
-    """Give the hash of one line, without its line break, as 32 hex digits."""
-    return xxh3_128_hexdigest(line)
+def each_hash(block: bytes) -> Iterator[int]:
+    """Give the hash of each of some whole lines."""
+    return map(xxh3_128_intdigest, block[:-1].split(b"\n"))
 
 
 class Multiset:
@@ -38,6 +40,11 @@ class Multiset:
         """Take one line, of which the hash is known."""
         self.count += 1
         self._sum = (self._sum + number) % _MODULUS
+
+    def add_all(self, other: Multiset) -> None:
+        """Take what another has taken."""
+        self.count += other.count
+        self._sum = (self._sum + other._sum) % _MODULUS
 
     @property
     def digest(self) -> str:

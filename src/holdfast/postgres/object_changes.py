@@ -11,6 +11,7 @@ from holdfast.model.comparison import Difference
 from holdfast.postgres.script_objects import Key
 
 _LINES, _WIDTH = 3, 200
+_MATCHED = 250_000  # pairs of lines
 _SECRET = frozenset({"user mapping", "subscription", "server", "foreign data wrapper"})
 _HIDDEN = "(not shown: it may hold a password)"
 
@@ -52,15 +53,19 @@ def object_changes(
 
 
 def _differing(expected: list[str], found: list[str]) -> tuple[list[str], list[str]]:
-    """Give the lines that differ; of the first only where there are too many to be matched."""
-    ours: list[str] = []
-    theirs: list[str] = []
-    matcher = difflib.SequenceMatcher(a=expected[:500], b=found[:500], autojunk=False)
-    for what, i, j, k, m in matcher.get_opcodes():
+    """Give the lines that differ; of very many that follow one another all are taken to differ."""
+    start = next((at for at, (a, b) in enumerate(zip(expected, found, strict=False)) if a != b), 0)
+    ours, theirs = expected[start:], found[start:]
+    while ours and theirs and ours[-1] == theirs[-1]:
+        ours, theirs = ours[:-1], theirs[:-1]
+    if len(ours) * len(theirs) > _MATCHED:
+        return ours, theirs
+    changed: tuple[list[str], list[str]] = ([], [])
+    for what, i, j, k, m in difflib.SequenceMatcher(a=ours, b=theirs, autojunk=False).get_opcodes():
         if what != "equal":
-            ours += expected[:500][i:j]
-            theirs += found[:500][k:m]
-    return (ours, theirs) if ours or theirs else (expected[500:], found[500:])
+            changed[0].extend(ours[i:j])
+            changed[1].extend(theirs[k:m])
+    return changed
 
 
 def _shown(key: Key, lines: list[str]) -> str:

@@ -21,6 +21,8 @@ _ACCESS_METHOD = re.compile(r"SET default_table_access_method = (.*);")
 _SESSION = ("SET ", "SELECT pg_catalog.set_config(")
 _PLACED = frozenset({"TABLE", "MATERIALIZED VIEW", "INDEX", "CONSTRAINT"})
 _WITH_METHOD = frozenset({"TABLE", "MATERIALIZED VIEW"})
+_NAMED_AFTER = frozenset({"ACL", "COMMENT", "SECURITY LABEL"})
+_UPON = re.compile(r"((?:[A-Z]+ )+)(.*)")
 _USUAL = {"''": "", "heap": ""}
 # Neither is a definition: one is done after the rows are in, the other is the planner's.
 _NO_DEFINITIONS = frozenset({"MATERIALIZED VIEW DATA", "STATISTICS DATA", "TABLE DATA"})
@@ -56,8 +58,7 @@ def _bodies(text: str) -> Iterator[tuple[Key, str]]:
             if key is not None and statements:
                 yield key, "\n".join(statements)
             kind = header["kind"]
-            schema = "" if header["schema"] == "-" else f"{header['schema']}."
-            key = None if kind in _NO_DEFINITIONS else Key(kind=kind.lower(), name=schema + header["name"])
+            key = None if kind in _NO_DEFINITIONS else Key(kind=kind.lower(), name=_name(header))
             statements = []
             if kind in _PLACED and _USUAL.get(tablespace, tablespace):
                 statements.append(f"TABLESPACE {tablespace}")
@@ -71,6 +72,15 @@ def _bodies(text: str) -> Iterator[tuple[Key, str]]:
             statements.append(statement)
     if key is not None and statements:
         yield key, "\n".join(statements)
+
+
+def _name(header: re.Match[str]) -> str:
+    """Give the name with its schema; what is upon another thing is named after that: `TABLE public.orders`."""
+    name = header["name"]
+    if header["schema"] == "-":
+        return name
+    upon = _UPON.fullmatch(name) if header["kind"] in _NAMED_AFTER else None
+    return f"{upon[1]}{header['schema']}.{upon[2]}" if upon else f"{header['schema']}.{name}"
 
 
 def _pieces(text: str) -> Iterator[tuple[re.Match[str] | None, str]]:

@@ -11,7 +11,6 @@ from holdfast.postgres.statements import quoted_name
 
 _NAME = r'(?:"(?:[^"]|"")*+"|[^\s".,;()]++)'
 _RELATION = rf"({_NAME}\.{_NAME})"
-_QUALIFIED = re.compile(rf"({_NAME})\.({_NAME})")
 _ALTER = re.compile(rf"ALTER (?:FOREIGN )?TABLE (?:IF EXISTS )?(?:ONLY )?{_RELATION} ")
 _DROP = re.compile(rf"DROP \w+ (?:IF EXISTS )?{_NAME} ON {_RELATION};\s*+\Z")
 _INDEX = re.compile(rf"CREATE (?:UNIQUE )?INDEX {_NAME} ON (?:ONLY )?{_RELATION} ")
@@ -48,18 +47,6 @@ def filled_by(copy: str) -> str | None:
     """Give the relation that a COPY statement of an archive fills, as it writes it."""
     found = _COPY.match(copy)
     return found[1] if found is not None else None
-
-
-def unquoted(relation: str) -> tuple[str, str]:
-    """Read a relation as a statement writes it, schema and name. Raise ValueError for anything else."""
-    found = _QUALIFIED.fullmatch(relation)
-    if found is None:
-        raise ValueError(f"not a relation: {relation!r}")
-    return _plain(found[1]), _plain(found[2])
-
-
-def _plain(name: str) -> str:
-    return name[1:-1].replace('""', '"') if name.startswith('"') else name
 
 
 def spellings(schema: str | None, name: str | None) -> frozenset[str]:

@@ -1,0 +1,102 @@
+"""Digests the data of a restored database and of its archive, both at the same time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+
+from holdfast.methods.subject import Subject, session
+from holdfast.postgres import scripts
+from holdfast.postgres.data_script import DataDigest, DataReader, Listener
+from holdfast.postgres.partitions import groups, read_roots, together
+from holdfast.postgres.relation_names import Name
+from holdfast.postgres.statements import quoted_name
+from holdfast.system.stop import Stop
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """How to read the two sides: in which encoding, whether with all names in quotes, and who listens to which.
+
+    `tables` are the only ones to dump of the restored side, by their own names; none means all, and large objects.
+    """
+
+    encoding: str
+    codec: str
+    quoted: bool
+    ours: Listener | None = field(default=None, repr=False)
+    theirs: Listener | None = field(default=None, repr=False)
+    tables: tuple[Name, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Both:
+    """What the data of the two sides is: tables are in groups where rows of partitions are loaded through their root.
+
+    `groups` tells which partitions are counted at which root.
+    """
+
+    archived: DataDigest
+    restored: DataDigest
+    groups: Mapping[Name, Name]
+
+
+def read_both(subject: Subject, look: Look, stop: Stop) -> Both:
+    """Digest both sides at the same time. Raise IntegrityError or SourceError, of the side that failed first."""
+    ours, theirs = DataReader(look.codec, look.ours), DataReader(look.codec, look.theirs)
+    dumping = ["--data-only", *_flags(look)]
+
+    def archive(limited: Stop) -> DataDigest:
+        chunks = subject.archive()
+        scripts.of_archive(subject.clients, chunks, ["--data-only"], limited, ours.feed)
+        return ours.finish()
+
+    def database(limited: Stop) -> DataDigest:
+        scripts.of_database(subject.clients, subject.where, dumping, limited, theirs.feed)
+        return theirs.finish()
+
+    archived, restored = beside(archive, database, stop)
+    grouped = groups(_roots(subject), archived.tables.keys() | restored.tables.keys())
+    return Both(
+        archived=replace(archived, tables=together(archived, grouped)),
+        restored=replace(restored, tables=together(restored, grouped)),
+        groups=grouped,
+    )
+
+
+def _roots(subject: Subject) -> dict[Name, Name]:
+    with session(subject.where) as connection:
+        return read_roots(connection)
+
+
+def _flags(look: Look) -> list[str]:
+    flags = [f"--encoding={look.encoding}"]
+    if look.quoted:
+        flags.append("--quote-all-identifiers")
+    return flags + [f"--table={quoted_name(schema)}.{quoted_name(name)}" for schema, name in look.tables]
+
+
+def beside(
+    first: Callable[[Stop], DataDigest], second: Callable[[Stop], DataDigest], stop: Stop
+) -> tuple[DataDigest, DataDigest]:
+    """Do two things at the same time; when one fails, the other is stopped and the failure raised."""
+    with stop.derived() as limited, ThreadPoolExecutor(1, thread_name_prefix="compare") as pool:
+        running = pool.submit(_guarded, second, limited)
+        try:
+            done = first(limited)
+        except BaseException:
+            if not limited.requested:  # else the other's failure is the cause
+                limited.request()
+                raise
+            running.result()
+            raise
+        return done, running.result()
+
+
+def _guarded(work: Callable[[Stop], DataDigest], limited: Stop) -> DataDigest:
+    try:
+        return work(limited)
+    except BaseException:
+        limited.request()
+        raise

@@ -1,0 +1,132 @@
+"""Checks that what was restored makes sense: every index valid, constraints validated, heaps and indexes sound (amcheck)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import LiteralString
+
+import psycopg
+from psycopg import errors, sql
+from psycopg.rows import TupleRow
+
+from holdfast.model.comparison import Validity
+from holdfast.postgres import sessions
+from holdfast.postgres.relation_names import shown
+from holdfast.postgres.server import Connection, translate
+from holdfast.system.stop import Stop
+
+_SCHEMA = "holdfast_amcheck"
+_WITH_HEAPS = 140000
+_NAMED = 20
+
+# Of an index on a partitioned table validity says only whether each partition has its own; a dump keeps it as it was.
+_INDEXES: LiteralString = (
+    "SELECT n.nspname::text, c.relname::text, indisvalid AND indisready AND indislive FROM pg_index"
+    " JOIN pg_class c ON c.oid = indexrelid JOIN pg_namespace n ON n.oid = relnamespace"
+    " WHERE c.relkind = 'i' AND n.nspname !~ '^pg_' ORDER BY 1, 2"
+)
+_CONSTRAINTS: LiteralString = (
+    "SELECT n.nspname::text, coalesce(r.relname, t.typname)::text, conname::text, convalidated FROM pg_constraint"
+    " LEFT JOIN pg_class r ON r.oid = conrelid LEFT JOIN pg_type t ON t.oid = contypid"
+    " JOIN pg_namespace n ON n.oid = coalesce(r.relnamespace, t.typnamespace)"
+    " WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' ORDER BY 1, 2, 3"
+)
+_HEAPS: LiteralString = (
+    "SELECT c.oid, n.nspname::text, c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace"
+    " JOIN pg_am a ON a.oid = relam WHERE relkind IN ('r', 'm') AND amname = 'heap' AND n.nspname !~ '^pg_'"
+    " AND n.nspname <> 'information_schema' ORDER BY 2, 3"
+)
+_BTREES: LiteralString = (
+    "SELECT c.oid, n.nspname::text, c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace"
+    " JOIN pg_am a ON a.oid = relam JOIN pg_index ON indexrelid = c.oid WHERE c.relkind = 'i' AND amname = 'btree'"
+    " AND indisvalid AND c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"
+    " ORDER BY 2, 3"
+)
+_AVAILABLE: LiteralString = "SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'amcheck')"
+_THERE: LiteralString = "SELECT n.nspname::text FROM pg_extension e JOIN pg_namespace n ON n.oid = extnamespace WHERE extname = 'amcheck'"
+
+
+def indexes(conn: Connection) -> Validity:
+    """Look whether every index can be used. Raise SourceError."""
+    rows = _rows(conn, _INDEXES)
+    return Validity(
+        name="indexes",
+        checked=len(rows),
+        problems=tuple(
+            f"index {shown(schema, name)} is not valid" for schema, name, valid in rows if not valid
+        ),
+    )
+
+
+def constraints(conn: Connection) -> tuple[Validity, tuple[str, ...]]:
+    """Count the constraints that the server has checked on all rows, and name those that were never validated.
+
+    Such a one is no problem by itself: NOT VALID comes out of the archive, whose definitions are compared.
+    """
+    rows = _rows(conn, _CONSTRAINTS)
+    unchecked = [f"{name} on {shown(schema, on)}" for schema, on, name, validated in rows if not validated]
+    return Validity(name="constraints", checked=len(rows) - len(unchecked)), tuple(unchecked)
+
+
+def amcheck(conn: Connection, stop: Stop) -> tuple[Validity, ...]:
+    """Let amcheck look at every heap and B-tree. Whatever it takes for that is rolled back. Raise SourceError.
+
+    `conn` is a superuser's, outside a transaction.
+    """
+    with _installed(conn) as functions:
+        if functions is None:
+            reason = "the extension amcheck is not installed on this server"
+            return tuple(Validity(name=name, checked=0, skipped=reason) for name in ("heaps", "B-trees"))
+        with stop.calling(lambda: sessions.cancel(conn)):
+            trees = sql.SQL("SELECT NULL FROM {} AS x(found)").format(
+                sql.SQL("{}(%s::oid::regclass)").format(sql.Identifier(functions, "bt_index_check"))
+            )
+            btrees = _each(conn, "B-trees", _BTREES, trees, stop)
+            if conn.info.server_version < _WITH_HEAPS:
+                reason = "amcheck looks at heaps since PostgreSQL 14"
+                return Validity(name="heaps", checked=0, skipped=reason), btrees
+            heaps = sql.SQL("SELECT msg FROM {}(%s::oid::regclass, on_error_stop => true)").format(
+                sql.Identifier(functions, "verify_heapam")
+            )
+            return _each(conn, "heaps", _HEAPS, heaps, stop), btrees
+
+
+def _each(conn: Connection, name: str, which: LiteralString, query: sql.Composed, stop: Stop) -> Validity:
+    problems: list[str] = []
+    found = _rows(conn, which)
+    for oid, schema, relation in found:
+        stop.check()
+        try:
+            with conn.transaction():
+                said = [text for (text,) in conn.execute(query, (oid,)).fetchall() if text]
+        except (errors.IndexCorrupted, errors.DataCorrupted) as error:
+            said = [error.diag.message_primary or "it is damaged"]
+        except psycopg.Error as error:
+            stop.check()
+            raise translate(error, f"checking {shown(schema, relation)} with amcheck") from error
+        problems += [f"{shown(schema, relation)}: {text}" for text in said]
+    return Validity(name=name, checked=len(found), problems=tuple(problems[:_NAMED]))
+
+
+@contextmanager
+def _installed(conn: Connection) -> Iterator[str | None]:
+    """Give the schema that amcheck's functions are in, made for the length of a transaction that is rolled back."""
+    try:
+        there = [schema for (schema,) in conn.execute(_THERE).fetchall()]
+        available = conn.execute(_AVAILABLE).fetchall()[0][0]
+        with conn.transaction(force_rollback=True):
+            if not there and available:
+                conn.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(_SCHEMA)))
+                conn.execute(sql.SQL("CREATE EXTENSION amcheck SCHEMA {}").format(sql.Identifier(_SCHEMA)))
+                there = [_SCHEMA]
+            yield there[0] if there else None
+    except psycopg.Error as error:
+        raise translate(error, "preparing amcheck") from error
+
+
+def _rows(conn: Connection, query: LiteralString) -> list[TupleRow]:
+    try:
+        return conn.execute(query).fetchall()
+    except psycopg.Error as error:
+        raise translate(error, "looking whether what was restored is valid") from error
