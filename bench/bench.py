@@ -43,7 +43,7 @@ def main(argv: Sequence[str]) -> None:
         scratch_cluster() as destination,
         _sink() as s3_url,
     ):
-        _use_clients_of(source)
+        use_clients_of(source)
         versions = {"PostgreSQL": _server_version(source)}
         versions |= {name: report.version(name, "--version") for name in ("zstd", "age", "borg")}
         versions |= {name: report.version(name, "version") for name in ("restic", "pgbackrest")}
@@ -75,7 +75,10 @@ def main(argv: Sequence[str]) -> None:
 def _options(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="script/bench", description=__doc__)
     parser.add_argument(
-        "--size", type=_size, default=_size("1GB"), help="of the database on disk: 300MB, 2GB (default: 1GB)"
+        "--size",
+        type=size_of,
+        default=size_of("1GB"),
+        help="of the database on disk: 300MB, 2GB (default: 1GB)",
     )
     parser.add_argument("--rounds", type=int, default=3, help="how often all of it is run (default: 3)")
     parser.add_argument("--dir", help="where backups go (default: the directory for temporary files)")
@@ -83,7 +86,8 @@ def _options(argv: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def _size(text: str) -> int:
+def size_of(text: str) -> int:
+    """Read a size such as 300MB. Raise ArgumentTypeError."""
     found = re.fullmatch(r"(\d+)\s*([KMG]B)?", text.strip().upper())
     if not found:
         raise argparse.ArgumentTypeError(f"{text}: write 300MB or 2GB")
@@ -165,7 +169,7 @@ def _sink() -> Iterator[str]:
             process.terminate()
 
 
-def _use_clients_of(cluster: Cluster) -> None:
+def use_clients_of(cluster: Cluster) -> None:
     """Let all contenders find the client programs that fit the server."""
     found = tools.choose(tools.find_toolsets([cluster.bin_dir]), cluster.version_num)
     os.environ["PATH"] = f"{found.bin_dir}{os.pathsep}{os.environ['PATH']}"
