@@ -31,12 +31,14 @@ RUN apt-get update \
 
 # --- Holdfast and the Python packages that it needs, with hashes; what only builds does not stay ------------------------
 FROM apt-debian AS build
+# `all` knows every store and channel; `runtime` does without Google's and Azure's stores, and apprise.
+ARG REQUIREMENTS=all
 # hadolint ignore=DL3008 # the newest security fixes of a stable Debian are wanted
 RUN apt-get update && apt-get install --yes --no-install-recommends ca-certificates python3-venv
 WORKDIR /build
-COPY requirements/runtime.txt requirements/
+COPY requirements/all.txt requirements/runtime.txt requirements/
 RUN python3 -m venv /opt/holdfast \
-    && /opt/holdfast/bin/pip install --no-cache-dir --require-hashes --requirement requirements/runtime.txt
+    && /opt/holdfast/bin/pip install --no-cache-dir --require-hashes --requirement "requirements/${REQUIREMENTS}.txt"
 COPY pyproject.toml README.md LICENSE ./
 COPY src src
 RUN /opt/holdfast/bin/pip install --no-cache-dir --no-deps --no-build-isolation . \

@@ -112,7 +112,7 @@ def test_scripts_can_be_run_and_stop_at_the_first_error(script: str) -> None:
     assert "set -euo pipefail\n" in text or text.count("\n") == 2
 
 
-@pytest.mark.parametrize("name", ["runtime", "dev", "extended", "embedded"])
+@pytest.mark.parametrize("name", ["runtime", "all", "dev", "extended", "embedded"])
 def test_requirements_are_pinned_with_hashes(name: str) -> None:
     pins = _pins((ROOT / f"requirements/{name}.txt").read_text())
     assert pins
@@ -122,9 +122,11 @@ def test_requirements_are_pinned_with_hashes(name: str) -> None:
 def test_requirements_hold_what_the_project_asks_for() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     groups = project["dependency-groups"]
+    extras = [text for each in project["project"]["optional-dependencies"].values() for text in each]
     asked = {
         "runtime": [*project["project"]["dependencies"], *groups["build"]],
         "dev": [*project["project"]["dependencies"], *groups["build"], *groups["dev"]],
+        "all": [*project["project"]["dependencies"], *groups["build"], *extras],
         "extended": groups["extended"],
         "embedded": groups["embedded"],
     }
