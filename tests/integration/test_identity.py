@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
+from holdfast.methods.identity import Subject, compare_database
 from holdfast.model.catalog import Database
+from holdfast.model.comparison import Comparison
+from holdfast.model.errors import CancelledError, IntegrityError
 from holdfast.postgres.conninfo import Conninfo
 from holdfast.postgres.properties import drop_database
 from holdfast.postgres.scratch import Cluster
 from holdfast.postgres.server import connect
+from holdfast.system.stop import Stop
 from support import torture
 from support.corruptions import CORRUPTIONS, Corruption, corrupt
-from support.identity import catalog_of, compared, dump_of, restored
+from support.identity import catalog_of, chunks, compared, dump_of, restored
+from support.postgres import execute, toolset
 
 _Tortured = tuple[bytes, Database]
+_Pair = Callable[..., Comparison]
 
 
 @pytest.fixture(scope="module")
@@ -77,3 +83,117 @@ def test_a_corruption_is_all_that_is_told(
         *((kind, name) for kind, name, _ in corruption.differs),
         *corruption.also,
     }
+
+
+@pytest.fixture
+def pair(cluster: Cluster, second_cluster: Cluster, database: Conninfo) -> _Pair:
+    """Give a way to fill a database, restore it elsewhere, change it there, and compare the two."""
+
+    def run(*statements: str, change: tuple[str, ...] = (), options: tuple[str, ...] = ()) -> Comparison:
+        execute(database, *statements)
+        archive, found = dump_of(cluster, database, *options), catalog_of(database)
+        with restored(second_cluster, archive, found, "pair") as where:
+            execute(where, *change)
+            return compared(second_cluster, archive, found, where)
+
+    return run
+
+
+@pytest.mark.extended
+def test_an_archive_of_another_time_zone_is_compared_in_that(pair: _Pair, database: Conninfo) -> None:
+    zone = "Australia/Lord_Howe"  # half an hour of summer time
+    content = (
+        f"ALTER DATABASE \"{database.database}\" SET timezone TO '{zone}'",
+        "CREATE TABLE t (at timestamptz, r tstzrange, n text)",
+        "INSERT INTO t SELECT a, tstzrange(a, a + '1 h'), '2024-02-30 25:00:00+07' FROM generate_series(timestamptz '2023-01-01', '2025-01-01', '13 h') a",
+        "CREATE TABLE u AS TABLE t",
+        "INSERT INTO t VALUES ('infinity'), (NULL), ('0044-03-15 00:00 BC')",
+    )
+    done = pair(
+        *content, change=("UPDATE u SET at = at + interval '1 us' WHERE at = (SELECT min(at) FROM u)",)
+    )
+    assert [(each.kind, each.name) for each in done.differences] == [("rows", "public.u")]
+    (difference,) = done.differences
+    assert difference.example is not None
+    assert done.notes == ("the archive was dumped in the time zone Australia/LHI",)  # the same, of old
+
+
+def test_partitions_are_compared_through_their_root_where_the_dump_loads_them_so(pair: _Pair) -> None:
+    content = (
+        "CREATE TABLE r (k integer, v text) PARTITION BY HASH (k)",
+        "CREATE TABLE r_0 PARTITION OF r FOR VALUES WITH (MODULUS 2, REMAINDER 0)",
+        "CREATE TABLE r_1 (v text, k integer)",
+        "ALTER TABLE r ATTACH PARTITION r_1 FOR VALUES WITH (MODULUS 2, REMAINDER 1)",
+        "INSERT INTO r SELECT i, i::text FROM generate_series(1, 100) i",
+    )
+    done = pair(*content, options=("--load-via-partition-root",), change=("DELETE FROM r WHERE k = 7",))
+    assert [table.name for table in done.tables] == ["public.r"]
+    assert done.tables[0].source_rows == 100
+    assert [(each.kind, each.name, each.expected, each.found) for each in done.differences] == [
+        ("rows", "public.r", "100 rows", "99 rows")
+    ]
+
+
+@pytest.mark.extended
+def test_names_in_quotes_and_another_encoding_are_no_difference(pair: _Pair) -> None:
+    content = (
+        'CREATE TABLE "Ümläut" ("ä" text PRIMARY KEY, b integer CHECK (b > 0))',
+        "INSERT INTO \"Ümläut\" VALUES ('ö', 1)",
+        'CREATE VIEW v AS SELECT "ä" FROM "Ümläut"',
+        'CREATE SEQUENCE "ß"',
+        "COMMENT ON TABLE \"Ümläut\" IS 'ü'",
+    )
+    done = pair(
+        *content,
+        options=("--quote-all-identifiers", "--encoding=LATIN1"),
+        change=('UPDATE "Ümläut" SET b = 2',),
+    )
+    assert [(each.kind, each.name) for each in done.differences] == [("rows", 'public."Ümläut"')]
+    assert done.differences[0].example is not None
+    assert [(table.name, table.source_rows) for table in done.tables] == [('public."Ümläut"', 1)]
+
+
+def test_what_was_left_out_is_named_with_the_reason(pair: _Pair) -> None:
+    content = ("CREATE TABLE a (x integer)", "INSERT INTO a VALUES (1)", "CREATE TABLE b (x integer)")
+    done = pair(*content, options=("--exclude-table-data=a",))
+    assert [(each.kind, each.name) for each in done.differences] == [("contents", "public.a")]
+    assert [(each.kind, each.name) for each in done.left_out] == [("rows", "public.a")]
+
+
+def test_a_damaged_archive_is_told_from_a_difference(cluster: Cluster, database: Conninfo) -> None:
+    execute(database, "CREATE TABLE t AS SELECT repeat('x', 100) FROM generate_series(1, 50000)")
+    archive, found = dump_of(cluster, database), catalog_of(database)
+    with pytest.raises(IntegrityError, match="pg_restore cannot read the archive"):
+        compared(cluster, archive[:-100000], found, database)
+    with pytest.raises(IntegrityError):
+        compared(cluster, archive[:100], found, database)
+
+
+def test_a_stop_ends_it_at_once(cluster: Cluster, database: Conninfo) -> None:
+    execute(database, "CREATE TABLE t AS SELECT repeat('x', 100) FROM generate_series(1, 50000)")
+    archive, found = dump_of(cluster, database), catalog_of(database)
+    stop = Stop()
+
+    def opened() -> Iterator[bytes]:
+        for number, piece in enumerate(chunks(archive, 65536)):
+            if number == 20:
+                stop.request()
+                stop.wait(1)
+            yield piece
+
+    subject = Subject(archive=opened, found=found, where=database, clients=toolset(cluster))
+    with pytest.raises(CancelledError):
+        compare_database(subject, stop=stop)
+
+
+def test_what_does_not_hold_together_is_a_problem(pair: _Pair) -> None:
+    content = (
+        "CREATE TABLE t (a integer PRIMARY KEY, b integer)",
+        "INSERT INTO t SELECT i, i FROM generate_series(1, 10) i",
+        "CREATE INDEX i ON t (b)",
+    )
+    broken = "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'i'::regclass"
+    done = pair(*content, change=(broken,))
+    problems = {check.name: check.problems for check in done.validity if check.problems}
+    assert problems == {"indexes": ("index public.i is not valid",)}
+    assert not done.same

@@ -12,9 +12,11 @@ from holdfast.methods.identity_definitions import compare_definitions
 from holdfast.methods.identity_examples import second_look
 from holdfast.methods.identity_globals import compare_globals
 from holdfast.methods.identity_reading import Look, read_both
+from holdfast.methods.identity_zone import settle
 from holdfast.methods.subject import Subject, names_are_quoted, read_toc
 from holdfast.model.comparison import Comparison, Phase
 from holdfast.model.errors import IntegrityError, SourceError
+from holdfast.postgres.zones import Times
 from holdfast.system import clock
 from holdfast.system.stop import Stop
 
@@ -56,8 +58,10 @@ def compare_database(
     with phases.phase("definitions"):
         definitions = compare_definitions(subject, toc, quoted=quoted, stop=stop)
     with phases.phase("rows"):
-        look = Look(encoding=definitions.encoding, codec=definitions.codec, quoted=quoted)
-        both = read_both(subject, look, stop)
+        times = Times()
+        look = Look(encoding=definitions.encoding, codec=definitions.codec, quoted=quoted, ours=times)
+        settled = settle(subject, look, read_both(subject, look, stop), times, stop)
+        look, both = settled.look, settled.both
     with phases.phase("properties"):
         there = belongings.read_restored(subject, stop)
         views = belongings.compare_views(subject, there)
@@ -74,7 +78,12 @@ def compare_database(
         *belongings.property_differences(subject, there),
         *views.differences,
     )
-    notes = [*views.notes, *belongings.version_notes(subject, there), *unchecked]
+    notes = [
+        *([f"the archive was dumped in the time zone {settled.zone}"] if settled.zone else []),
+        *views.notes,
+        *belongings.version_notes(subject, there),
+        *unchecked,
+    ]
     if any(each.kind in {"rows", "large objects"} for each in differences):
         with phases.phase("examples"):
             try:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from holdfast.methods.subject import Subject, session
 from holdfast.postgres import scripts
-from holdfast.postgres.data_script import DataDigest, DataReader, Listener
+from holdfast.postgres.data_script import DataDigest, DataReader, Listener, Rows
 from holdfast.postgres.partitions import groups, read_roots, together
 from holdfast.postgres.relation_names import Name
 from holdfast.postgres.statements import quoted_name
@@ -17,7 +17,7 @@ from holdfast.system.stop import Stop
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """How to read the two sides: in which encoding, whether with all names in quotes, and who listens to which.
+    """How to read the two sides: in which encoding and time zone, whether with all names in quotes, and who listens.
 
     `tables` are the only ones to dump of the restored side, by their own names; none means all, and large objects.
     """
@@ -25,6 +25,7 @@ class Look:
     encoding: str
     codec: str
     quoted: bool
+    zone: str = scripts.ZONE
     ours: Listener | None = field(default=None, repr=False)
     theirs: Listener | None = field(default=None, repr=False)
     tables: tuple[Name, ...] = ()
@@ -44,8 +45,7 @@ class Both:
 
 def read_both(subject: Subject, look: Look, stop: Stop) -> Both:
     """Digest both sides at the same time. Raise IntegrityError or SourceError, of the side that failed first."""
-    ours, theirs = DataReader(look.codec, look.ours), DataReader(look.codec, look.theirs)
-    dumping = ["--data-only", *_flags(look)]
+    ours = DataReader(look.codec, look.ours)
 
     def archive(limited: Stop) -> DataDigest:
         chunks = subject.archive()
@@ -53,8 +53,7 @@ def read_both(subject: Subject, look: Look, stop: Stop) -> Both:
         return ours.finish()
 
     def database(limited: Stop) -> DataDigest:
-        scripts.of_database(subject.clients, subject.where, dumping, limited, theirs.feed)
-        return theirs.finish()
+        return _dumped(subject, look, limited)
 
     archived, restored = beside(archive, database, stop)
     grouped = groups(_roots(subject), archived.tables.keys() | restored.tables.keys())
@@ -63,6 +62,18 @@ def read_both(subject: Subject, look: Look, stop: Stop) -> Both:
         restored=replace(restored, tables=together(restored, grouped)),
         groups=grouped,
     )
+
+
+def read_restored(subject: Subject, look: Look, grouped: Mapping[Name, Name], stop: Stop) -> dict[Name, Rows]:
+    """Digest the tables of the restored database alone. Raise SourceError."""
+    return together(_dumped(subject, look, stop), grouped)
+
+
+def _dumped(subject: Subject, look: Look, stop: Stop) -> DataDigest:
+    theirs = DataReader(look.codec, look.theirs)
+    flags = ["--data-only", *_flags(look)]
+    scripts.of_database(subject.clients, subject.where, flags, stop, theirs.feed, zone=look.zone)
+    return theirs.finish()
 
 
 def _roots(subject: Subject) -> dict[Name, Name]:

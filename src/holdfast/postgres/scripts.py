@@ -36,14 +36,16 @@ def of_archive(
         ) from error
 
 
-def of_database(clients: Toolset, where: Conninfo, flags: Iterable[str], stop: Stop, take: Take) -> None:
-    """Give `take` the script that pg_dump prints of a database. Raise SourceError."""
+def of_database(
+    clients: Toolset, where: Conninfo, flags: Iterable[str], stop: Stop, take: Take, *, zone: str = ZONE
+) -> None:
+    """Give `take` the script that pg_dump prints of a database, times in `zone`. Raise SourceError."""
     argv = [clients.program("pg_dump"), "--format=plain", "--no-password", *flags]
     if clients.major >= _WITH_STATISTICS:
         argv.append("--no-statistics")
     argv.append(f"--dbname={where.argv_dsn()}")
     with child(where, application_name=_NAME, options=_SETTINGS) as given:
-        env = {**given.env, "PGTZ": ZONE}
+        env = {**given.env, "PGTZ": zone}
         command = proc.Command(argv=tuple(argv), env=env, pass_fds=given.pass_fds)
         try:
             for chunk in proc.stdout_of(command, stop):
