@@ -247,7 +247,7 @@ def test_new_names_may_have_letters_of_any_encoding(cluster: Cluster, tmp_path: 
 def test_a_key_that_waits_for_a_table_in_use_is_given_up_and_leaves_nobody_waiting(
     cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pg_restore, "_PATIENCE", 0.2)
+    monkeypatch.setattr(pg_restore, "PATIENCE", 0.2)
     tables = ("CREATE TABLE p (id int PRIMARY KEY)", "CREATE TABLE t (p int CONSTRAINT to_p REFERENCES p)")
     with backed_up(cluster, tmp_path, *tables) as loss:
         execute(loss.where, "DROP TABLE t")
