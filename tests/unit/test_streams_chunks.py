@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.streams.chunks import Tally, counted, rechunk, split, tally
+from holdfast.streams.chunks import Checksum, Tally, counted, rechunk, split, tally
 from support.streams import SourceError, cut, cuttings, noise, then_failing
 
 
@@ -16,6 +16,18 @@ def test_a_tally_counts_and_digests_what_passes(data: bytes, sizes: list[int]) -
     seen = Tally()
     assert b"".join(tally(cut(data, sizes), seen)) == data
     assert (seen.size, seen.sha256) == (len(data), hashlib.sha256(data).hexdigest())
+
+
+@given(data=st.binary(max_size=300), sizes=cuttings(40), at=st.integers(min_value=0))
+def test_a_checksum_is_of_the_bytes_however_they_are_cut(data: bytes, sizes: list[int], at: int) -> None:
+    whole, cut_up, other = Checksum(), Checksum(), Checksum()
+    whole.add(data)
+    assert b"".join(tally(cut(data, sizes), cut_up)) == data
+    assert (cut_up.size, cut_up.value) == (len(data), whole.value)
+    if data:
+        place = at % len(data)
+        other.add(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
+        assert other.value != whole.value
 
 
 def test_a_tally_knows_each_chunk_before_it_is_passed_on() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
+from xxhash import xxh3_128
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
@@ -29,7 +31,30 @@ class Tally:
         self._digest.update(chunk)
 
 
-def tally(chunks: Iterable[bytes], into: Tally) -> Iterator[bytes]:
+class Checksum:
+    """Bytes counted so far (`size`), and a digest of them that costs next to nothing.
+
+    It tells what was damaged by accident, and not who forges on purpose: for that there is the Tally.
+    """
+
+    __slots__ = ("_digest", "size")
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._digest = xxh3_128()
+
+    @property
+    def value(self) -> str:
+        """XXH3, 128 bits, of the bytes so far: 32 lowercase hexadecimal digits."""
+        return self._digest.hexdigest()
+
+    def add(self, chunk: bytes) -> None:
+        """Count these bytes too."""
+        self.size += len(chunk)
+        self._digest.update(chunk)
+
+
+def tally(chunks: Iterable[bytes], into: Tally | Checksum) -> Iterator[bytes]:
     """Pass the chunks on unchanged, each counted before it goes."""
     for chunk in chunks:
         into.add(chunk)
