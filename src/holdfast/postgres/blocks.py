@@ -85,8 +85,9 @@ class BlockFinder:
             if (found := seam.find(_END)) >= 0:
                 self._at += found + len(_END) - len(before)
                 return
-            if (found := self._chunk.find(_END, self._at)) >= 0:
-                self._at = found + len(_END)
+            # Nearly always there is none, which is found out twice as fast from behind.
+            if self._chunk.rfind(_END, self._at) >= 0:
+                self._at = self._chunk.find(_END, self._at) + len(_END)
                 return
             before = (before + self._chunk[max(self._at, len(self._chunk) - most) :])[-most:]
             yield
