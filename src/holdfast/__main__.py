@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import sys
 
-from holdfast.cli import main as run
+gc.set_threshold(50_000, 10, 10)  # what is imported stays: looking for garbage in it is a tenth of the start
+
+from holdfast.cli import main as run  # noqa: E402 - after that
 
 
 def main() -> None:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from holdfast.jobs.backup import Taken
-from holdfast.jobs.catalog import Rebuilt
-from holdfast.jobs.copies import CaughtUp
-from holdfast.jobs.export import Exported
-from holdfast.jobs.finding import Finding
-from holdfast.jobs.status import TargetStatus
-from holdfast.jobs.upcoming import Upcoming
-from holdfast.jobs.verify import Verified
-from holdfast.ledger.ledger import BackupRow
-from holdfast.model.backup import Backup
-from holdfast.model.catalog import Coverage
+from typing import TYPE_CHECKING
+
 from holdfast.model.codec import Json, time_text, to_json
-from holdfast.model.run import Run
+
+if TYPE_CHECKING:  # every command prints something, and none needs all of the jobs for it
+    from holdfast.jobs.backup import Taken
+    from holdfast.jobs.catalog import Rebuilt
+    from holdfast.jobs.copies import CaughtUp
+    from holdfast.jobs.export import Exported
+    from holdfast.jobs.finding import Finding
+    from holdfast.jobs.status import TargetStatus
+    from holdfast.jobs.upcoming import Upcoming
+    from holdfast.jobs.verify import Verified
+    from holdfast.ledger.ledger import BackupRow
+    from holdfast.model.backup import Backup
+    from holdfast.model.catalog import Coverage
+    from holdfast.model.run import Run
 
 Facts = dict[str, Json]
 

@@ -10,20 +10,23 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from holdfast.jobs.backup import Taken
-from holdfast.jobs.catalog import Rebuilt
-from holdfast.jobs.copies import CaughtUp
-from holdfast.jobs.finding import Finding
-from holdfast.jobs.status import TargetStatus
-from holdfast.jobs.verify import Verified
-from holdfast.ledger.ledger import BackupRow
-from holdfast.model.catalog import Coverage
 from holdfast.model.codec import Json
 from holdfast.model.errors import Error
-from holdfast.model.run import Run
 from holdfast.system import logs
 from holdfast.words import duration, many, size, when
+
+if TYPE_CHECKING:  # every command prints something, and none needs all of the jobs for it
+    from holdfast.jobs.backup import Taken
+    from holdfast.jobs.catalog import Rebuilt
+    from holdfast.jobs.copies import CaughtUp
+    from holdfast.jobs.finding import Finding
+    from holdfast.jobs.status import TargetStatus
+    from holdfast.jobs.verify import Verified
+    from holdfast.ledger.ledger import BackupRow
+    from holdfast.model.catalog import Coverage
+    from holdfast.model.run import Run
 
 _SHOWN = 10
 _LABEL = 60  # so that the bar keeps its place

@@ -16,7 +16,7 @@ import pytest
 import typer.main
 
 from holdfast import facts, render_import, render_recover, render_restore, render_swap
-from holdfast.cli import app
+from holdfast.cli import program
 from holdfast.jobs.backup import Taken
 from holdfast.jobs.catalog import Rebuilt
 from holdfast.jobs.copies import CaughtUp
@@ -63,7 +63,7 @@ def commands() -> dict[str, set[str]]:
             options = (param for param in command.params if param.param_type_name == "option")
             found[name] = {text for param in options for text in (*param.opts, *param.secondary_opts)}
 
-    walk(typer.main.get_command(app), "")
+    walk(typer.main.get_command(program()), "")
     return found
 
 

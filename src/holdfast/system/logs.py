@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from types import ModuleType
 from typing import TYPE_CHECKING, Literal, TextIO, cast
 from urllib.parse import quote
 
@@ -80,8 +81,7 @@ def configure(*, format: Format = "console", level: Level = "info", quiet: bool 
     `console` is a plain line a fact, coloured on a terminal; `json` one object a line. Times are UTC. Libraries
     that use the standard library's logging are heard from `warning` on.
     """
-    import structlog  # noqa: PLC0415 - slow, see the module's docstring
-
+    structlog = _structlog()
     lowest = max(_LEVELS[level], logging.WARNING if quiet else 0)
     facts = _facts()
     structlog.configure(
@@ -93,10 +93,23 @@ def configure(*, format: Format = "console", level: Level = "info", quiet: bool 
     _configure_standard_logging(format, facts, max(lowest, logging.WARNING))
 
 
+def _structlog() -> ModuleType:
+    """Import structlog: slow, see the module's docstring, and twice as slow with rich, which it would take along."""
+    if "structlog" not in sys.modules and "rich" not in sys.modules:
+        hidden: dict[str, ModuleType | None] = cast("dict[str, ModuleType | None]", sys.modules)
+        hidden["rich"] = None  # there is none, as far as `import` knows
+        try:
+            import structlog  # noqa: PLC0415
+        finally:
+            del hidden["rich"]
+    import structlog  # noqa: PLC0415
+
+    return structlog
+
+
 def get_logger(**values: object) -> FilteringBoundLogger:
     """Give a logger that adds `values` to each line; with the default settings if nobody called `configure`."""
-    import structlog  # noqa: PLC0415 - slow, see the module's docstring
-
+    structlog = _structlog()
     if not structlog.is_configured():
         configure()
     return cast("FilteringBoundLogger", structlog.get_logger(**values))
@@ -146,8 +159,7 @@ def _facts() -> list[Processor]:
 
 
 def _renderers(format: Format) -> list[Processor]:  # noqa: A002 - the config's word
-    import structlog  # noqa: PLC0415 - slow, see the module's docstring
-
+    structlog = _structlog()
     if format == "json":
         return [structlog.processors.JSONRenderer(sort_keys=False, ensure_ascii=False, default=repr)]
     console = structlog.dev.ConsoleRenderer(

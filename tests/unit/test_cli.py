@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+import pytest
+import typer
+
+from holdfast.cli import MODULES, program
+
+
+def commands(name: str | None = None) -> set[str]:
+    group = typer.main.get_command(program(name))
+    return set(getattr(group, "commands", {}))
+
+
+def test_every_command_is_known_by_the_module_that_brings_it() -> None:
+    assert commands() == set(MODULES)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_command_is_there_without_the_others(name: str) -> None:
+    assert commands(name) == {other for other, module in MODULES.items() if module == MODULES[name]}
