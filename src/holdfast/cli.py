@@ -25,6 +25,7 @@ MODULES = {
     "restore": "cli_restore",
     "recover": "cli_recover",
     "swap": "cli_swap",
+    **dict.fromkeys(("prune", "pin", "unpin", "undelete", "anomaly"), "cli_retention"),
     "export": "cli_export",
     "import": "cli_import",
     "kit": "cli_kit",

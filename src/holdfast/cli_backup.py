@@ -94,6 +94,9 @@ def copy(
 
 def list_backups(
     target: TargetName = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Those too that retention has hidden on their way out.")
+    ] = False,
     config: ConfigPath = None,
     overrides: Set = None,
     as_json: Json = False,
@@ -103,7 +106,7 @@ def list_backups(
     from holdfast import facts, render
 
     with opened_app(config, overrides, quiet=quiet, seconds=SECONDS_FOR_STORES) as opened:
-        rows = opened.listed(target)
+        rows = opened.listed(target, hidden=every)
     if as_json:
         render.facts([facts.row(row) for row in rows])
     else:
@@ -120,16 +123,19 @@ def show(
     quiet: Quiet = False,
 ) -> None:
     """Show all that is known of one backup, and what it covers."""
-    from holdfast import facts, render
+    from holdfast import facts, render, render_retention
     from holdfast.jobs.show import coverage_of
+    from holdfast.ledger import marks
 
     with opened_app(config, overrides, quiet=quiet) as opened:
         row = opened.find(word, target=target, before=parse_time(before))
         coverage = coverage_of(opened.services, row)
+        marked = marks.of_backup(opened.services.ledger, row.backup.id)
     if as_json:
-        render.facts(facts.detail(row, coverage))
+        render.facts(facts.detail(row, coverage, marked))
     else:
         render.detail(row, coverage)
+        render_retention.marks(row, marked)
 
 
 def status(

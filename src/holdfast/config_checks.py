@@ -131,16 +131,30 @@ def _target_problems(
         yield Problem(where=place("databases"), text='it is empty; name databases, or write "all"')
     for key, wrong in _timing_problems(target, config.daemon.timezone):
         yield Problem(where=place(key), text=wrong)
+    yield from _retention_problems(name, target, config, layers)
     for option in target.pg_dump_options:
         if text := config_options.problem(option, target.compression):
             yield Problem(where=place("pg_dump_options"), text=text)
+
+
+def _retention_problems(
+    name: str, target: TargetSettings, config: Config, layers: Sequence[Layer]
+) -> Iterator[Problem]:
+    """Find rules that keep nothing: a section that was emptied would else take the history with it."""
+    own = "retention" in config.target_settings[name].model_fields_set
+    if text := target.retention.problem():
+        place = ("targets", name) if own else ("defaults",)
+        yield Problem(where=where_is(layers, (*place, "retention")), text=text)
+    for store, settings in config.stores.items():
+        if settings.retention is not None and (text := target.retention.under(settings.retention).problem()):
+            yield Problem(where=where_is(layers, ("stores", store, "retention")), text=text)
 
 
 def _timing_problems(target: TargetSettings, timezone: str) -> Iterator[tuple[str, str]]:
     """Find what is wrong with a target's schedules: the key, and why."""
     if target.schedule and target.every:
         yield "every", "schedule is set too; remove one of the two"
-    for text in (target.every or target.schedule, target.verify_schedule):
+    for text in (target.every or target.schedule, target.verify_schedule, target.prune_schedule):
         try:
             target.timetable(text, timezone)
         except ValueError as error:

@@ -3,7 +3,6 @@
 A key without a value here has None. A secret's `_file` twin was read before the models see it.
 """
 
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,10 +10,10 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
-from holdfast import config_notify
+from holdfast import config_notify, config_retention, config_targets
 from holdfast import config_values as values
 from holdfast.config_notify import ChannelSettings
-from holdfast.config_sources import plain_environment
+from holdfast.config_retention import RetentionSettings
 from holdfast.config_stores import KINDS, StoreSettings
 from holdfast.config_values import secret_text
 from holdfast.jobs.notifying import Subscription
@@ -23,7 +22,7 @@ from holdfast.metrics.tls import Files
 from holdfast.model import schedule as schedules
 from holdfast.model.overview import Configured
 from holdfast.model.planning import Timetable
-from holdfast.model.target import Compression, Hooks, Limits, Selection, Target
+from holdfast.model.target import Rules, Target
 
 Words = Annotated[tuple[str, ...], BeforeValidator(values.words), AfterValidator(values.filled)]
 Arguments = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(values.words)]
@@ -119,6 +118,8 @@ class Defaults(Section):
     stall_limit: Limit = 1800.0
     verify_schedule: Schedule | None = None
     copy_schedule: Schedule | None = None
+    prune_schedule: Schedule | None = None
+    retention: RetentionSettings = RetentionSettings()
     hooks: HookSettings = HookSettings()
     pg_dump_options: Words = ()
     lock_wait_timeout: Seconds = 60.0
@@ -149,6 +150,10 @@ class TargetSettings(Defaults):
         if own & {"schedule", "every"}:  # one of them says it all
             own |= {"schedule", "every"}
         said = {name: getattr(defaults, name) for name in defaults.model_fields_set - own}
+        if (
+            "retention" in defaults.model_fields_set & own
+        ):  # key by key, or to keep longer would be to say it all
+            said["retention"] = defaults.retention.under(self.retention)
         return self.model_copy(update=said)
 
     def timetable(self, text: str | None, timezone: str) -> Timetable | None:
@@ -175,6 +180,16 @@ class TargetSettings(Defaults):
         """When the target is backed up; None for never by itself. `timezone` is that of targets without one."""
         return self.timetable(self.every or self.schedule, timezone)
 
+    def prune_timetable(self, timezone: str) -> Timetable | None:
+        """When the target is pruned: daily unless it says, where the daemon takes its backups; else only if it says."""
+        scheduled = bool(self.every or self.schedule)
+        usual = config_retention.DAILY if scheduled else None
+        return self.timetable(usual if self.prune_schedule is None else self.prune_schedule, timezone)
+
+    def rules_in(self, store: RetentionSettings | None, timezone: str) -> Rules:
+        """What retention does in a store with this section of its own, if any."""
+        return self.retention.under(store).rules(self.timezone or timezone)
+
 
 class Config(Section):
     """The whole configuration, as `holdfast.config.load` checked it."""
@@ -194,7 +209,7 @@ class Config(Section):
         """The targets as the jobs see them."""
         everywhere = tuple(name for name, store in self.stores.items() if not store.read_only)
         return tuple(
-            _target(name, settings, everywhere, self.daemon.timezone)
+            config_targets.target(name, settings, everywhere, self)
             for name, settings in self.effective().items()
         )
 
@@ -254,55 +269,6 @@ class Config(Section):
         return tuple(sorted(found - {""}))
 
 
-def _target(name: str, settings: TargetSettings, everywhere: tuple[str, ...], timezone: str) -> Target:
-    return Target(
-        name=name,
-        stores=everywhere if settings.stores is None else settings.stores,
-        url=secret_text(settings.url),
-        password=secret_text(settings.password),
-        databases=settings.databases,
-        exclude_databases=settings.exclude_databases,
-        selection=Selection(
-            include_schemas=settings.include_schemas,
-            exclude_schemas=settings.exclude_schemas,
-            include_tables=settings.include_tables,
-            exclude_tables=settings.exclude_tables,
-            exclude_table_data=settings.exclude_table_data,
-        ),
-        globals=settings.globals,
-        options=settings.pg_dump_options,
-        lock_wait_timeout=settings.lock_wait_timeout,
-        blocking_limit=settings.blocking_limit,
-        compression=Compression(
-            kind=settings.compression,
-            level=settings.compression_level,
-            threads=settings.compression_threads,
-        ),
-        fingerprint=settings.fingerprint,
-        lock_database=settings.lock_database,
-        limits=Limits(timeout=settings.timeout, stall=settings.stall_limit),
-        hooks=Hooks(
-            before_backup=settings.hooks.before_backup,
-            after_backup=settings.hooks.after_backup,
-            on_failure=settings.hooks.on_failure,
-            stop_services=settings.hooks.stop_services,
-            resume_services=settings.hooks.resume_services,
-            timeout=settings.hooks.timeout,
-            env=plain_environment(os.environ),
-        ),
-        backup=settings.backup_timetable(timezone),
-        verify=settings.timetable(settings.verify_schedule, timezone),
-        copy=settings.punctual(_copying(settings, everywhere), timezone),
-    )
-
-
-def _copying(settings: TargetSettings, everywhere: tuple[str, ...]) -> str | None:
-    """When copies are brought to the other stores: every hour, unless something else is said or there are none."""
-    stores = everywhere if settings.stores is None else settings.stores
-    said = settings.copy_schedule
-    return None if len(stores) < 2 else "@hourly" if said is None else said  # noqa: PLR2004 - one to copy from
-
-
 def known_keys(place: tuple[str, ...]) -> tuple[str, ...]:
     """Give the keys that a section has; without a place, the sections. A store's and a channel's place ends in its type."""
     sections: dict[str, type[Section]] = {
@@ -313,6 +279,8 @@ def known_keys(place: tuple[str, ...]) -> tuple[str, ...]:
     }
     if not place:
         return (*sections, "stores", "notify")
+    if place[-1] == "retention":
+        return tuple(RetentionSettings.model_fields)
     if kinds := {"stores": KINDS, "notify": config_notify.KINDS}.get(place[0]):
         return tuple(kinds[place[-1]].model_fields) if place[-1] in kinds else ()
     if place[-1] == "hooks":

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from holdfast import config_values as values
+from holdfast.config_retention import RetentionSettings
 
 
 class StoreKeys(BaseModel):
@@ -15,3 +16,4 @@ class StoreKeys(BaseModel):
     url: str | None = None
     read_only: bool = False
     bandwidth_limit: Annotated[float | None, BeforeValidator(values.optional_rate)] = None
+    retention: RetentionSettings | None = None

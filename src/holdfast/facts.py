@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from holdfast.model.codec import Json, time_text, to_json
 
 if TYPE_CHECKING:  # every command prints something, and none needs all of the jobs for it
+    from collections.abc import Sequence
+
     from holdfast.jobs.backup import Taken
     from holdfast.jobs.catalog import Rebuilt
     from holdfast.jobs.copies import CaughtUp
@@ -16,6 +18,7 @@ if TYPE_CHECKING:  # every command prints something, and none needs all of the j
     from holdfast.jobs.upcoming import Upcoming
     from holdfast.jobs.verify import Verified
     from holdfast.ledger.ledger import BackupRow
+    from holdfast.ledger.marks import Kept
     from holdfast.model.backup import Backup
     from holdfast.model.catalog import Coverage
     from holdfast.model.run import Run
@@ -57,9 +60,25 @@ def row(value: BackupRow) -> Facts:
     }
 
 
-def detail(value: BackupRow, coverage: Coverage | None) -> Facts:
-    """A backup with its parts and its coverage: `show`."""
-    return row(value) | {"parts": to_json(value.backup.parts), "coverage": to_json(coverage)}
+def detail(value: BackupRow, coverage: Coverage | None, marks: Sequence[Kept]) -> Facts:
+    """A backup with its parts, its coverage and its marks: `show`."""
+    return row(value) | {
+        "parts": to_json(value.backup.parts),
+        "coverage": to_json(coverage),
+        "marks": [mark(each) for each in marks],
+    }
+
+
+def mark(value: Kept) -> Facts:
+    """A mark beside a backup; its content is as in the store."""
+    return {
+        "store": value.store,
+        "name": value.name,
+        "kind": value.mark.kind,
+        "at": time_text(value.mark.at),
+        "host": value.mark.host,
+        "content": to_json(value.mark.content),
+    }
 
 
 def taken(value: Taken) -> Facts:
@@ -95,6 +114,7 @@ def target_status(value: TargetStatus) -> Facts:
         "safe": not value.problems,
         "problems": to_json(value.problems),
         "backups": value.backups,
+        "hidden": value.hidden,
         "age_seconds": value.age_seconds,
         "limit_seconds": value.limit_seconds,
         "last_good": row(value.last_good) if value.last_good is not None else None,

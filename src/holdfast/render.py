@@ -237,6 +237,7 @@ def status(values: Sequence[TargetStatus]) -> None:
             line(f"      last good  {made.id}, {age} ago, {value.last_good.proof}")
             line(
                 f"      size       {size(made.size)}, stored as {size(made.stored_size)}; {many(value.backups, 'backup')}"
+                + (f", {value.hidden} on their way out" if value.hidden else "")
             )
             line(f"      copies     {copies(value.last_good)}")
         if value.last_failure is not None:

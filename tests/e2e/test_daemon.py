@@ -58,7 +58,7 @@ def test_the_schedule_is_shown_in_local_time_and_in_utc(home: Home) -> None:
     assert [run["at"] for run in runs] == sorted(run["at"] for run in runs)
     backups = [run for run in runs if run["job"] == "backup"]
     assert {(run["at"][11:], run["local"][11:]) for run in backups} == {("17:30:00Z", "02:30:00+09:00")}
-    assert {run["job"] for run in runs} == {"backup", "verify"}
+    assert {run["job"] for run in runs} == {"backup", "verify", "prune"}
     said = home.run("schedule").stdout.splitlines()
     assert len(said) == 11
     assert any("17:30:00Z" in line and "02:30:00" in line and "Asia/Tokyo" in line for line in said)

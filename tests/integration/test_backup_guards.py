@@ -28,6 +28,9 @@ class _Frozen:
     def monotonic(self) -> float:
         return 0.0
 
+    def boot(self) -> tuple[str, float]:
+        return "first", 0.0
+
 
 class _Sweepable(MemoryStore):
     def __init__(self, name: str) -> None:

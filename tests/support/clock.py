@@ -12,12 +12,16 @@ class FakeClock:
 
     wall: datetime
     passed: float = 1000.0
+    booted: str = "first"
 
     def now(self) -> datetime:
         return self.wall
 
     def monotonic(self) -> float:
         return self.passed
+
+    def boot(self) -> tuple[str, float]:
+        return self.booted, self.passed
 
     def sleep(self, delta: timedelta) -> None:
         self.wall += delta

@@ -39,6 +39,9 @@ class HandClock:
     def monotonic(self) -> float:
         return self.at.timestamp()
 
+    def boot(self) -> tuple[str, float]:
+        return "first", self.at.timestamp()
+
     def forward(self, **time: float) -> None:
         self.at += timedelta(**time)
 

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families as parsed
 
-from holdfast.ledger import Ledger, facts, scheduling
+from holdfast.ledger import Ledger, facts, retention, scheduling
+from holdfast.ledger.retention import Done
 from holdfast.metrics import collector, runs
 from holdfast.metrics.host import Surroundings
 from holdfast.metrics.text import NAN, Family, render
@@ -21,6 +22,7 @@ from holdfast.model import manifest
 from holdfast.model.errors import LedgerError
 from holdfast.model.overview import Configured, DaemonFacts, Measured, NewestBackup, Overview
 from holdfast.model.planning import Timetable
+from holdfast.model.pruning import Refusal
 from holdfast.model.run import Job, Run, Status
 from holdfast.model.schedule import parse
 from support.model_values import NOW, names, sample_backup
@@ -94,7 +96,7 @@ def test_every_known_series_exists_from_the_first_scrape(ledger: Ledger) -> None
     run(ledger, "copy", "running")
     ledger.record_copy(sample_backup().id, "offsite", "complete", NOW)
     facts.record_probe(ledger, "disk", now=NOW, error=None)
-    facts.record_prune(ledger, "shop", now=NOW, deleted=3, blocked=None)
+    retention.record(ledger, "shop", "disk", Done(hidden=3), (), NOW)
     later = series(Scrape(ledger).found)
     assert {name for name, _ in later - first} == {
         "holdfast_backup_database_size_bytes",
@@ -265,11 +267,16 @@ def test_the_daemons_facts_come_from_the_ledger(ledger: Ledger) -> None:
 
 
 def test_what_retention_did_is_told(ledger: Ledger) -> None:
-    facts.record_prune(ledger, "shop", now=NOW, deleted=4, blocked="the clock is wrong")
+    refused = Refusal(cause="clock", text="the clock is wrong", hint="set it")
+    retention.record(ledger, "shop", "disk", Done(hidden=3), (), NOW)
+    retention.record(ledger, "shop", "offsite", Done(hidden=1), (refused,), NOW)
     scrape = Scrape(ledger)
     assert scrape.value("retention_last_deleted", target="shop") == 4
-    assert scrape.value("retention_blocked", target="shop") == 1
-    assert scrape.value("retention_blocked", target="blog") == 0
+    assert scrape.value("retention_blocked", target="shop", reason="clock") == 1
+    assert scrape.value("retention_blocked", target="shop", reason="anomaly") == 0
+    assert scrape.value("retention_blocked", target="blog", reason="clock") == 0
+    retention.record(ledger, "shop", "offsite", Done(), (), NOW)
+    assert Scrape(ledger).value("retention_blocked", target="shop", reason="clock") == 0
 
 
 def test_a_target_that_left_the_config_is_told_of_no_more(ledger: Ledger) -> None:

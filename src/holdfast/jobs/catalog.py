@@ -16,6 +16,10 @@ from holdfast.model.backup import Backup
 from holdfast.model.errors import IntegrityError, KeyFileError, NotFoundError, StoreError
 from holdfast.stores.base import Store
 
+SETTLE_AFTER = (
+    "settle_after"  # in the ledger's meta: nothing is removed before a backup that is newer than that
+)
+
 
 @dataclass(slots=True)
 class Rebuilt:
@@ -51,6 +55,8 @@ def rebuild(
         if store is None and not seen[each.name].held:
             _doubt_empty(each, before, seen, result)
     _settle_gone(services, before, seen, result, forget=forget)
+    if forget:
+        services.ledger.meta_set(SETTLE_AFTER, codec.time_text(services.clock.now()))
     if result.stores == list(services.stores):
         services.ledger.meta_set("rebuilt_at", codec.time_text(services.clock.now()))
     return result

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from holdfast.jobs import runner, writing
 from holdfast.jobs.copy import copy
 from holdfast.jobs.services import Services
+from holdfast.ledger import marks
 from holdfast.ledger.ledger import BackupRow
 from holdfast.model.errors import BusyError, Error, NotFoundError, StoreError
 from holdfast.model.run import MANUAL, Occasion, Run
@@ -81,12 +82,18 @@ def close_lost(services: Services, target: str) -> None:
 def missing(services: Services, target: Target, store: str) -> list[BackupRow]:
     """The backups that the store lacks and another of the target's stores holds whole, the oldest first.
 
-    Not those whose copy was there and is gone or damaged: why that is, a person has to see first.
+    Not those whose copy was there and is gone or damaged: why that is, a person has to see first. Nor those that retention
+    removed from that store, as their tombstones tell.
     """
+    marked = marks.of_target(services.ledger, target.name, "tombstone")
+    buried = {found for found, stones in marked.items() if any(stone.store == store for stone in stones)}
     return [
         row
         for row in reversed(services.ledger.backups(target.name))
-        if not row.hidden and _lacks(row, store) and _source(row, target, store) is not None
+        if not row.hidden
+        and row.backup.id not in buried
+        and _lacks(row, store)
+        and _source(row, target, store) is not None
     ]
 
 

@@ -13,7 +13,6 @@ from typing import TextIO
 from holdfast.jobs import restore, swap
 from holdfast.jobs.reading import Opened
 from holdfast.jobs.services import Services
-from holdfast.jobs.status import good
 from holdfast.ledger.ledger import BackupRow
 from holdfast.model.errors import LedgerError, NotFoundError
 from holdfast.model.proof import LEVELS
@@ -42,7 +41,7 @@ def choose(services: Services, target: str, before: datetime) -> Choice:
 
     Raise NotFoundError where there is no whole one.
     """
-    rows = [row for row in services.ledger.backups(target) if good(row) and row.backup.started_at < before]
+    rows = [row for row in services.ledger.backups(target) if row.good and row.backup.started_at < before]
     if not rows:
         raise NotFoundError(
             f"no whole backup of {target} from before {before:%Y-%m-%d %H:%M:%SZ}",

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from holdfast.jobs.services import Services
-from holdfast.jobs.status import good
 from holdfast.ledger.ledger import BackupRow
 from holdfast.model.run import Job, Run, Status
 from holdfast.model.target import Target
@@ -94,7 +93,7 @@ def gather(
 
 
 def _target(services: Services, target: Target) -> KitTarget:
-    rows = [row for row in services.ledger.backups(target.name) if good(row)]
+    rows = [row for row in services.ledger.backups(target.name) if row.good]
     newest = rows[0] if rows else None
     last = _last_restore(services, target.name)
     return KitTarget(

@@ -132,6 +132,11 @@ def tombstone(place: writing.Place, keys: Keys) -> Kept | None:
         return None
 
 
+def remove_after(kept: Kept) -> datetime:
+    """Before when nothing of the backup that a tombstone hides may be removed."""
+    return model.content(kept.mark, Tombstone).remove_after
+
+
 def adopt(services: Services, kept: Kept) -> None:
     """Let the ledger know a mark that was read, and what it says of the backup."""
     ledger.record(services.ledger, kept)

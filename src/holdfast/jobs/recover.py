@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from holdfast.jobs.services import Services
-from holdfast.jobs.status import good
 from holdfast.ledger.ledger import BackupRow
 from holdfast.model.errors import NotFoundError, UsageError
 from holdfast.model.proof import LEVELS
@@ -36,8 +35,8 @@ def look(services: Services) -> tuple[Found, ...]:
     return tuple(
         Found(
             target=name,
-            whole=tuple(row for row in rows if row.backup.target == name and good(row)),
-            broken=sum(1 for row in rows if row.backup.target == name and not good(row)),
+            whole=tuple(row for row in rows if row.backup.target == name and row.good),
+            broken=sum(1 for row in rows if row.backup.target == name and not row.good),
         )
         for name in sorted({row.backup.target for row in rows})
     )

@@ -51,12 +51,22 @@ class Meter:
 @contextmanager
 def target_lock(services: Services, target: str) -> Iterator[None]:
     """Hold the lock of a target on this host. Raise BusyError, naming the holder, when it is taken."""
+    with _locked(services, f"{target}.lock", f"target {target}"):
+        yield
+
+
+@contextmanager
+def retention_lock(services: Services, target: str) -> Iterator[None]:
+    """Hold the lock of what hides backups of a target, brings them back and removes them: a backup may go on meanwhile."""
+    with _locked(services, f"{target}.retention.lock", f"the retention of target {target}"):
+        yield
+
+
+@contextmanager
+def _locked(services: Services, name: str, what: str) -> Iterator[None]:
     since = services.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
-    with lock.exclusive(
-        services.state_dir / "locks" / f"{target}.lock",
-        what=f"target {target}",
-        holder=f"process {services.pid} on {services.host} since {since}",
-    ):
+    holder = f"process {services.pid} on {services.host} since {since}"
+    with lock.exclusive(services.state_dir / "locks" / name, what=what, holder=holder):
         yield
 
 

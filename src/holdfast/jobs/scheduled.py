@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from holdfast.jobs import copies, runner
+from holdfast.jobs import copies, prune, runner
 from holdfast.jobs.backup import backup
 from holdfast.jobs.services import Services
 from holdfast.jobs.verify import verify
@@ -116,10 +116,15 @@ def _copy(services: Services, target: Target, stop: Stop, occasion: Occasion) ->
         raise error
 
 
+def _prune(services: Services, target: Target, stop: Stop, occasion: Occasion) -> None:
+    prune.complain(prune.prune(services, target, stop, wish=prune.Wish(), occasion=occasion))
+
+
 KINDS = (
     Kind(job="backup", pool="dumps", timetable=lambda target: target.backup, run=_backup),
     Kind(job="verify", pool="rest", timetable=lambda target: target.verify, run=_verify),
     Kind(job="copy", pool="rest", timetable=lambda target: target.copy, run=_copy),
+    Kind(job="prune", pool="rest", timetable=lambda target: target.prune, run=_prune),
 )
 
 

@@ -11,7 +11,7 @@ from holdfast.model.catalog import Coverage, coverage
 
 def coverage_of(services: Services, row: BackupRow) -> Coverage | None:
     """What of the server's tables the backup holds; None where that cannot be known here."""
-    if row.coverage is not None or not can_open(row.backup, services.keys):
+    if row.coverage is not None or row.hidden or not can_open(row.backup, services.keys):
         return row.coverage
     opened = open_best(services, row)
     found = coverage(read_catalog(opened, services.keys))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from holdfast.jobs.services import Services
+from holdfast.ledger import retention
 from holdfast.ledger.ledger import BackupRow
 from holdfast.model.run import Run
 from holdfast.model.target import Target
@@ -19,24 +20,20 @@ _SLOTS, _SLACK = 2, timedelta(minutes=10)  # as in the alert HoldfastBackupOverd
 class TargetStatus:
     """The state of one target. `age_seconds` counts from when the last good backup began: what is newer is lost.
 
-    `limit_seconds` is how old that may be.
+    `limit_seconds` is how old that may be. `hidden` counts the backups that are on their way out.
 
     `problems` is empty when all is well; each is a sentence without a full stop.
     """
 
     target: str
     backups: int
+    hidden: int
     last_good: BackupRow | None
     age_seconds: float | None
     limit_seconds: float
     last_failure: Run | None
     running: Run | None
     problems: tuple[str, ...]
-
-
-def good(row: BackupRow) -> bool:
-    """Whether at least one whole copy of the backup is known."""
-    return any(copy.state == "complete" for copy in row.copies)
 
 
 def status(services: Services, targets: Sequence[Target]) -> tuple[TargetStatus, ...]:
@@ -55,18 +52,25 @@ def _status(
     services: Services, name: str, target: Target | None, now: datetime, *, writer: bool
 ) -> TargetStatus:
     rows = services.ledger.backups(name)
-    last = next((row for row in rows if good(row)), None)
+    last = next((row for row in rows if row.good), None)
     failure = services.ledger.last_run(name, "backup", ("failed", "lost", "cancelled"))
     age = (now - last.backup.started_at).total_seconds() if last is not None else None
     return TargetStatus(
         target=name,
-        backups=sum(1 for row in rows if good(row)),
+        backups=sum(1 for row in rows if row.good),
+        hidden=sum(1 for row in rows if row.hidden),
         last_good=last,
         age_seconds=age,
         limit_seconds=limit(target).total_seconds(),
         last_failure=failure,
         running=next(iter(services.ledger.unfinished(name, "backup")), None),
-        problems=tuple(_problems(target, rows, last, failure, now, writer=writer)),
+        problems=(
+            *_problems(target, rows, last, failure, now, writer=writer),
+            *(
+                f"retention refuses to go on in {each.store}: {each.said}"
+                for each in retention.refused(services.ledger, name)
+            ),
+        ),
     )
 
 

@@ -46,8 +46,14 @@ class _GoneError(IntegrityError):
 
 
 def verify(services: Services, row: BackupRow, stop: Stop, *, store: str | None = None) -> list[Verified]:
-    """Verify each copy of a backup (or the one in `store`) and record the outcome. Trouble is in the result."""
-    results = []
+    """Verify each copy of a backup (or the one in `store`) and record the outcome. Trouble is in the result.
+
+    There is none for a backup that retention has hidden or removed since it was listed.
+    """
+    fresh = services.ledger.backup(row.backup.id)
+    if fresh is None or fresh.hidden:
+        return []
+    row, results = fresh, []
     for place in places(services, row, store, gone=True):
         run = Run(
             job="verify",

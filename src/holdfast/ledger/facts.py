@@ -19,7 +19,6 @@ from holdfast.model.overview import (
     Overview,
     Planned,
     Probe,
-    Pruned,
     RunFacts,
     RunTally,
     StoreHolding,
@@ -102,12 +101,10 @@ def overview(path: Path, now: datetime) -> Overview:
                 store: Probe(_seconds(at), error is None)
                 for store, at, error in connection.execute("SELECT store, probed_at, error FROM stores")
             },
-            pruned={
-                target: Pruned(deleted, blocked is not None)
-                for target, deleted, blocked in connection.execute(
-                    "SELECT target, deleted, blocked FROM retention"
-                )
-            },
+            pruned=dict(
+                connection.execute("SELECT target, sum(hidden) FROM retention GROUP BY target").fetchall()
+            ),
+            refused=frozenset(connection.execute("SELECT DISTINCT target, cause FROM retention_refusals")),
             in_a_row={(job, target): count for job, target, count in connection.execute(_IN_A_ROW) if count},
             notifications={
                 (channel, result): count
@@ -138,15 +135,6 @@ def record_probe(ledger: Ledger, store: str, *, now: datetime, error: str | None
         connection.execute(
             "INSERT OR REPLACE INTO stores (store, probed_at, error) VALUES (?, ?, ?)",
             [store, time_text(now), None if error is None else rows.text(error)],
-        )
-
-
-def record_prune(ledger: Ledger, target: str, *, now: datetime, deleted: int, blocked: str | None) -> None:
-    """Record how many backups retention removed the last time, and why it refused to go on, if it did."""
-    with ledger.writing() as connection:
-        connection.execute(
-            "INSERT OR REPLACE INTO retention (target, at, deleted, blocked) VALUES (?, ?, ?, ?)",
-            [target, time_text(now), deleted, None if blocked is None else rows.text(blocked)],
         )
 
 

@@ -21,10 +21,17 @@ RULES: dict[Measure, anomaly.Rule] = {
     "rows": anomaly.ROWS,
 }
 _KEPT = 2 * anomaly.HISTORY
-_RECENT = """
-    SELECT backup_id, value, score FROM measures
-    WHERE target = ? AND "database" = ? AND measure = ? AND backup_id < ? ORDER BY backup_id DESC LIMIT ?
-"""
+# What somebody acknowledged is the new normal: nothing before it counts, and it is not unusual itself.
+# Not where the backup is dated later than the word about it: that would silence all until then.
+ACKED = (
+    "coalesce((SELECT max(backup_id) FROM marks WHERE target = ?1 AND kind = 'ack'"
+    " AND substr(backup_id, 1, 15) <= replace(replace(substr(at, 1, 19), '-', ''), ':', '')), '')"
+)
+_RECENT = f"""
+    SELECT backup_id, value, iif(backup_id = {ACKED}, 0, score) FROM measures
+    WHERE target = ?1 AND "database" = ?2 AND measure = ?3 AND backup_id < ?4 AND backup_id >= {ACKED}
+    ORDER BY backup_id DESC LIMIT ?5
+"""  # noqa: S608 - our own text
 _BEFORE = """
     SELECT "database", measure FROM measures
     WHERE target = ?1 AND (value > 0 OR abs(score) > 1)

@@ -36,6 +36,11 @@ class Copy:
         """Whether it was whole once; other copies that are missing never came to be."""
         return self.state == "missing" and self.error == GONE
 
+    @property
+    def whole(self) -> bool:
+        """Whether all of it is known to be there, hidden or not."""
+        return self.state == "complete" or (self.state == "hidden" and self.error is None)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackupRow:
@@ -52,6 +57,11 @@ class BackupRow:
     copies: tuple[Copy, ...]
     manifest: bytes = field(repr=False)
     signature: bytes = field(repr=False)
+
+    @property
+    def good(self) -> bool:
+        """Whether it counts: at least one whole copy is known, and no tombstone hides it."""
+        return any(copy.state == "complete" for copy in self.copies)
 
     @property
     def hidden(self) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from holdfast.metrics.scene import Scene
 from holdfast.metrics.text import NAN, Family, Filled
 from holdfast.model.overview import StoreHolding
+from holdfast.model.pruning import CAUSES
 
 UP = Family(
     name="holdfast_store_up",
@@ -35,13 +36,13 @@ LAG = Family(
 )
 DELETED = Family(
     name="holdfast_retention_last_deleted",
-    help="Backups that retention removed the last time; NaN before the first time.",
+    help="Backups that retention took away the last time; NaN before the first time.",
     labels=("target",),
 )
 BLOCKED = Family(
     name="holdfast_retention_blocked",
-    help="1 where retention refused to remove backups the last time, else 0.",
-    labels=("target",),
+    help="1 where retention refused to remove backups the last time, by why, else 0.",
+    labels=("target", "reason"),
 )
 FAMILIES = (UP, LAST_PROBE, BYTES, OBJECTS, LAG, DELETED, BLOCKED)
 
@@ -57,8 +58,9 @@ def families(scene: Scene) -> Iterator[Filled]:
     yield OBJECTS, [(labels, each.objects if each else 0) for labels, each in held]
     yield LAG, [((target, store), _lag(scene, target, each)) for (store, target), each in held]
     pruned = [(target, overview.pruned.get(target)) for target in scene.targets]
-    yield DELETED, [((target,), each.deleted if each else NAN) for target, each in pruned]
-    yield BLOCKED, [((target,), int(each.blocked) if each else 0) for target, each in pruned]
+    yield DELETED, [((target,), NAN if each is None else each) for target, each in pruned]
+    causes = [(target, cause) for target in scene.targets for cause in CAUSES]
+    yield BLOCKED, [(labels, int(labels in overview.refused)) for labels in causes]
 
 
 def _lag(scene: Scene, target: str, held: StoreHolding | None) -> int:

@@ -121,6 +121,13 @@ class CouldNotTestError(RestoreTestError):
     retryable = True
 
 
+class BlockedError(Error):
+    """Retention refuses to remove anything, because something looks wrong; the message says what."""
+
+    code = "retention"
+    exit_code = 25
+
+
 class LedgerError(Error):
     """The ledger cannot be opened or written."""
 

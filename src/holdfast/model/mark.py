@@ -9,10 +9,10 @@ from datetime import datetime
 from typing import Literal, TypeVar
 
 from holdfast.model import codec, layout
-from holdfast.model.backup import FORMAT_VERSION
 from holdfast.model.errors import IntegrityError
 from holdfast.model.proof import Proof
 
+VERSION = 1  # the newest format of marks: it did not change with that of backups
 Kind = layout.MarkKind
 T = TypeVar("T")
 _ENVELOPE = ("backup_id", "target", "at")  # what a proof shares with every mark
@@ -22,7 +22,7 @@ _ENVELOPE = ("backup_id", "target", "at")  # what a proof shares with every mark
 class Mark:
     """What all marks have in common. `content` is the JSON of the kind's own fields; `at` is when it was made, by whom `host` and `signer` tell."""
 
-    format_version: int = FORMAT_VERSION
+    format_version: int = VERSION
     kind: Kind
     backup_id: str
     target: str
@@ -95,9 +95,9 @@ def parse(data: bytes, *, where: str) -> Mark:
     try:
         value = json.loads(data)
         version = value.get("format_version") if isinstance(value, dict) else None
-        if isinstance(version, int) and version > FORMAT_VERSION:
+        if isinstance(version, int) and version > VERSION:
             raise IntegrityError(
-                f"{where}: format version {version} is newer than this program knows ({FORMAT_VERSION})",
+                f"{where}: format version {version} is newer than this program knows ({VERSION})",
                 hint="Use the Holdfast release that wrote it, or a later one.",
             )
         mark = codec.from_json(Mark, value, "mark")

@@ -90,14 +90,6 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True)
-class Pruned:
-    """How many backups retention removed the last time, and whether something kept it from going on."""
-
-    deleted: int
-    blocked: bool
-
-
-@dataclass(frozen=True, slots=True)
 class DaemonFacts:
     """How the daemon is: when its scheduler last showed that it lives, and whether it took the config's last change."""
 
@@ -113,7 +105,8 @@ class Overview:
     `configured_at` and `paused` are by target, `newest` likewise; `backups` by target and proof, `holdings` by target
     and store, `probes` by store. `last_runs` has the newest run of each job, target and way to end, by the order of
     their beginning; `running` those that go on; `in_a_row` counts the failures of a job and target since its last
-    success, where there are any; `notifications` counts by channel and result.
+    success, where there are any; `notifications` counts by channel and result. `pruned` is how many backups retention hid
+    the last time, by target; `refused` why it refuses to, by target and cause.
     """
 
     configured_at: Mapping[str, float] = field(default_factory=dict)
@@ -127,7 +120,8 @@ class Overview:
     running: tuple[RunFacts, ...] = ()
     planned: tuple[Planned, ...] = ()
     probes: Mapping[str, Probe] = field(default_factory=dict)
-    pruned: Mapping[str, Pruned] = field(default_factory=dict)
+    pruned: Mapping[str, int] = field(default_factory=dict)
+    refused: frozenset[tuple[str, str]] = frozenset()
     in_a_row: Mapping[tuple[str, str], int] = field(default_factory=dict)
     notifications: Mapping[tuple[str, str], int] = field(default_factory=dict)
     daemon: DaemonFacts | None = None

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Literal
 
 from holdfast.model.planning import Timetable
+from holdfast.model.retention import Policy
 
 CompressionKind = Literal["zstd", "none", "pg_dump"]
 
@@ -56,12 +58,24 @@ class Hooks:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What retention does in a store: the policy; how long what it hides can be brought back; the most that one run may hide.
+
+    A `max_deletions` of None leaves that to the number of backups.
+    """
+
+    policy: Policy = field(default_factory=Policy)
+    grace: timedelta = timedelta(days=3)
+    max_deletions: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """One PostgreSQL server and what of it is backed up.
 
     `databases` None means all that allow connections and are no templates. Times are in seconds; a
-    `blocking_limit` of None never aborts a dump that others wait for. `backup`, `verify` and `copy` are when the daemon does
-    that by itself.
+    `blocking_limit` of None never aborts a dump that others wait for. `backup`, `verify`, `copy` and `prune` are when the
+    daemon does that by itself. `retention` holds in each store that has no rules of its own in `retention_in`.
     """
 
     name: str
@@ -83,3 +97,10 @@ class Target:
     backup: Timetable | None = None
     verify: Timetable | None = None
     copy: Timetable | None = None
+    prune: Timetable | None = None
+    retention: Rules = field(default_factory=Rules)
+    retention_in: Mapping[str, Rules] = field(default_factory=dict)
+
+    def rules(self, store: str) -> Rules:
+        """What retention does in a store."""
+        return self.retention_in.get(store, self.retention)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Protocol
 
 _JUMP = timedelta(minutes=1)
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Clock(Protocol):
@@ -20,6 +23,10 @@ class Clock(Protocol):
         """Seconds that never go back, for durations."""
         ...
 
+    def boot(self) -> tuple[str, float]:
+        """Which boot of the machine this is, and the seconds since then, sleep counted: the same for all processes."""
+        ...
+
 
 class SystemClock:
     """The machine's own clock."""
@@ -31,6 +38,14 @@ class SystemClock:
     def monotonic(self) -> float:
         """Seconds that never go back, for durations."""
         return time.monotonic()
+
+    def boot(self) -> tuple[str, float]:
+        """Which boot this is, and the seconds since; see Clock."""
+        try:
+            boot = _BOOT_ID.read_text().strip()
+        except OSError:  # a container may not let us look; then every process is a boot of its own
+            boot = f"unknown, process {os.getpid()}"
+        return boot, time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class JumpWatch:

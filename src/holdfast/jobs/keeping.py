@@ -1,0 +1,121 @@
+"""What a person says of backups: pins, acknowledgements, and that a hidden one is to come back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from holdfast.jobs import marks, prune_steps, runner
+from holdfast.jobs.find import places
+from holdfast.jobs.prune_look import pinned
+from holdfast.jobs.services import Services
+from holdfast.jobs.writing import Place
+from holdfast.ledger import marks as kept_marks
+from holdfast.ledger import retention as ledger
+from holdfast.ledger.ledger import BackupRow
+from holdfast.model.errors import Error, NotFoundError, UsageError
+from holdfast.model.mark import Ack, Pin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unusual:
+    """A backup that keeps retention from its work: measures that were far from expected, or a date that cannot be true."""
+
+    target: str
+    backup_id: str
+    findings: tuple[str, ...]
+
+
+def pin(services: Services, row: BackupRow, *, why: str, until: datetime | None) -> tuple[str, ...]:
+    """Keep a backup whatever the policy says; give the stores that the pin lies in.
+
+    Raise UsageError for a time that is over, NotFoundError for a backup that is hidden.
+    """
+    now = services.clock.now()
+    if until is not None and until <= now:
+        raise UsageError(
+            "the pin would be over already", hint="Give a later --until, or none: then it holds for good."
+        )
+    return _everywhere(
+        services, row, lambda place: marks.put(services, place, Pin(why=why, until=until), at=now)
+    )
+
+
+def unpin(services: Services, row: BackupRow, *, why: str) -> tuple[str, ...]:
+    """Let go of a pinned backup, by a newer pin that is over. Raise NotFoundError for one that is not pinned."""
+    now = services.clock.now()
+    if pinned(kept_marks.of_backup(services.ledger, row.backup.id), now) is None:
+        raise NotFoundError(f"backup {row.backup.id} is not pinned")
+    return _everywhere(
+        services, row, lambda place: marks.put(services, place, Pin(why=why, until=now), at=now)
+    )
+
+
+def acknowledge(services: Services, row: BackupRow, *, why: str) -> tuple[str, ...]:
+    """Say that what is unusual about a backup, and about those of its target before it, was looked at and is meant."""
+    now = services.clock.now()
+    return _everywhere(services, row, lambda place: marks.put(services, place, Ack(why=why), at=now))
+
+
+def undelete(services: Services, row: BackupRow) -> tuple[str, ...]:
+    """Bring a hidden backup back in each store that hides it; give the stores.
+
+    Raise NotFoundError where none does, or where its objects are gone already.
+    """
+    now = services.clock.now()
+    hidden = [copy.store for copy in row.copies if copy.state == "hidden"]
+    if not hidden:
+        raise NotFoundError(
+            f"backup {row.backup.id} is not hidden", hint="`holdfast list --all` shows what is."
+        )
+    done, failed = [], None
+    with runner.retention_lock(services, row.backup.target):
+        for name in hidden:
+            place = Place(store=services.store(name), target=row.backup.target, backup_id=row.backup.id)
+            try:
+                prune_steps.bring_back(services, place, now)
+            except Error as error:
+                services.reporter.warn("could not bring a backup back", store=name, error=error.message)
+                failed = failed or error
+            else:
+                done.append(name)
+    if failed is not None and not done:
+        raise failed
+    return tuple(done)
+
+
+def unusual(services: Services, target: str) -> tuple[Unusual, ...]:
+    """What nobody has acknowledged of a target, the oldest backup first."""
+    found: dict[str, list[str]] = {}
+    for each in ledger.unusual(services.ledger, target):
+        text = (
+            f"{each.measure} of database {each.database}: {each.value:,}, expected about {each.expected:,.0f}"
+        )
+        found.setdefault(each.backup_id, []).append(text)
+    now, acks = services.clock.now(), kept_marks.of_target(services.ledger, target, "ack")
+    for row in services.ledger.backups(target):
+        if row.backup.started_at > now and row.backup.id not in acks:
+            text = f"dated {row.backup.started_at:%Y-%m-%d %H:%M:%SZ}, which is later than now"
+            found.setdefault(row.backup.id, []).append(text)
+    return tuple(
+        Unusual(target=target, backup_id=backup_id, findings=tuple(texts))
+        for backup_id, texts in sorted(found.items())
+    )
+
+
+def _everywhere(services: Services, row: BackupRow, put: Callable[[Place], object]) -> tuple[str, ...]:
+    """Do it in each store that holds the backup. One that cannot be reached is a warning, as long as another could."""
+    services.keys.signer()
+    done, failed = [], None
+    for place in places(services, row):
+        try:
+            put(place)
+        except Error as error:
+            services.reporter.warn("could not put a mark", store=place.store.name, error=error.message)
+            failed = failed or error
+        else:
+            done.append(place.store.name)
+    if failed is not None and not done:
+        raise failed
+    return tuple(done)

@@ -1,0 +1,197 @@
+"""Retention of a target: hides what no rule keeps, removes what was hidden long enough, and refuses when something looks wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from holdfast.jobs import catalog, prune_clock, prune_look, prune_plan, prune_steps, runner
+from holdfast.jobs.prune_plan import Plan
+from holdfast.jobs.prune_steps import Locked
+from holdfast.jobs.services import Services
+from holdfast.jobs.writing import Place
+from holdfast.ledger import retention as ledger
+from holdfast.ledger.retention import Done
+from holdfast.model.errors import BlockedError, Error, StoreError
+from holdfast.model.run import MANUAL, Occasion, Run
+from holdfast.model.target import Target
+from holdfast.system.stop import Stop
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What a person asks of a run: to write nothing, to allow so many at once, to believe the clock as it is."""
+
+    dry_run: bool = False
+    allow: int = 0
+    accept_clock: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pruned:
+    """What a run did in a store by its plan; `error` where the store kept it from that."""
+
+    target: str
+    store: str
+    plan: Plan | None = None
+    hidden: tuple[str, ...] = ()
+    returned: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    swept: tuple[str, ...] = ()
+    locked: tuple[Locked, ...] = ()
+    freed: int = 0
+    error: Error | None = None
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What is done so far."""
+
+    hidden: list[str] = field(default_factory=list)
+    returned: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    swept: list[str] = field(default_factory=list)
+    locked: list[Locked] = field(default_factory=list)
+    freed: int = 0
+
+
+def prune(
+    services: Services, target: Target, stop: Stop, *, wish: Wish, occasion: Occasion = MANUAL
+) -> tuple[Pruned, ...]:
+    """Do what the rules ask in each store of the target, and tell what was done; in a dry run, what would be.
+
+    What was refused or failed in a store is in its result; `complain` raises it. Only a target of the config can be
+    passed, so one that was renamed or taken out of it is never pruned.
+    """
+    if wish.dry_run:
+        return _each(services, target, stop, wish, besides=0)
+    services.keys.signer()  # without it there is no need to begin
+    run = Run(
+        job="prune",
+        target=target.name,
+        trigger=occasion.trigger,
+        slot=occasion.slot,
+        attempt=occasion.attempt,
+        started_at=services.clock.now(),
+        host=services.host,
+        pid=services.pid,
+    )
+    results: list[Pruned] = []
+    with runner.retention_lock(services, target.name):
+        for dead in runner.lost_runs(services, "prune", target.name, locked=True):
+            runner.close_lost(services, dead)
+
+        def body(_: runner.Meter) -> None:
+            own = max(each.id for each in services.ledger.unfinished(target.name, "prune"))
+            results.extend(_each(services, target, stop, wish, besides=own))
+            complain(results)
+
+        try:
+            runner.execute(services, run, body)
+        except (BlockedError, StoreError) as error:
+            if stop.requested or not results:
+                raise
+            services.reporter.warn("retention did not do all", target=target.name, error=error.message)
+    return tuple(results)
+
+
+def complain(results: list[Pruned] | tuple[Pruned, ...]) -> None:
+    """Raise what kept retention from its work: StoreError before BlockedError, with a sentence for each store."""
+    failed = [each for each in results if each.error is not None]
+    if failed:
+        said = "; ".join(f"store {each.store}: {each.error}" for each in failed)
+        raise StoreError(
+            said, hint=next((each.error.hint for each in failed if each.error is not None), None)
+        )
+    refused = [(each.store, refusal) for each in results if each.plan for refusal in each.plan.refused]
+    if refused:
+        said = "; ".join(f"store {store}: {refusal.text}" for store, refusal in refused)
+        hints = dict.fromkeys(refusal.hint for _, refusal in refused)
+        raise BlockedError(f"nothing is removed: {said}", hint=" ".join(hints))
+
+
+def _each(services: Services, target: Target, stop: Stop, wish: Wish, *, besides: int) -> tuple[Pruned, ...]:
+    listed = catalog.rebuild(services, quick=True, forget=False)
+    for where, problem in listed.problems:
+        services.reporter.warn("while reading the stores", where=where, problem=problem)
+    reached = [services.store(name) for name in target.stores if name in listed.stores]
+    try:
+        clock = prune_clock.doubt(
+            services, reached, besides=besides, probe=not wish.dry_run, accept=wish.accept_clock
+        )
+    except StoreError as error:
+        return tuple(Pruned(target=target.name, store=name, error=error) for name in target.stores)
+    results = [
+        Pruned(target=target.name, store=name, error=StoreError(f"store {name} could not be listed"))
+        for name in target.stores
+        if name not in listed.stores
+    ]
+    for store in reached:
+        stop.check()
+        try:
+            now = services.clock.now()
+            shelf = prune_look.look(services, target.name, store, now)
+            found = prune_plan.plan(
+                services, target.name, shelf, target.rules(store.name), clock=clock, allow=wish.allow, now=now
+            )
+            results.append(_carry_out(services, target.name, found, stop, wish, now))
+        except StoreError as error:
+            results.append(Pruned(target=target.name, store=store.name, error=error))
+    return tuple(results)
+
+
+def _carry_out(services: Services, target: str, plan: Plan, stop: Stop, wish: Wish, now: datetime) -> Pruned:
+    store, done = plan.shelf.store, _Tally()
+    services.stage("prune:planned")
+    if not wish.dry_run:
+        if not plan.refused:
+            _do(services, plan, done, stop, now)
+        ledger.record(
+            services.ledger,
+            target,
+            store.name,
+            Done(hidden=len(done.hidden), removed=len(done.removed), bytes=done.freed),
+            plan.refused,
+            now,
+        )
+        services.stage("prune:recorded")
+    return Pruned(
+        target=target,
+        store=store.name,
+        plan=plan,
+        hidden=tuple(done.hidden),
+        returned=tuple(done.returned),
+        removed=tuple(done.removed),
+        swept=tuple(done.swept),
+        locked=tuple(done.locked),
+        freed=done.freed,
+    )
+
+
+def _do(services: Services, plan: Plan, done: _Tally, stop: Stop, now: datetime) -> None:
+    """What is kept comes first: if anything breaks off, more is there rather than less."""
+    policy = plan.rules.policy.text
+    for held in plan.returning:
+        stop.check()
+        prune_steps.bring_back(services, held.folder.place, now)
+        done.returned.append(held.row.backup.id)
+    for held in plan.hiding:
+        stop.check()
+        why = "no rule of the policy keeps it"
+        fate = prune_steps.hide(services, held, why=why, policy=policy, grace=plan.rules.grace, now=now)
+        if fate == "hidden":
+            done.hidden.append(held.row.backup.id)
+    for folder in plan.removing:
+        stop.check()
+        locked = prune_steps.remove(services, folder, now)
+        if locked is not None:
+            done.locked.append(locked)
+        else:
+            done.removed.append(folder.place.backup_id)
+            done.freed += folder.bytes
+    done.swept += prune_steps.sweep(services, plan.sweeping)
+    stones = [each.mark for each in plan.stones]
+    prune_steps.lay_stones_to_rest(
+        services,
+        (Place(store=plan.shelf.store, target=each.target, backup_id=each.backup_id) for each in stones),
+    )

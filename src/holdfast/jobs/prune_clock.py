@@ -1,0 +1,52 @@
+"""Finds out whether the clock can be believed: against the machine's own seconds, the ledger, and the stores' clocks."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable
+from datetime import datetime
+
+from holdfast.jobs.services import Services
+from holdfast.ledger import retention, scheduling
+from holdfast.model import layout
+from holdfast.model.errors import StoreError
+from holdfast.model.pruning import Reference, clock_doubt
+from holdfast.stores.base import Store
+
+
+def doubt(
+    services: Services, stores: Iterable[Store], *, besides: int, probe: bool, accept: bool
+) -> str | None:
+    """Say why the clock is not to be believed, or None. The run `besides` is this one.
+
+    With `probe` each store is asked for its time, by writing an object. If a person `accept`s what the clock shows,
+    the ledger and the reference count for nothing, and are kept anew; the stores' clocks still count.
+    """
+    ledger, clock = services.ledger, services.clock
+    there = {store.name: time_of(store) for store in stores} if probe else {}
+    now, boot = clock.now(), clock.boot()
+    daemon = scheduling.daemon(ledger)
+    found = clock_doubt(
+        now,
+        boot,
+        newest=None if accept else retention.newest_time(ledger, besides),
+        reference=None if accept else retention.reference(ledger),
+        stores=there,
+        stepped_back=not accept and daemon is not None and daemon.clock_suspect,
+    )
+    if found is None and probe:
+        retention.believe(ledger, Reference(wall=now, boot=boot[0], passed=boot[1]), accepted=accept)
+    return found
+
+
+def time_of(store: Store) -> datetime:
+    """What a store's own clock shows: it dates the objects that come in. Raise StoreError where it cannot be asked."""
+    key = f"{layout.PROBE_PREFIX}/{secrets.token_hex(8)}"
+    store.put(key, [b"what time is it?\n"], absent=True)
+    try:
+        found = store.stat(key)
+    finally:
+        store.delete(key)
+    if found is None:
+        raise StoreError(f"{store.location}: {key} was stored, and is there no more")
+    return found.modified_at
