@@ -15,7 +15,7 @@ password() { # NAME MODE USER
 }
 
 chmod 711 /secrets /identity
-password postgres_password 400 0:0
+password postgres_password 400 999:999
 password holdfast_password 440 10001:999 # PostgreSQL's group reads it, too, when it makes the role
 password grafana_password 400 472:0
 
