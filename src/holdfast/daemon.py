@@ -215,17 +215,19 @@ class _Daemon:
             setup = self._setup(loaded)
         except Error as error:
             said = error.message
+            status = f"{self._status}; the new config is refused, the log says why"
             self._reporter.warn("the new config is refused, the old one goes on", error=said)
             self._dispatcher.ask(lambda: scheduling.reloaded(self._ledger, now, said))
         else:
             _configure_logs(loaded, quiet=quiet)
             self._config, self._status = loaded, _status(setup)
+            status = self._status
             self._record_config(setup)
             self._dispatcher.change(setup)
             self._notify(loaded, setup)
             self._dispatcher.ask(lambda: scheduling.reloaded(self._ledger, now))
             self._reporter.info("the config was read again", status=self._status)
-        service.ready_again(self._status)
+        service.ready_again(status)
 
     def _setup(self, loaded: Config) -> Setup:
         services = app.make_services(loaded, self._ledger, self._reporter, watcher=self._notifier)

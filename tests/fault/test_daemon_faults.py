@@ -139,6 +139,7 @@ def test_a_bad_config_is_refused_whole_and_the_old_one_goes_on(shop: Conninfo, t
         )
         running.process.send_signal(signal.SIGHUP)
         running.wait_for("RELOADING=1")
+        running.wait_for("; the new config is refused")
         wait_until(lambda: told(folder.state).reload_error, running)
         assert "did you mean schedule?" in str(told(folder.state).reload_error)
         time.sleep(1.2)
