@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import structlog
@@ -65,3 +68,12 @@ def database(cluster: Cluster) -> Iterator[Conninfo]:
     """Create a fresh, empty database in `cluster`, dropped after the test."""
     with new_database(cluster) as conninfo:
         yield conninfo
+
+
+@pytest.fixture
+def open_dir() -> Iterator[Path]:
+    """Give a directory that everybody may look into; those of pytest are for its own user."""
+    path = Path(tempfile.mkdtemp(prefix="holdfast-test-", dir="/tmp")).resolve()
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path)

@@ -20,6 +20,7 @@ from holdfast.jobs.services import Keys, Nobody, Reporter, Services, Watcher
 from holdfast.ledger.ledger import BackupRow, Ledger
 from holdfast.model.errors import ConfigError, KeyFileError, NotFoundError, StoreError, UsageError
 from holdfast.model.target import Target
+from holdfast.model.testing import RestoreTesting
 from holdfast.postgres import conninfo
 from holdfast.stores.base import Hurrying, Store, layers
 from holdfast.streams import age_keys, sign
@@ -120,6 +121,11 @@ class App:
         for row in rows:
             newest.setdefault(row.backup.target, row)
         return list(newest.values())
+
+    def testing(self, target: str) -> RestoreTesting:
+        """How backups of a target are tested, by the config; by the defaults for one that it does not have."""
+        own = next((each for each in self.targets if each.name == target), None)
+        return own.restore_test if own is not None else RestoreTesting()
 
     def destination(self, url: str | None, target: str) -> conninfo.Conninfo:
         """Where to restore: the server of `url`, else the target's own."""

@@ -30,6 +30,7 @@ MODULES = {
     "import": "cli_import",
     "kit": "cli_kit",
     "notify": "cli_notify",
+    **dict.fromkeys(("restore-test", "proof"), "cli_prove"),
 }
 
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from holdfast import config_checks, config_notify, config_prepare, config_sources, config_stores
-from holdfast.config_model import Config, known_keys
+from holdfast.config_keys import known_keys
+from holdfast.config_model import Config
 from holdfast.config_sources import Keys, Layer, Problem, where_is
 from holdfast.config_values import nearest
 from holdfast.model.errors import ConfigError

@@ -154,7 +154,13 @@ def _timing_problems(target: TargetSettings, timezone: str) -> Iterator[tuple[st
     """Find what is wrong with a target's schedules: the key, and why."""
     if target.schedule and target.every:
         yield "every", "schedule is set too; remove one of the two"
-    for text in (target.every or target.schedule, target.verify_schedule, target.prune_schedule):
+    rules = (
+        target.every or target.schedule,
+        target.verify_schedule,
+        target.prune_schedule,
+        target.restore_test.schedule,
+    )
+    for text in rules:
         try:
             target.timetable(text, timezone)
         except ValueError as error:

@@ -13,8 +13,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from holdfast import config_notify, config_retention, config_targets
 from holdfast import config_values as values
 from holdfast.config_notify import ChannelSettings
+from holdfast.config_restore_test import RestoreTestSettings
 from holdfast.config_retention import RetentionSettings
-from holdfast.config_stores import KINDS, StoreSettings
+from holdfast.config_stores import StoreSettings
 from holdfast.config_values import secret_text
 from holdfast.jobs.notifying import Subscription
 from holdfast.metrics import auth
@@ -121,6 +122,7 @@ class Defaults(Section):
     prune_schedule: Schedule | None = None
     retention: RetentionSettings = RetentionSettings()
     hooks: HookSettings = HookSettings()
+    restore_test: RestoreTestSettings = RestoreTestSettings()
     pg_dump_options: Words = ()
     lock_wait_timeout: Seconds = 60.0
     blocking_limit: Limit = 120.0
@@ -154,6 +156,7 @@ class TargetSettings(Defaults):
             "retention" in defaults.model_fields_set & own
         ):  # key by key, or to keep longer would be to say it all
             said["retention"] = defaults.retention.under(self.retention)
+        said["restore_test"] = self.restore_test.over(defaults.restore_test)
         return self.model_copy(update=said)
 
     def timetable(self, text: str | None, timezone: str) -> Timetable | None:
@@ -267,22 +270,3 @@ class Config(Section):
         for channel in self.notify.values():
             found.update(config_notify.secrets(channel))
         return tuple(sorted(found - {""}))
-
-
-def known_keys(place: tuple[str, ...]) -> tuple[str, ...]:
-    """Give the keys that a section has; without a place, the sections. A store's and a channel's place ends in its type."""
-    sections: dict[str, type[Section]] = {
-        "daemon": Daemon,
-        "encryption": Encryption,
-        "defaults": Defaults,
-        "targets": TargetSettings,
-    }
-    if not place:
-        return (*sections, "stores", "notify")
-    if place[-1] == "retention":
-        return tuple(RetentionSettings.model_fields)
-    if kinds := {"stores": KINDS, "notify": config_notify.KINDS}.get(place[0]):
-        return tuple(kinds[place[-1]].model_fields) if place[-1] in kinds else ()
-    if place[-1] == "hooks":
-        return tuple(HookSettings.model_fields)
-    return tuple(sections[place[0]].model_fields) if place[0] in sections else ()

@@ -30,11 +30,22 @@ def prepare(layer: Layer, home: Path) -> None:
                 layer.problems.append(Problem(where=layer.where((*place, key)), text="it is empty"))
             elif is_path(key) and isinstance(value, str | Path):
                 table[key] = _absolute(value, layer.base, home)
+            elif key == "restore_test" and isinstance(value, dict):
+                _place_restore_test(value, layer.base, home)
+
+
+def _place_restore_test(table: dict[str, Any], base: Path, home: Path) -> None:
+    if isinstance(place := table.get("scratch_dir"), str | Path) and str(place):
+        table["scratch_dir"] = _absolute(place, base, home)
+    if isinstance(found := table.get("server_bin_dirs"), list):
+        table["server_bin_dirs"] = [
+            str(_absolute(each, base, home)) if isinstance(each, str) and each else each for each in found
+        ]
 
 
 def is_path(key: str) -> bool:
     """Whether a key of this name holds a path."""
-    return key in {"state_dir", "spool_dir", "path", "ca_bundle"} or key.endswith("_file")
+    return key in {"state_dir", "spool_dir", "scratch_dir", "path", "ca_bundle"} or key.endswith("_file")
 
 
 def _absolute(value: str | Path, base: Path, home: Path) -> Path:

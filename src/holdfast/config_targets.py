@@ -54,6 +54,7 @@ def target(name: str, settings: TargetSettings, everywhere: tuple[str, ...], con
         backup=settings.backup_timetable(timezone),
         verify=settings.timetable(settings.verify_schedule, timezone),
         copy=settings.punctual(_copying(settings, everywhere), timezone),
+        restore_test=settings.restore_test.plan(settings.timetable(settings.restore_test.schedule, timezone)),
         prune=settings.prune_timetable(timezone),
         retention=settings.rules_in(None, timezone),
         retention_in={

@@ -127,7 +127,7 @@ class _Daemon:
         scheduling.started(
             self._ledger, now=now, version=__version__, host=setup.services.host, pid=setup.services.pid
         )
-        scheduling.configure(self._ledger, tuple(setup.targets), setup.timetables, now)
+        scheduling.configure(self._ledger, tuple(setup.targets), setup.planned, now)
         deciding = threading.Thread(target=self._dispatcher.run, name="dispatcher", daemon=True)
         with self._hurrying, self._answering():
             self._scheduler.start()
@@ -241,12 +241,12 @@ class _Daemon:
             app.hurry(services.stores)
 
     def _notify(self, loaded: Config, setup: Setup) -> None:
-        self._notifier.use(loaded.subscriptions(), setup.timetables)
+        self._notifier.use(loaded.subscriptions(), setup.planned)
 
     def _record_config(self, setup: Setup) -> None:
         now = self._clock.now()
         self._dispatcher.ask(
-            lambda: scheduling.configure(self._ledger, tuple(setup.targets), setup.timetables, now)
+            lambda: scheduling.configure(self._ledger, tuple(setup.targets), setup.planned, now)
         )
 
     def _alarm(self, key: Key, at: datetime) -> None:

@@ -13,6 +13,7 @@ from holdfast import (
     config_notify,
     config_options,
     config_prepare,
+    config_restore_test,
     config_sources,
     config_stores,
 )
@@ -28,7 +29,7 @@ RECIPIENT = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
 COMMENTED = re.compile(r"^#(?=[a-z_]+ = |\[)", re.MULTILINE)
 
 
-TABLES = {"hooks", "retention"}
+TABLES = {"hooks", "retention", "restore_test", "checks"}
 
 
 def filled_in(text: str) -> str:
@@ -43,6 +44,8 @@ def keys_by_section() -> list[tuple[str, str]]:
             *config_model.TargetSettings.model_fields,
             *config_model.HookSettings.model_fields,
             *RetentionSettings.model_fields,
+            *config_restore_test.RestoreTestSettings.model_fields,
+            *config_restore_test.CheckSettings.model_fields,
         }
         - TABLES,
         "stores": {key for kind in config_stores.KINDS.values() for key in kind.model_fields} - TABLES,

@@ -15,7 +15,15 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import pytest
 import typer.main
 
-from holdfast import facts, render_import, render_recover, render_restore, render_retention, render_swap
+from holdfast import (
+    facts,
+    render_import,
+    render_prove,
+    render_recover,
+    render_restore,
+    render_retention,
+    render_swap,
+)
 from holdfast.cli import program
 from holdfast.jobs.backup import Taken
 from holdfast.jobs.catalog import Rebuilt
@@ -24,7 +32,9 @@ from holdfast.jobs.export import Exported
 from holdfast.jobs.export_csv import TableFile
 from holdfast.jobs.finding import Finding
 from holdfast.jobs.importing import ImportReport, Outcome
+from holdfast.jobs.proofs import Shown
 from holdfast.jobs.recover import Found
+from holdfast.jobs.restore_test import Result
 from holdfast.jobs.status import TargetStatus
 from holdfast.jobs.upcoming import Upcoming
 from holdfast.jobs.verify import Verified
@@ -32,15 +42,17 @@ from holdfast.ledger.ledger import BackupRow, Ledger
 from holdfast.ledger.rows import Copy
 from holdfast.metrics import collector
 from holdfast.model import catalog, errors
-from holdfast.model.backup import FORMAT_VERSION, Backup
+from holdfast.model import proof as proofs
+from holdfast.model.backup import FORMAT_VERSION, Backup, Segment
+from holdfast.model.comparison import Phase
 from holdfast.model.event import Event, Kind, as_json
 from holdfast.model.event import Finding as Unusual
 from holdfast.model.mark import Ack, Mark, Pin, Tombstone
-from holdfast.model.proof import Proof
+from holdfast.model.proof import Count, Detail, Proof
 from holdfast.model.run import Run
 from support.documents import REFERENCE, first_cells, json_keys, page, section
 from support.home import shape
-from support.model_values import NOW, sample_backup
+from support.model_values import NOW, restore_test, sample_backup
 from support.restore_values import planned_restore, restored, restored_tables
 from support.retention_values import future_sample, kept_sample, pruned_sample, unusual_sample
 from support.swap_values import planned_swap, swapped
@@ -146,8 +158,38 @@ def samples() -> dict[str, object]:
             render_retention.future_facts(future_sample()),
         ],
         "anomaly list": [render_retention.unusual_facts(unusual_sample())],
+        "restore-test": render_prove.result_facts(
+            Result(
+                proof=proof_of_a_test(), detail=Detail(backup_id="", target="", databases=()), stored_in=()
+            )
+        ),
+        "proof show": render_prove.shown_facts(shown_proof()),
         "catalog rebuild": facts.rebuilt(Rebuilt(problems=[("here", "gone")])),
     }
+
+
+def proof_of_a_test() -> Proof:
+    proof = restore_test(at=NOW, outcome="passed", seconds=1, restore_seconds=1, size=1)
+    assert proof.tested is not None
+    full = dataclasses.replace(
+        proof.tested,
+        phases=(Phase(name="restore", seconds=1),),
+        left_out=(Count(kind="subscription", count=1),),
+        detail=Segment(name="detail", size=1, sha256=""),
+    )
+    return dataclasses.replace(proof, tested=full)
+
+
+def shown_proof() -> Shown:
+    made = Mark(kind="proof", backup_id="", target="shop", at=NOW, host="h", signer="RW", content={})
+    return Shown(
+        backup=sample_backup(),
+        mark=made,
+        proof=proof_of_a_test(),
+        store="disk",
+        detail=None,
+        without_detail="no identity",
+    )
 
 
 def exported() -> Exported:
@@ -283,6 +325,7 @@ def test_the_kinds_of_events_are_on_the_page() -> None:
         ("### Acks", Ack),
         ("### Tombstones", Tombstone),
         ("### Proofs", Proof),
+        ("### What a restore test found", proofs.Tested),
     ],
 )
 def test_the_format_of_signed_objects_is_on_the_page(heading: str, kind: type) -> None:

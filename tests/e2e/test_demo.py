@@ -30,6 +30,7 @@ COMMANDS = [
     "holdfast list",
     "holdfast show latest",
     "holdfast verify latest",
+    "holdfast restore-test",
     "holdfast status",
     "ls backups/shop/ID",
     "head -c 21 backups/shop/ID/shop.dump.zst.age",
@@ -100,6 +101,7 @@ def test_the_demo_shows_every_step_and_leaves_nothing_behind(place: Path) -> Non
     assert _typed(out) == COMMANDS
     assert not re.search(r"^     fail ", out, re.MULTILINE)
     assert "age-encryption.org/v1\n" in out
+    assert "PROVEN" in out
     assert "SAFE  shop" in out
     assert re.search(
         r"^ +holdfast_backup_last_success_timestamp_seconds\{target=\"shop\"\} \d+", out, re.MULTILINE

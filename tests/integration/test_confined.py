@@ -58,11 +58,10 @@ def test_it_is_isolated_and_has_the_name_of_its_superuser(inside: Confined) -> N
     assert query(inside.conninfo, "SELECT current_user::text, current_setting('fsync')") == [("admin", "off")]
 
 
-def test_restored_code_sees_no_file_of_the_host(inside: Confined, hidden: Path, tmp_path: Path) -> None:
-    (tmp_path / "identity.txt").write_text(SECRET)
-    tmp_path.chmod(0o755)
+def test_restored_code_sees_no_file_of_the_host(inside: Confined, hidden: Path, open_dir: Path) -> None:
+    (open_dir / "identity.txt").write_text(SECRET)
     said = _run(
-        inside, f"cat {tmp_path}/identity.txt; ls /root /home /etc/shadow {inside.folder}/log; ls {hidden}"
+        inside, f"cat {open_dir}/identity.txt; ls /root /home /etc/shadow {inside.folder}/log; ls {hidden}"
     )
     assert len(said) == 6
     assert all("No such file" in line or "Permission denied" in line for line in said)
@@ -130,18 +129,11 @@ def _gone(folder: str) -> bool:
     return False
 
 
-def _open(path: Path) -> None:
-    for each in (path, *path.parents):
-        if each.stat().st_uid == os.geteuid() and each != Path("/"):
-            each.chmod(each.stat().st_mode | 0o011)
-
-
 def test_a_kill_leaves_no_process_and_the_next_run_sweeps(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    open_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _open(tmp_path)
     child = subprocess.Popen(
-        [sys.executable, "-c", _CHILD, str(tmp_path), "yes"], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", _CHILD, str(open_dir), "yes"], stdout=subprocess.PIPE, text=True
     )
     assert child.stdout is not None
     isolation, _, folder = child.stdout.readline().split()
@@ -153,7 +145,7 @@ def test_a_kill_leaves_no_process_and_the_next_run_sweeps(
     assert _gone(folder)
     assert Path(folder).exists()
     monkeypatch.setattr(scratch_home, "_UNLOCKED_SECONDS", -1)
-    scratch_home.sweep(tmp_path)
+    scratch_home.sweep(open_dir)
     assert not Path(folder).exists()
 
 
@@ -173,11 +165,10 @@ def test_where_it_is_allowed_a_cluster_that_is_not_isolated_says_so(monkeypatch:
 
 
 @pytest.mark.extended
-def test_a_kill_leaves_nothing_of_a_cluster_that_is_not_isolated(tmp_path: Path) -> None:
-    _open(tmp_path)
+def test_a_kill_leaves_nothing_of_a_cluster_that_is_not_isolated(open_dir: Path) -> None:
     loose = f"from holdfast.system import cage; cage._SYSTEM = ()\n{_CHILD}"
     child = subprocess.Popen(
-        [sys.executable, "-c", loose, str(tmp_path), "no"], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", loose, str(open_dir), "no"], stdout=subprocess.PIPE, text=True
     )
     assert child.stdout is not None
     folder = child.stdout.readline().split()[-1]
@@ -189,11 +180,10 @@ def test_a_kill_leaves_nothing_of_a_cluster_that_is_not_isolated(tmp_path: Path)
 
 @pytest.mark.extended
 @pytest.mark.skipif(os.geteuid() != 0, reason="takes a power away that only root has")
-def test_a_user_namespace_isolates_as_well(tmp_path: Path) -> None:
-    _open(tmp_path)
+def test_a_user_namespace_isolates_as_well(open_dir: Path) -> None:
     weak = ["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin"]
     child = subprocess.Popen(
-        [*weak, sys.executable, "-c", _CHILD, str(tmp_path), "yes"], stdout=subprocess.PIPE, text=True
+        [*weak, sys.executable, "-c", _CHILD, str(open_dir), "yes"], stdout=subprocess.PIPE, text=True
     )
     assert child.stdout is not None
     isolation, _, folder = child.stdout.readline().split()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from holdfast.model import layout
 from holdfast.model.backup import FORMAT_VERSION, Backup, Part, Segment, Server
 from holdfast.model.catalog import Coverage, LeftOut
-from holdfast.model.proof import Proof
+from holdfast.model.proof import Outcome, Proof, Tested
 from holdfast.model.run import Run
 
 NOW = datetime(2026, 11, 22, 2, 0, 0, tzinfo=UTC)
@@ -142,4 +142,45 @@ def sample_backup(backup_id: str = "20261122T020000Z-7f3a", target: str = "shop"
         databases=("app",),
         signer="RWQsigner",
         host="db1",
+    )
+
+
+def restore_test(
+    *, at: datetime, outcome: Outcome, seconds: float, restore_seconds: float, size: int, backup_id: str = ""
+) -> Proof:
+    """Give the proof of a restore test of the sample backup (or of another)."""
+    return Proof(
+        backup_id=backup_id or sample_backup().id,
+        target="shop",
+        level="proven" if outcome == "passed" else "verified",
+        method="restored",
+        at=at,
+        store="disk",
+        restore_seconds=restore_seconds,
+        archive_bytes=size,
+        server_version="15.18",
+        tested=Tested(
+            outcome=outcome,
+            why=() if outcome == "passed" else ("differences",),
+            started_at=at,
+            seconds=seconds,
+            phases=(),
+            isolation="isolated",
+            holdfast="1",
+            clients="15.18",
+            whole=True,
+            databases=1,
+            tables=2,
+            rows=3,
+            definitions=4,
+            sequences=5,
+            large_objects=6,
+            roles=7,
+            respelled=0,
+            differences=0 if outcome == "passed" else 1,
+            soundness_checked=8,
+            soundness_problems=0,
+            checks=1,
+            checks_failed=0,
+        ),
     )

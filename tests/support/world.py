@@ -153,8 +153,10 @@ def write_config(
     """Write `holdfast.toml`, and the keys it names, into a folder.
 
     `stores` are the TOML keys of each by name (default: one local store `disk`); `target` adds keys to the one
-    target, `shop`; `more` adds sections.
+    target, `shop`; `more` adds sections. The daemon makes restore tests only where `target` speaks of them.
     """
+    if "restore_test" not in target:
+        target = f'restore_test.schedule = ""\n{target}'
     if encrypted:
         encryption = f'recipients = ["{write_keys(folder)}"]\nidentity_file = "identity.txt"\nsigning_key_file = "signing.key"\n'
     else:

@@ -19,9 +19,9 @@ from holdfast.model import manifest
 from holdfast.model.backup import Backup
 from holdfast.model.catalog import Coverage, LeftOut
 from holdfast.model.errors import LedgerError, NotFoundError
-from holdfast.model.proof import LEVELS, Level, Proof
+from holdfast.model.proof import LEVELS, Level, Outcome, Proof
 from holdfast.model.run import Run, Status
-from support.model_values import NOW, backups, coverages, names, runs, sample_backup, times
+from support.model_values import NOW, backups, coverages, names, restore_test, runs, sample_backup, times
 
 COVERAGE = Coverage(
     tables=3, tables_covered=2, rows=12, left_out=(LeftOut(kind="table", name="a: b.c", reason="excluded"),)
@@ -336,3 +336,23 @@ def test_a_row_that_makes_no_sense_is_named(ledger: Ledger) -> None:
     ledger._connection.execute("UPDATE runs SET job = 'of the future'")
     with pytest.raises(LedgerError, match=rf"run {run.id}.*of the future"):
         ledger.runs()
+
+
+def test_a_restore_test_that_failed_takes_the_proof_away_until_a_later_one_passes(ledger: Ledger) -> None:
+    backup = sample_backup()
+    ledger.record_backup(backup, manifest=manifest.dump(backup), signature=b"s", coverage=None)
+
+    def test(outcome: Outcome, seconds: float) -> Level:
+        ledger.record_proof(
+            restore_test(at=after(seconds), outcome=outcome, seconds=1, restore_seconds=1, size=1)
+        )
+        row = ledger.backup(backup.id)
+        assert row is not None
+        return row.proof
+
+    assert test("passed", 10) == "proven"
+    assert test("failed", 20) == "verified"
+    assert test("passed", 10) == "verified"  # the same once more, as a rebuild from another store reads it
+    assert test("failed", 5) == "verified"
+    assert test("passed", 30) == "proven"
+    assert test("failed", 20) == "proven"

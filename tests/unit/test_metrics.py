@@ -25,7 +25,7 @@ from holdfast.model.planning import Timetable
 from holdfast.model.pruning import Refusal
 from holdfast.model.run import Job, Run, Status
 from holdfast.model.schedule import parse
-from support.model_values import NOW, names, sample_backup
+from support.model_values import NOW, names, restore_test, sample_backup
 
 Labels = frozenset[tuple[str, str]]
 CONFIGURED = Configured(targets={"shop": ("disk", "offsite"), "blog": ("disk",)}, stores=("disk", "offsite"))
@@ -229,13 +229,31 @@ def test_what_goes_on_is_told_with_its_bytes(ledger: Ledger) -> None:
 
 def test_restore_tests_tell_how_long_a_restore_takes(ledger: Ledger) -> None:
     take_backup(ledger)
-    run(ledger, "restore_test", "succeeded", seconds=20, size=500)
-    run(ledger, "restore_test", "failed", seconds=99, code="restore_test")
+    passed = restore_test(
+        at=NOW + timedelta(seconds=20), outcome="passed", seconds=30, restore_seconds=20, size=500
+    )
+    ledger.record_proof(passed)
+    assert Scrape(ledger).value("restore_test_last_result", target="shop") == 1
+    failed = restore_test(
+        at=NOW + timedelta(seconds=60), outcome="failed", seconds=99, restore_seconds=90, size=500
+    )
+    ledger.record_proof(failed)
+    run(ledger, "restore_test", "failed", seconds=99, code="could_not_test")
     scrape = Scrape(ledger)
     assert scrape.value("restore_test_last_success_timestamp_seconds", target="shop") == NOW.timestamp() + 20
     assert scrape.value("restore_test_last_result", target="shop") == 0
-    assert scrape.value("restore_test_duration_seconds", target="shop") == 20
+    assert scrape.value("restore_test_duration_seconds", target="shop") == 30
     assert scrape.value("recovery_time_estimate_seconds", target="shop") == 40
+
+
+def test_a_test_that_could_not_be_made_is_no_result(ledger: Ledger) -> None:
+    take_backup(ledger)
+    ledger.record_proof(restore_test(at=NOW, outcome="passed", seconds=30, restore_seconds=20, size=500))
+    for _ in range(2):
+        run(ledger, "restore_test", "failed", seconds=1, code="could_not_test")
+    scrape = Scrape(ledger)
+    assert scrape.value("restore_test_last_result", target="shop") == 1
+    assert scrape.value("job_failures_in_a_row", job="restore_test", target="shop") == 2
 
 
 def test_the_daemons_facts_come_from_the_ledger(ledger: Ledger) -> None:

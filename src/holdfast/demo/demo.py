@@ -36,6 +36,7 @@ state_dir = "state"
 url = "{store}"
 [targets.shop]
 url = "{url}"
+restore_test.isolation = "preferred"  # required is better: then restored code is shut in, or not run at all
 """
 
 
@@ -121,10 +122,11 @@ def _back_up(shell: Shell, server: Cluster) -> None:
 
 
 def _look(shell: Shell) -> None:
-    step(5, "Look at it, read every byte of it again, and ask: am I safe?")
+    step(5, "Look at it, read every byte of it again, prove that it restores, and ask: am I safe?")
     shell.run("holdfast", "list")
     shell.run("holdfast", "show", "latest")
     shell.run("holdfast", "verify", "latest")
+    shell.run("holdfast", "restore-test")
     shell.run("holdfast", "status")
     step(6, "What lies in the store: plain files, of no use without the key")
     (dump,) = shell.folder.glob("backups/shop/*/shop.dump.*")

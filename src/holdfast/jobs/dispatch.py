@@ -24,7 +24,7 @@ from holdfast.ledger.ledger import LedgerGoneError
 from holdfast.ledger.scheduling import Key
 from holdfast.model.errors import Error
 from holdfast.model.planning import Plan, Standing, Timetable, plan
-from holdfast.model.run import Job
+from holdfast.model.run import Job, Occasion
 from holdfast.model.target import Target
 from holdfast.postgres import conninfo
 from holdfast.system.clock import JumpWatch
@@ -32,15 +32,20 @@ from holdfast.system.stop import Stop
 
 _AGAIN = timedelta(minutes=1)
 _REST_AT_ONCE = 2
+_TESTS_AT_ONCE = 1  # each makes a cluster, and works both cores and the disk
 _PLACE = ("service", "host", "hostaddr", "port")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
-    """What the config asks for: replaced as a whole by a reload. Runs under way keep what they began with."""
+    """What the config asks for: replaced as a whole by a reload. Runs under way keep what they began with.
+
+    `planned` are the jobs that are to be done by somebody, `timetables` those that this host can do.
+    """
 
     services: Services
     targets: Mapping[str, Target]
+    planned: Mapping[Key, Timetable]
     timetables: Mapping[Key, Timetable]
     kinds: Mapping[Job, Kind]
     max_dumps: int
@@ -53,11 +58,16 @@ class Setup:
         max_dumps: int,
         kinds: tuple[Kind, ...] = scheduled.KINDS,
     ) -> Setup:
-        """Make the setup of these targets."""
+        """Make the setup of these targets, and say what this host cannot do."""
+        planned = scheduled.timetables(targets, kinds)
+        refusals = scheduled.refusals(services, kinds)
+        for job in {job for job, _ in planned} & refusals.keys():
+            services.reporter.warn("a job is off", job=job, reason=refusals[job])
         return cls(
             services=services,
             targets={target.name: target for target in targets},
-            timetables=scheduled.timetables(targets, kinds),
+            planned=planned,
+            timetables={key: timetable for key, timetable in planned.items() if key[0] not in refusals},
             kinds={kind.job: kind for kind in kinds},
             max_dumps=max_dumps,
         )
@@ -215,7 +225,7 @@ class Dispatcher:
             history=scheduling.history(services.ledger, key, now),
             pause=scheduling.pauses(services.ledger).get(key[1]),
         )
-        found = plan(timetable, key[1], standing, now)
+        found = self._first(key, plan(timetable, key[1], standing, now), standing, now)
         if found.missed:
             services.reporter.warn("runs were missed", job=key[0], target=key[1], count=len(found.missed))
             reason = "nobody was there, or the run before took too long"
@@ -223,6 +233,14 @@ class Dispatcher:
                 services.ledger, key, found.missed, now=now, host=services.host, reason=reason
             )
         return found
+
+    def _first(self, key: Key, found: Plan, standing: Standing, now: datetime) -> Plan:
+        """A job that was never done may be owed at once, in a slot of its own."""
+        paused = standing.pause is not None and standing.pause.holds(now)
+        kind, target = self.setup.kinds[key[0]], self.setup.targets[key[1]]
+        if found.due is not None or paused or not kind.first(self.setup.services, target):
+            return found
+        return dataclasses.replace(found, due=Occasion(trigger="schedule", slot=now.replace(microsecond=0)))
 
     def _begin_waiting(self) -> None:
         for key, task in list(self._waiting.items()):
@@ -237,7 +255,7 @@ class Dispatcher:
 
     def _has_room(self, task: _Task) -> bool:
         tasks = [running.task for running in self._running.values()]
-        limit = self.setup.max_dumps if task.pool == "dumps" else _REST_AT_ONCE
+        limit = {"dumps": self.setup.max_dumps, "tests": _TESTS_AT_ONCE, "rest": _REST_AT_ONCE}[task.pool]
         if sum(1 for other in tasks if other.pool == task.pool) >= limit:
             return False
         return not any(task.servers & other.servers for other in tasks)
@@ -273,7 +291,7 @@ class Dispatcher:
     def _ended(self, key: Key) -> None:
         self._running.pop(key, None)
         self._servers = scheduling.servers(self.setup.services.ledger)
-        self._look([key])
+        self._look([key, *(other for other in self.setup.timetables if other[1] == key[1] and other != key)])
 
     def _broke_off(self, key: Key) -> None:
         """The ledger may know nothing of this attempt, so that it seems to be due at once: take a breath."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from holdfast.ledger import scheduling, standings
+from holdfast.ledger import restore_tests, scheduling, standings
 from holdfast.ledger.ledger import Ledger
 from holdfast.ledger.standings import Expected, Key, Last, Trouble
 from holdfast.model import planning
@@ -70,10 +70,13 @@ class Desk:
     def overdue(self, lasts: Mapping[Key, Last]) -> Iterator[News]:
         """Which jobs that the daemon does by itself have not succeeded for too long."""
         pauses, backups = scheduling.pauses(self.ledger), standings.newest_backups(self.ledger)
+        tests = restore_tests.last_passed(self.ledger)
         for key, expected in standings.expected(self.ledger).items():
             job, target = key
             good, pause = lasts[key].good if key in lasts else 0, pauses.get(target)
             known = [self._ended_at(good), backups.get(target) if job == "backup" else None]
+            if job == "restore_test":  # wherever it was made, and by whomever
+                known = [tests.get(target)]
             success = max(filter(None, known), default=None)
             since = max(filter(None, [success, expected.since, pause.until if pause else None]))
             if (pause is not None and pause.holds(self.now)) or not is_overdue(expected, since, self.now):

@@ -22,11 +22,11 @@ _SILENT = timedelta(hours=1)
 
 
 class SkippedError(Error):
-    """There is nothing to do for the run's slot: the backup `backup_id` is there already."""
+    """There is nothing to do for the run's slot, such as for a backup: `backup_id` is there already."""
 
     code = "skipped"
 
-    def __init__(self, message: str, *, backup_id: str) -> None:
+    def __init__(self, message: str, *, backup_id: str | None = None) -> None:
         super().__init__(message)
         self.backup_id = backup_id
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from holdfast.jobs import copies, prune, runner
+from holdfast.jobs import copies, prune, runner, scheduled_tests
 from holdfast.jobs.backup import backup
 from holdfast.jobs.services import Services
 from holdfast.jobs.verify import verify
@@ -19,20 +19,31 @@ from holdfast.model.target import Target
 from holdfast.system import logs
 from holdfast.system.stop import Stop
 
-Pool = Literal["dumps", "rest"]
+Pool = Literal["dumps", "tests", "rest"]
+
+
+def _always(_: Services) -> str | None:
+    return None
+
+
+def _never_first(_: Services, __: Target) -> bool:
+    return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
     """A job that runs by a timetable. Those of the pool `dumps` burden the target's server, one at a time each.
 
-    `run` does it once for a slot, under the job's own run in the ledger, and raises what went wrong.
+    `run` does it once for a slot, under the job's own run in the ledger, and raises what went wrong. `refusal` says why
+    this host cannot do it at all; `first` whether it is owed at once, as it was never done.
     """
 
     job: Job
     pool: Pool
     timetable: Callable[[Target], Timetable | None]
     run: Callable[[Services, Target, Stop, Occasion], None]
+    refusal: Callable[[Services], str | None] = _always
+    first: Callable[[Services, Target], bool] = _never_first
 
 
 def execute(kind: Kind, services: Services, target: Target, stop: Stop, occasion: Occasion) -> None:
@@ -125,7 +136,21 @@ KINDS = (
     Kind(job="verify", pool="rest", timetable=lambda target: target.verify, run=_verify),
     Kind(job="copy", pool="rest", timetable=lambda target: target.copy, run=_copy),
     Kind(job="prune", pool="rest", timetable=lambda target: target.prune, run=_prune),
+    Kind(
+        job="restore_test",
+        pool="tests",
+        timetable=lambda target: target.restore_test.timetable,
+        run=scheduled_tests.restore_tests,
+        refusal=scheduled_tests.refusal,
+        first=scheduled_tests.is_first,
+    ),
 )
+
+
+def refusals(services: Services, kinds: tuple[Kind, ...] = KINDS) -> dict[Job, str]:
+    """Why this host cannot do some of the jobs at all."""
+    found = {kind.job: kind.refusal(services) for kind in kinds}
+    return {job: reason for job, reason in found.items() if reason is not None}
 
 
 def timetables(targets: tuple[Target, ...], kinds: tuple[Kind, ...] = KINDS) -> dict[Key, Timetable]:

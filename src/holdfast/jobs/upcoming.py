@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 
-from holdfast.jobs.scheduled import timetables
+from holdfast.jobs.scheduled import refusals, timetables
 from holdfast.jobs.services import Services
 from holdfast.ledger import scheduling
 from holdfast.ledger.scheduling import Key
@@ -34,10 +34,12 @@ class Upcoming:
 
 def upcoming(services: Services, targets: tuple[Target, ...], count: int) -> list[Upcoming]:
     """The next runs of the targets, the earliest first; those that a pause keeps from running are marked."""
+    elsewhere = refusals(services)
     now, pauses = services.clock.now(), scheduling.pauses(services.ledger)
     streams = [
         _runs(key, timetable.schedule, pauses.get(key[1]), now)
         for key, timetable in timetables(targets).items()
+        if key[0] not in elsewhere
     ]
     return list(islice(heapq.merge(*streams, key=lambda run: run.at), count))
 

@@ -19,6 +19,7 @@ from holdfast.model.overview import (
     Overview,
     Planned,
     Probe,
+    RestoreTestFacts,
     RunFacts,
     RunTally,
     StoreHolding,
@@ -59,6 +60,10 @@ _IN_A_ROW = """
             (SELECT max(id) FROM runs WHERE target = t.target AND job = t.job AND status = 'succeeded'), 0
         )
     ) FROM (SELECT DISTINCT job, target FROM run_tallies WHERE status IN ('failed', 'lost')) AS t
+"""
+_TESTS = """
+    SELECT target, outcome, at, seconds, restore_seconds, archive_bytes FROM restore_tests AS t
+    WHERE at = (SELECT max(at) FROM restore_tests WHERE target = t.target AND outcome = t.outcome)
 """
 _RUNNING = """
     SELECT job, target, status, started_at, finished_at, bytes_done FROM runs WHERE status = 'running' ORDER BY id
@@ -109,6 +114,10 @@ def overview(path: Path, now: datetime) -> Overview:
             notifications={
                 (channel, result): count
                 for channel, result, count in connection.execute("SELECT * FROM notification_tallies")
+            },
+            tests={
+                (target, outcome): RestoreTestFacts(_seconds(at), outcome == "passed", *rest)
+                for target, outcome, at, *rest in connection.execute(_TESTS)
             },
             daemon=_daemon(connection),
         )

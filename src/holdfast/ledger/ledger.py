@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from holdfast.ledger import database, measures, rows
+from holdfast.ledger import database, measures, restore_tests, rows
 from holdfast.ledger.rows import GONE, BackupRow, Copy, CopyState, Value
 from holdfast.model import manifest as manifests
 from holdfast.model.backup import Backup
@@ -235,11 +235,16 @@ class Ledger:
     def record_proof(self, proof: Proof, *, damaged: bool = False) -> None:
         """Record how far a backup is proven. A lower level than the known one changes nothing.
 
-        Unless `damaged`: then what was known is wrong, and the proof's level takes its place. Raise NotFoundError
-        for an unknown backup.
+        Unless `damaged`: then what was known is wrong, and the proof's level takes its place. So does that of a restore
+        test that failed, until a later one passes. Raise NotFoundError for an unknown backup.
         """
         with self.writing() as connection:
             level, at = self._proof_of(connection, proof.backup_id)
+            restore_tests.record(connection, proof)
+            if restore_tests.refuted(connection, proof):
+                return
+            failed = proof.tested is not None and proof.tested.outcome == "failed"
+            damaged = damaged or (failed and (at is None or proof.at >= at))
             higher = LEVELS.index(proof.level) - LEVELS.index(level)
             newer = at is None or proof.at > at
             if damaged or higher > 0 or (higher == 0 and newer):

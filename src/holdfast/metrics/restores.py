@@ -14,7 +14,7 @@ LAST_SUCCESS = Family(
 )
 LAST_RESULT = Family(
     name="holdfast_restore_test_last_result",
-    help="1 where the last restore test passed, 0 where it failed; NaN before the first.",
+    help="1 where the last restore test that came to a result passed, 0 where it failed; NaN before the first.",
     labels=("target",),
 )
 DURATION = Family(
@@ -31,34 +31,35 @@ FAMILIES = (LAST_SUCCESS, LAST_RESULT, DURATION, ESTIMATE)
 
 
 def families(scene: Scene) -> Iterator[Filled]:
-    """The families of this topic with their samples."""
-    passed = {target: list(scene.last_runs("restore_test", target, "succeeded")) for target in scene.targets}
-    yield (
-        LAST_SUCCESS,
-        [((target,), runs[-1].finished_at or 0.0 if runs else 0.0) for target, runs in passed.items()],
-    )
+    """The families of this topic with their samples. Tests that were made elsewhere count as well."""
+    passed = [(target, scene.overview.tests.get((target, "passed"))) for target in scene.targets]
+    yield LAST_SUCCESS, [((target,), test.at if test else 0.0) for target, test in passed]
     yield LAST_RESULT, [((target,), _last_result(scene, target)) for target in scene.targets]
-    yield (
-        DURATION,
-        [
-            ((target,), (runs[-1].finished_at or 0.0) - runs[-1].started_at if runs else NAN)
-            for target, runs in passed.items()
-        ],
-    )
+    yield DURATION, [((target,), test.seconds if test else NAN) for target, test in passed]
     yield ESTIMATE, [((target,), _estimate(scene, target)) for target in scene.targets]
 
 
 def _last_result(scene: Scene, target: str) -> float:
-    *_, last = [None, *scene.last_runs("restore_test", target, "succeeded", "failed", "lost")]
-    return NAN if last is None else int(last.status == "succeeded")
+    """By the last test that came to a result. One that could not be made says nothing of the backups."""
+    tests = scene.overview.tests
+    known = [
+        (test.at, test.passed) for outcome in ("passed", "failed") if (test := tests.get((target, outcome)))
+    ]
+    return NAN if not known else int(max(known)[1])
 
 
 def _estimate(scene: Scene, target: str) -> float:
     """By bytes a second where they are known; else as long as the last one took."""
     newest = scene.overview.newest.get(target)
-    done = [run for job in ("restore", "restore_test") for run in scene.last_runs(job, target, "succeeded")]
-    last = max(done, key=lambda run: run.finished_at or 0.0, default=None)
-    if newest is None or last is None or last.finished_at is None:
+    paces = [  # when, how long, of how many bytes
+        (run.finished_at, run.finished_at - run.started_at, run.bytes_done)
+        for run in scene.last_runs("restore", target, "succeeded")
+        if run.finished_at is not None
+    ]
+    test = scene.overview.tests.get((target, "passed"))
+    if test is not None and test.restore_seconds is not None:
+        paces.append((test.at, test.restore_seconds, test.archive_bytes))
+    if newest is None or not paces:
         return NAN
-    seconds = last.finished_at - last.started_at
-    return seconds * newest.size / last.bytes_done if last.bytes_done else seconds
+    _, seconds, size = max(paces)
+    return seconds * newest.size / size if size else seconds

@@ -72,6 +72,17 @@ class RunFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class RestoreTestFacts:
+    """When a restore test came to a result, whether it passed, and how long it and its restore took, of how many bytes."""
+
+    at: float
+    passed: bool
+    seconds: float
+    restore_seconds: float | None
+    archive_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Planned:
     """A job that the daemon does by itself: the longest regular time between two runs, and when it looks at it next."""
 
@@ -107,6 +118,7 @@ class Overview:
     their beginning; `running` those that go on; `in_a_row` counts the failures of a job and target since its last
     success, where there are any; `notifications` counts by channel and result. `pruned` is how many backups retention hid
     the last time, by target; `refused` why it refuses to, by target and cause.
+    `tests` has the last restore test of each target and outcome, by the outcome's word.
     """
 
     configured_at: Mapping[str, float] = field(default_factory=dict)
@@ -124,4 +136,5 @@ class Overview:
     refused: frozenset[tuple[str, str]] = frozenset()
     in_a_row: Mapping[tuple[str, str], int] = field(default_factory=dict)
     notifications: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    tests: Mapping[tuple[str, str], RestoreTestFacts] = field(default_factory=dict)
     daemon: DaemonFacts | None = None

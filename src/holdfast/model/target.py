@@ -9,6 +9,7 @@ from typing import Literal
 
 from holdfast.model.planning import Timetable
 from holdfast.model.retention import Policy
+from holdfast.model.testing import RestoreTesting
 
 CompressionKind = Literal["zstd", "none", "pg_dump"]
 
@@ -97,6 +98,7 @@ class Target:
     backup: Timetable | None = None
     verify: Timetable | None = None
     copy: Timetable | None = None
+    restore_test: RestoreTesting = field(default_factory=RestoreTesting)
     prune: Timetable | None = None
     retention: Rules = field(default_factory=Rules)
     retention_in: Mapping[str, Rules] = field(default_factory=dict)

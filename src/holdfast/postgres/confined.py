@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from holdfast.model.errors import ConfigError, CouldNotTestError, SourceError
+from holdfast.model.errors import ConfigError, CouldNotTestError
 from holdfast.postgres import scratch, scratch_home
 from holdfast.postgres.conninfo import Conninfo
 from holdfast.postgres.scratch_home import Account
@@ -27,6 +27,9 @@ _SOCKET = f".s.PGSQL.{scratch.PORT}"
 _SYSTEM = Path("/usr")
 _MIB = 1024 * 1024
 _STOPS_IN = 20.0
+_LOG_TAIL = 4000
+_FULL = 32 * _MIB  # less than two files of WAL
+_MORE_ROOM = "Free space there, or set restore_test.scratch_dir to a place that has more."
 # Nothing here survives a crash, and nothing has to; nothing starts by itself.
 _SETTINGS = {
     "fsync": "off",
@@ -139,7 +142,8 @@ def _shut_in(
 ) -> tuple[Cage | None, str]:
     """Choose the cage: isolated where this machine lets us, else, if that is allowed, another user at most."""
     installation = programs.parent
-    libraries = scratch_home.libraries_of(installation)
+    above = installation.parents
+    shared = above[min(2, len(above) - 1)] / "share"  # beside lib/postgresql/N, as Debian has it
     root = home / "root"
     root.mkdir(mode=0o755)
     wanted = Cage(
@@ -148,7 +152,9 @@ def _shut_in(
         root=root,
         writable=(data.parent, sockets),
         readable=tuple(
-            path for path in (installation, libraries) if path.is_dir() and not path.is_relative_to(_SYSTEM)
+            path
+            for path in (installation, scratch_home.libraries_of(installation), shared)
+            if path.is_dir() and not path.is_relative_to(_SYSTEM)
         ),
         hidden=confinement.hidden,
     )
@@ -197,11 +203,18 @@ def require_room(parent: Path, needed: int) -> None:
     if free < needed:
         raise CouldNotTestError(
             f"{parent} has {free:,} bytes free, and the restored databases need about {needed:,}",
-            hint="Free space there, or set restore_test.scratch_dir to a place that has more.",
+            hint=_MORE_ROOM,
         )
 
 
-def failure(error: SourceError, cluster: Confined) -> SourceError:
-    """Add the end of the server's log where it may say why the server ended."""
-    tail = cluster.log_path.read_bytes()[-2000:].decode("utf-8", "replace").strip()
-    return type(error)(f"{error.message}\n{tail}", hint=error.hint) if tail else error
+def explained(error: CouldNotTestError, cluster: Confined) -> CouldNotTestError:
+    """Say why the server died, where it did: what its clients say is only that it is gone."""
+    if shutil.disk_usage(cluster.folder).free < _FULL:  # then there is no log of it, either
+        return CouldNotTestError(
+            f"{cluster.folder.parent}: No space left on device, while {error.message}", hint=_MORE_ROOM
+        )
+    lines = cluster.log_path.read_bytes()[-_LOG_TAIL:].decode("utf-8", "replace").splitlines()
+    last = next((line for line in reversed(lines) if "PANIC" in line or "FATAL" in line), None)
+    if last is None or last in error.message:
+        return error
+    return CouldNotTestError(f"{error.message}; the server's last words: {last}", hint=error.hint)

@@ -127,18 +127,17 @@ def _build_root(spec: dict[str, Any], root: Path) -> None:
     """Make a root of what is named alone: everything else of the host is not there."""
     _mount("none", Path("/"), None, _REC | _PRIVATE)
     _mount("tmpfs", root, "tmpfs", _NOSUID | _NODEV, "mode=0755,size=16m")
+    (root / "dev").mkdir()
+    for name, options in (("dev/shm", _SHARED_MEMORY), ("tmp", "mode=1777,size=64m")):
+        (root / name).mkdir()
+        _mount("tmpfs", root / name, "tmpfs", _NOSUID | _NODEV, options)
     for text in spec["readable"]:
         _bind(Path(text), root, writable=False)
     for text in spec["writable"]:
         _bind(Path(text), root, writable=True)
-    (root / "dev").mkdir()
     for name in _DEVICES:
         (root / "dev" / name).touch()
         _mount(f"/dev/{name}", root / "dev" / name, None, _BIND)
-    for name, options in (("dev/shm", _SHARED_MEMORY), ("tmp", "mode=1777,size=64m")):
-        (root / name).mkdir(exist_ok=True)
-        if not any(Path(text).is_relative_to(f"/{name}") for text in spec["writable"]):
-            _mount("tmpfs", root / name, "tmpfs", _NOSUID | _NODEV, options)
     (root / "etc").mkdir(exist_ok=True)
     (root / "etc/passwd").write_text(f"scratch:x:{spec['uid']}:{spec['gid']}::/:/bin/false\n")
     (root / "etc/group").write_text(f"scratch:x:{spec['gid']}:\n")
@@ -175,12 +174,17 @@ def _raise_loopback() -> None:
 
 def _limit() -> None:
     """Be the first to give way: to others' work, and when memory runs out."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    for what, most in ((resource.RLIMIT_NPROC, _PROCESSES), (resource.RLIMIT_NOFILE, _FILES)):
+    for what, most in (
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_NPROC, _PROCESSES),
+        (resource.RLIMIT_NOFILE, _FILES),
+    ):
         _, hard = resource.getrlimit(what)
         ceiling = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.setrlimit(what, (ceiling, ceiling))
-    os.nice(_NICE)
+        with contextlib.suppress(OSError):  # a system call filter: whoever set it, set limits too
+            resource.setrlimit(what, (ceiling, ceiling))
+    with contextlib.suppress(OSError):
+        os.nice(_NICE)
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_bytes(_DIES_FIRST)
 

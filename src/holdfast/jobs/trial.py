@@ -1,0 +1,224 @@
+"""A restore test under way: makes the scratch cluster, reads the archives, and has each database proven in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from holdfast.jobs import proofs, restore, runner
+from holdfast.jobs.part_archive import in_words
+from holdfast.jobs.reading import Opened, plain_chunks, read_catalog, read_plain
+from holdfast.jobs.services import Services
+from holdfast.methods import logical_globals, proving, staging
+from holdfast.methods.destination import Destination, destination
+from holdfast.methods.proving import Stopwatch, Subjected
+from holdfast.methods.staging import Staged
+from holdfast.model.backup import Part
+from holdfast.model.catalog import Catalog, Database, LeftOut
+from holdfast.model.errors import CouldNotTestError, NotFoundError
+from holdfast.model.proof import DatabaseTested, Detail
+from holdfast.model.testing import RestoreTesting
+from holdfast.postgres import acting, bootstrap, confined, cutting, tools
+from holdfast.postgres.archive import TocReader
+from holdfast.postgres.confined import Confined, Confinement
+from holdfast.postgres.entries import Entry, Toc
+from holdfast.system.stop import Stop
+
+_RESERVE = 512 * 1024 * 1024  # WAL, catalogs, sorting
+_MAINTENANCE = "template1"  # a database that no backup holds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """One test under way. `hidden` files and directories are not for restored code to see."""
+
+    services: Services
+    opened: Opened
+    plan: RestoreTesting
+    meter: runner.Meter
+    stop: Stop
+
+    def run(self, database: str | None) -> tuple[Detail, proofs.Facts]:
+        """Do all of it."""
+        services, backup = self.services, self.opened.backup
+        began, watch = services.clock.now(), Stopwatch(services.clock)
+        parts = self._parts(database)
+        catalog = read_catalog(self.opened, services.keys)
+        programs = self._programs()
+        place = self._place(catalog, parts)
+        roles = backup.part("globals")
+        text = b"" if roles is None else read_plain(self.opened.place, roles, services.keys)
+        done: list[DatabaseTested] = []
+        with self._cluster(watch, programs, place, text, catalog) as cluster:
+            services.stage("cluster")
+            maintenance = cluster.conninfo.with_database(_MAINTENANCE)
+            with destination(maintenance, dump_version=backup.tools.get("pg_dump")) as into:
+                with watch.phase("roles"):
+                    notes = self._globals(into, text)
+                for part in parts:
+                    self.stop.check()
+                    done.append(self._database(into, restore.described(catalog, part), part, watch))
+                    services.stage("compared")
+                facts = proofs.Facts(
+                    began=began,
+                    isolation=cluster.isolation,
+                    server=into.facts.version_text,
+                    clients=into.toolset.text,
+                    whole=database is None,
+                    roles=len(catalog.roles) if text else 0,
+                    watch=watch,
+                )
+        return (
+            Detail(
+                backup_id=backup.id,
+                target=backup.target,
+                databases=tuple(done),
+                globals=None,
+                notes=notes,
+            ),
+            facts,
+        )
+
+    def _parts(self, database: str | None) -> tuple[Part, ...]:
+        """The databases, `postgres` last: until its turn the scratch server's own is there to connect to."""
+        parts = [part for part in self.opened.backup.parts if part.role == "database"]
+        if database is not None:
+            parts = [part for part in parts if part.database == database]
+            if not parts:
+                raise NotFoundError(
+                    f"backup {self.opened.backup.id} holds no database {database!r}",
+                    hint=f"It holds {', '.join(self.opened.backup.databases)}.",
+                )
+        return tuple(sorted(parts, key=lambda part: part.database == "postgres"))
+
+    def _programs(self) -> tools.Toolset:
+        """Find server programs of the backup's own major: another one would write definitions in other words."""
+        wanted = tools.major(self.opened.backup.server.version_num)
+        found = tools.find_servers(self.plan.server_bin_dirs)
+        for each in found:
+            if each.major == wanted:
+                return each
+        there = ", ".join(sorted({each.text for each in found})) or "none"
+        raise CouldNotTestError(
+            f"the backup is of PostgreSQL {wanted}, and the server programs here are: {there}",
+            hint=f"Install them where the restore test runs: postgresql-{wanted} (apt), postgresql{wanted}-server (dnf);"
+            " or name their directory in restore_test.server_bin_dirs.",
+        )
+
+    def _place(self, catalog: Catalog, parts: tuple[Part, ...]) -> Path:
+        """Choose where the cluster lies, and make sure that there is room: for the largest database, and its archive."""
+        place = self.plan.scratch_dir or self.services.spool_dir
+        largest = max((part.size for part in parts), default=0)
+        restored = max((_bytes(restore.described(catalog, part), part) for part in parts), default=0)
+        together = place.stat().st_dev == self.services.spool_dir.stat().st_dev if place.is_dir() else False
+        confined.require_room(place, restored + _RESERVE + (largest if together else 0))
+        if not together:
+            confined.require_room(self.services.spool_dir, largest)
+        return place
+
+    @contextmanager
+    def _cluster(
+        self, watch: Stopwatch, programs: tools.Toolset, place: Path, text: bytes, catalog: Catalog
+    ) -> Iterator[Confined]:
+        services = self.services
+        services.reporter.doing("making a scratch cluster")
+        hidden = (*services.keys.files, services.state_dir)
+        settings = {**bootstrap.preloads(catalog, programs), **self.plan.settings}
+        making = confined.confined_cluster(
+            bin_dir=programs.bin_dir,
+            parent=place,
+            superuser=bootstrap.superuser(text),
+            confinement=Confinement(required=self.plan.isolation == "required", hidden=hidden),
+            settings=settings,
+            stop=self.stop,
+        )
+        with ExitStack() as stack:
+            with watch.phase("cluster"):
+                cluster = stack.enter_context(making)
+            try:
+                yield cluster
+            except CouldNotTestError as error:
+                raise confined.explained(error, cluster) from error
+            with watch.phase("removal"):
+                stack.close()
+
+    def _globals(self, into: Destination, text: bytes) -> tuple[str, ...]:
+        """Make the roles as a restore does."""
+        if not text:
+            return ("the backup holds no roles",)
+        applied = logical_globals.apply(into.connection, text, tablespace_map={})
+        return tuple(
+            f"tablespace {name} was left out: what is in it lies in the default one"
+            for name in applied.tablespaces_left_out
+        )
+
+    def _database(self, into: Destination, found: Database, part: Part, watch: Stopwatch) -> DatabaseTested:
+        services = self.services
+        proving.require_means(into, found, self.plan)
+        with (
+            services.reporter.progress(f"test {part.database}", part.size) as show,
+            self._staged(found, part, watch, show) as (staged, left_out),
+        ):
+            services.stage("staged")
+            return proving.prove_database(
+                into,
+                Subjected(
+                    backup_id=self.opened.backup.id,
+                    taken_at=self.opened.backup.started_at,
+                    found=found,
+                    staged=staged,
+                    archive_bytes=part.size,
+                    left_out=left_out,
+                    plan=self.plan,
+                    doing=services.reporter.doing,
+                ),
+                watch,
+                stop=self.stop,
+                warn=lambda text: services.reporter.warn(text, backup=self.opened.backup.id),
+            )
+
+    @contextmanager
+    def _staged(
+        self, found: Database, part: Part, watch: Stopwatch, show: Callable[[int], None]
+    ) -> Iterator[tuple[Staged, tuple[LeftOut, ...]]]:
+        """Read the archive into a file without a name, without what would act on the world."""
+        entries = list(in_words(self._toc(part, everything=False).entries, found.properties.encoding))
+        kept = acting.acting(entries, without_extensions=self.plan.without_extensions)
+
+        def chunks() -> Generator[bytes, None, None]:
+            for chunk in plain_chunks(self.opened.place, part, self.services.keys, threads=True):
+                self.stop.check()
+                self.meter.add(len(chunk))
+                show(len(chunk))
+                yield chunk
+
+        with closing(chunks()) as whole, ExitStack() as stack:
+            pieces = self._cut(whole, part, kept) if kept.out else whole
+            with watch.phase("reading"):
+                staged = stack.enter_context(staging.staged(pieces, self.services.spool_dir, size=part.size))
+            yield staged, kept.left_out
+
+    def _toc(self, part: Part, *, everything: bool) -> Toc:
+        """Read the table of contents; unless `everything`, without large objects, which may be millions."""
+        keep = None if everything else _is_no_large_object
+        reader = TocReader(self.opened.place.key(part.name), keep=keep)
+        for chunk in plain_chunks(self.opened.place, part, self.services.keys):
+            reader.feed(chunk)
+            if reader.done:
+                break
+        return reader.finish()
+
+    def _cut(self, chunks: Iterator[bytes], part: Part, kept: acting.Kept) -> Iterator[bytes]:
+        toc = self._toc(part, everything=True)
+        return cutting.cut(chunks, toc, [each for each in toc.entries if each.dump_id not in kept.out])
+
+
+def _is_no_large_object(entry: Entry) -> bool:
+    return not entry.desc.startswith("BLOB") and not (entry.tag or "").startswith("LARGE OBJECT ")
+
+
+def _bytes(found: Database, part: Part) -> int:
+    """How much a database takes at most, by the server's figures when it was backed up, or by its dump."""
+    return max(sum(table.bytes for table in found.tables), 2 * part.size)

@@ -1,0 +1,58 @@
+"""What the ledger keeps of restore tests that came to a result, whoever made them."""
+
+from __future__ import annotations
+
+import sqlite3
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from holdfast.ledger import rows
+from holdfast.model.codec import parse_time, time_text
+from holdfast.model.proof import Proof
+
+if TYPE_CHECKING:  # it records by way of us
+    from holdfast.ledger.ledger import Ledger
+
+
+def record(connection: sqlite3.Connection, proof: Proof) -> None:
+    """Keep a restore test, within a transaction of the ledger; the same once more changes nothing."""
+    tested = proof.tested
+    if tested is None:
+        return
+    connection.execute(
+        "INSERT OR IGNORE INTO restore_tests"
+        " (target, backup_id, at, outcome, seconds, restore_seconds, archive_bytes, isolation)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            proof.target,
+            proof.backup_id,
+            time_text(proof.at),
+            tested.outcome,
+            tested.seconds,
+            proof.restore_seconds,
+            proof.archive_bytes,
+            rows.text(tested.isolation),
+        ],
+    )
+
+
+def refuted(connection: sqlite3.Connection, proof: Proof) -> bool:
+    """Whether a later restore test of the same backup failed: what an earlier one proved counts no more."""
+    found = connection.execute(
+        "SELECT 1 FROM restore_tests WHERE backup_id = ? AND outcome = 'failed' AND at > ? LIMIT 1",
+        [proof.backup_id, time_text(proof.at)],
+    )
+    return proof.level == "proven" and found.fetchone() is not None
+
+
+def ever(ledger: Ledger, target: str) -> bool:
+    """Whether a restore test of the target ever came to a result."""
+    return bool(ledger.read("SELECT 1 FROM restore_tests WHERE target = ? LIMIT 1", [target]))
+
+
+def last_passed(ledger: Ledger) -> dict[str, datetime]:
+    """When a restore test of each target last passed."""
+    found = ledger.read(
+        "SELECT target, max(at) AS at FROM restore_tests WHERE outcome = 'passed' GROUP BY target", []
+    )
+    return {str(row["target"]): parse_time(str(row["at"])) for row in found}

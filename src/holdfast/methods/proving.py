@@ -1,0 +1,227 @@
+"""Restores one database into a scratch server and proves that it is what was archived: restore, compare, check, drop."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import partial
+
+from holdfast.methods import logical_restore, restore_hints
+from holdfast.methods.destination import Destination
+from holdfast.methods.identity import Subject, compare_database
+from holdfast.methods.pg_restore import Options
+from holdfast.methods.staging import Staged
+from holdfast.model.catalog import Database, LeftOut
+from holdfast.model.comparison import Comparison, Phase
+from holdfast.model.errors import CouldNotTestError, Error, IntegrityError, SourceError
+from holdfast.model.proof import CheckResult, DatabaseTested
+from holdfast.model.testing import RestoreTesting
+from holdfast.postgres import owner_checks, properties, readiness, restored, server, sessions, soundness
+from holdfast.system.clock import Clock
+from holdfast.system.proc import READ_BYTES
+from holdfast.system.stop import Stop
+
+Tell = Callable[[str], None]
+
+# What PostgreSQL says when the machine, and not the backup, is at fault.
+_OF_THE_MACHINE = re.compile(
+    r"No space left on device|could not extend file|could not write (to )?file|Disk quota exceeded"
+    r"|could not create locale|could not open collator|invalid (LC_\w+ )?locale name|ICU is not supported"
+    r"|could not (access|load) (file|library) \""
+    r"|extension \"[^\"]+\" is not available|shared_preload_libraries"
+    r"|out of memory|Cannot allocate memory|out of shared memory|too many clients"
+    r"|no connection to the server|server closed the connection|the database system is|could not connect"
+)
+
+
+@dataclass(slots=True)
+class Stopwatch:
+    """Times the parts of a test, in seconds of wall time; those of a name are added up."""
+
+    clock: Clock
+    done: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Time what is done in the `with`, however it ends."""
+        begun = self.clock.monotonic()
+        try:
+            yield
+        finally:
+            self.done[name] = self.done.get(name, 0.0) + self.clock.monotonic() - begun
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """What was timed, in order."""
+        return tuple(Phase(name=name, seconds=round(seconds, 3)) for name, seconds in self.done.items())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subjected:
+    """One database to be proven: what the catalog says, the archive with what was kept out of it, and the plan."""
+
+    backup_id: str
+    taken_at: datetime
+    found: Database
+    staged: Staged = field(repr=False)
+    archive_bytes: int
+    left_out: tuple[LeftOut, ...]
+    plan: RestoreTesting = field(repr=False)
+    doing: Tell = field(repr=False)
+
+    @property
+    def restored(self) -> Database:
+        """What the catalog says of the database, less what was kept out of the archive."""
+        out = {(item.kind, item.name) for item in self.left_out}
+        tables = (
+            replace(table, rows=None, data_left_out="left out of the test")
+            if ("table data", f"{table.schema}.{table.name}") in out
+            else table
+            for table in self.found.tables
+            if ("table", f"{table.schema}.{table.name}") not in out
+        )
+        extensions = (each for each in self.found.extensions if ("extension", each.name) not in out)
+        return replace(self.found, tables=tuple(tables), extensions=tuple(extensions), subscriptions=())
+
+
+def require_means(into: Destination, found: Database, plan: RestoreTesting) -> None:
+    """Raise CouldNotTestError where the scratch server lacks an extension or a locale of the database."""
+    wanted = {extension.name for extension in found.extensions} - set(plan.without_extensions)
+    if missing := readiness.missing_extensions(into.connection, wanted):
+        raise CouldNotTestError(
+            f"database {found.name!r} needs what is not installed here: extension {', '.join(missing)}",
+            hint=restore_hints.install(missing, into.facts.version_num).replace(
+                "on the new server", "where the restore test runs"
+            )
+            + " Or name it in restore_test.without_extensions: the proof then says what was not proven.",
+        )
+    name = restored.SCRATCH + secrets.token_hex(6)
+    like = replace(found.properties, owner=into.facts.user)
+    try:
+        made = properties.create_database_sql(name, like, into.facts.version_num, tablespaces=False)
+        sessions.execute(into.connection, made, what=f"create a database like {found.name!r}")
+    except SourceError as error:
+        raise CouldNotTestError(
+            f"this machine cannot have a database like {found.name!r}: {error.message}",
+            hint=restore_hints.hint(error.message, into.facts.version_num),
+        ) from error
+    properties.drop_database(into.connection, into.conninfo, name)
+
+
+def prove_database(
+    into: Destination, one: Subjected, watch: Stopwatch, *, stop: Stop, warn: Tell
+) -> DatabaseTested:
+    """Restore, compare and check one database, and drop it. What differs or fails is in the result.
+
+    Raise CouldNotTestError where the machine is at fault, IntegrityError where the archive cannot be read.
+    """
+    own = Stopwatch(watch.clock)
+    warnings: list[str] = []
+    name = one.found.name
+    if server.has_database(into.connection, name):  # the scratch server's own of that name is nothing like it
+        properties.drop_database(into.connection, into.conninfo, name)
+    failure: str | None = None
+    comparison: Comparison | None = None
+    checks: tuple[CheckResult, ...] = ()
+    try:
+        with watch.phase("restore"), own.phase("restore"):
+            failure = _restored(into, one, stop=stop, warn=warnings.append)
+        if failure is None:
+            comparison = _compared(into, one, watch, own, stop=stop)
+            with watch.phase("checks"), own.phase("checks"):
+                checks = _checked(into, one, stop)
+    finally:
+        with watch.phase("removal"):
+            _drop(into, name, warn)
+    return DatabaseTested(
+        name=name,
+        archive_bytes=one.archive_bytes,
+        phases=own.phases,
+        comparison=comparison,
+        checks=checks,
+        failure=failure,
+        warnings=tuple(dict.fromkeys(warnings)),
+        left_out=one.left_out,
+    )
+
+
+def _restored(into: Destination, one: Subjected, *, stop: Stop, warn: Tell) -> str | None:
+    """Restore as `restore` does; give why it failed, where that is the backup's own fault."""
+    task = logical_restore.Task(
+        backup_id=one.backup_id,
+        found=one.restored,
+        name=one.found.name,
+        archive=one.staged,
+        options=Options(jobs=one.plan.jobs, analyze=False),
+        tablespaces=False,
+        doing=one.doing,
+    )
+    try:
+        logical_restore.restore_database(into, task, stop=stop, warn=warn)
+    except (SourceError, IntegrityError) as error:
+        stop.check()
+        if isinstance(error, SourceError) and _OF_THE_MACHINE.search(error.message):
+            raise CouldNotTestError(
+                f"database {one.found.name!r} could not be restored here: {error.message}", hint=error.hint
+            ) from error
+        return error.message
+    return None
+
+
+def _compared(
+    into: Destination, one: Subjected, watch: Stopwatch, own: Stopwatch, *, stop: Stop
+) -> Comparison:
+    where = into.conninfo.with_database(one.found.name)
+    subject = Subject(
+        archive=partial(chunks_of, one.staged),
+        found=one.restored,
+        where=where,
+        clients=into.toolset,
+        left_out=one.left_out,
+        tablespaces=False,
+    )
+    try:
+        with watch.phase("comparison"), own.phase("comparison"):
+            comparison = compare_database(subject, stop=stop, doing=one.doing)
+        with watch.phase("soundness"), own.phase("soundness"):
+            one.doing("looking at indexes and tables")
+            found = soundness.sound(where, amcheck=one.plan.amcheck, jobs=one.plan.jobs, stop=stop)
+    except SourceError as error:
+        stop.check()
+        raise CouldNotTestError(
+            f"database {one.found.name!r} could not be compared: {error.message}", hint=error.hint
+        ) from error
+    return replace(comparison, validity=(*comparison.validity, *found))
+
+
+def _checked(into: Destination, one: Subjected, stop: Stop) -> tuple[CheckResult, ...]:
+    one.doing("asking the owner's checks")
+    return tuple(
+        owner_checks.ask(
+            into.conninfo.with_database(one.found.name),
+            one.plan.checks,
+            taken_at=one.taken_at,
+            seconds=one.plan.check_timeout,
+            stop=stop,
+        )
+    )
+
+
+def chunks_of(staged: Staged) -> Iterator[bytes]:
+    """Give the archive as pg_restore reads it, from its beginning."""
+    at = 0
+    while chunk := os.pread(staged.handle, READ_BYTES, at):
+        yield chunk
+        at += len(chunk)
+
+
+def _drop(into: Destination, name: str, warn: Tell) -> None:
+    try:
+        properties.drop_database(into.connection, into.conninfo, name)
+    except Error as trouble:
+        warn(f"could not drop {name!r} from the scratch server: {trouble.message}")
