@@ -8,14 +8,14 @@ from urllib.parse import unquote
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from holdfast import config_values as values
-from holdfast.config_store_keys import StoreKeys
+from holdfast.config_store_keys import LockKeys, lock_problem, lock_rule
 from holdfast.config_values import secret_text
 from holdfast.stores.base import Store
 
 _Name = Annotated[str, Field(min_length=1), AfterValidator(values.bucket)]
 
 
-class GcsSettings(StoreKeys):
+class GcsSettings(LockKeys):
     """`type = "gcs"`: a bucket of Google Cloud Storage. What is not said Google's library finds in its own ways."""
 
     type: Literal["gcs"]
@@ -52,7 +52,7 @@ class GcsSettings(StoreKeys):
         """Tell what the keys contradict each other in, or None."""
         if self.anonymous and self.credentials is not None:
             return "anonymous and credentials are two ways to log in: remove one"
-        return None
+        return lock_problem(self)
 
     def open(self, name: str, *, seconds: float | None = None) -> Store:
         """Make the store; it reaches out when it is first used. With `seconds` it is not waited for any longer."""
@@ -70,6 +70,7 @@ class GcsSettings(StoreKeys):
             kms_key_name=self.kms_key_name,
             ca_bundle=None if self.ca_bundle is None else str(self.ca_bundle),
             deadline=self.deadline,
+            lock=lock_rule(self),
         )
         if seconds is not None:  # the last try may begin just before the patience ends
             half = seconds / 2
@@ -77,7 +78,7 @@ class GcsSettings(StoreKeys):
         return gcs.GcsStore(settings)
 
 
-class AzureSettings(StoreKeys):
+class AzureSettings(LockKeys):
     """`type = "azure"`: a container of Azure Blob Storage. Without a key or token Azure's library finds a login."""
 
     type: Literal["azure"]
@@ -119,7 +120,7 @@ class AzureSettings(StoreKeys):
         named = [self.account_key, self.sas_token, self.client_id]
         if sum(one is not None for one in named) > 1:
             return "account_key, sas_token and client_id are three ways to log in: keep one"
-        return None
+        return lock_problem(self)
 
     def open(self, name: str, *, seconds: float | None = None) -> Store:
         """Make the store; it reaches out when it is first used. With `seconds` it is not waited for any longer."""
@@ -137,6 +138,7 @@ class AzureSettings(StoreKeys):
             access_tier=self.access_tier,
             ca_bundle=None if self.ca_bundle is None else str(self.ca_bundle),
             deadline=self.deadline,
+            lock=lock_rule(self),
         )
         if seconds is not None:  # the last try may begin just before the patience ends
             half = seconds / 2

@@ -14,7 +14,17 @@ _IN_THE_URL = frozenset({"type", "url", "path", "bucket", "account", "container"
 _NOT_FOR_READING = frozenset(
     {
         *("storage_class", "sse", "kms_key_id", "kms_key_name", "access_tier", "deadline", "bandwidth_limit"),
-        *("read_only", "profile", "role_arn", "ca_bundle", "client_id", "project"),
+        *(
+            "read_only",
+            "object_lock",
+            "object_lock_first",
+            "object_lock_max",
+            "profile",
+            "role_arn",
+            "ca_bundle",
+            "client_id",
+            "project",
+        ),
     }
 )
 

@@ -1,11 +1,18 @@
 """The keys that every kind of store has in the config."""
 
-from typing import Annotated
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from holdfast import config_values as values
 from holdfast.config_retention import RetentionSettings
+from holdfast.model import layout
+
+if TYPE_CHECKING:
+    from holdfast.stores.locking import LockRule
+
+_DAY = 86400.0
 
 
 class StoreKeys(BaseModel):
@@ -17,3 +24,32 @@ class StoreKeys(BaseModel):
     read_only: bool = False
     bandwidth_limit: Annotated[float | None, BeforeValidator(values.optional_rate)] = None
     retention: RetentionSettings | None = None
+
+
+class LockKeys(StoreKeys):
+    """The keys of a store whose service can lock objects."""
+
+    object_lock: Literal["governance", "compliance"] | None = None
+    object_lock_first: Annotated[float, BeforeValidator(values.duration)] = 3 * _DAY
+    object_lock_max: Annotated[float, BeforeValidator(values.duration)] = 35 * _DAY
+
+
+def lock_problem(keys: LockKeys) -> str | None:
+    """Tell what the keys of locks contradict each other in, or None."""
+    if keys.object_lock_first > keys.object_lock_max:
+        return "object_lock_first is longer than object_lock_max: no lock may last longer than that"
+    return None
+
+
+def lock_rule(keys: LockKeys) -> "LockRule | None":
+    """Give the rule by which what belongs to backups is locked; the probes and the lease never are."""
+    from holdfast.stores.locking import LockRule  # noqa: PLC0415 - not for `holdfast --help`
+
+    if keys.object_lock is None:
+        return None
+    return LockRule(
+        mode=keys.object_lock,
+        first=timedelta(seconds=keys.object_lock_first),
+        longest=timedelta(seconds=keys.object_lock_max),
+        applies=lambda key: layout.parse_key(key) is not None,
+    )

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from holdfast import config_values as values
 from holdfast.config_clouds import AzureSettings, GcsSettings
-from holdfast.config_store_keys import StoreKeys
+from holdfast.config_store_keys import LockKeys, StoreKeys, lock_problem, lock_rule
 from holdfast.config_values import secret_text
 from holdfast.stores.base import Store
 
@@ -57,7 +57,7 @@ class LocalSettings(StoreKeys):
         return RetryingStore(store, patience=patience)
 
 
-class S3Settings(StoreKeys):
+class S3Settings(LockKeys):
     """`type = "s3"`: a bucket, or what speaks its language. What is not said boto3 finds in its own ways."""
 
     type: Literal["s3"]
@@ -108,7 +108,7 @@ class S3Settings(StoreKeys):
             return "access_key_id and profile are two ways to log in: remove one"
         if self.kms_key_id is not None and self.sse != "aws:kms":
             return 'kms_key_id needs sse = "aws:kms"'
-        return None
+        return lock_problem(self)
 
     def open(self, name: str, *, seconds: float | None = None) -> Store:
         """Make the store; it reaches out when it is first used. With `seconds` it is not waited for any longer."""
@@ -132,6 +132,7 @@ class S3Settings(StoreKeys):
             checksum=self.checksum,
             ca_bundle=None if self.ca_bundle is None else str(self.ca_bundle),
             deadline=self.deadline,
+            lock=lock_rule(self),
         )
         if seconds is not None:
             # The last try may begin just before the patience ends, and then lasts as long as its own limit.

@@ -156,16 +156,18 @@ class Bucket:
             if told is not None and not self.retention:
                 raise RefusedError(400, "invalid", "Object retention is not enabled on the bucket.")
             old: dict[str, str] = found.metadata.get("retention") or {}
-            allowed = query.get("overrideUnlockedRetention") == "true"
+            allowed = query.get("overrideUnlockedRetention", "").lower() == "true"
             shrinks = "retention" in changes and bool(old) and _shrinks(old, told)
             if shrinks and (old["mode"] == "Locked" or not allowed):
                 raise RefusedError(403, "forbidden", "Object retention cannot be reduced")
             found.metadata.update(changes)
+            if not (found.metadata.get("retention") or {}).get("mode"):
+                found.metadata.pop("retention", None)
             return found
 
 
 def _shrinks(old: dict[str, str], new: dict[str, str] | None) -> bool:
-    if not new or (old["mode"] == "Locked" and new["mode"] != "Locked"):
+    if not new or not new.get("retainUntilTime") or (old["mode"] == "Locked" and new["mode"] != "Locked"):
         return True
     return datetime.fromisoformat(new["retainUntilTime"]) < datetime.fromisoformat(old["retainUntilTime"])
 
@@ -232,7 +234,7 @@ class _Handler(BaseHTTPRequestHandler):
                     one
                     for one in self.bucket.objects
                     if one.name.startswith(query.get("prefix", ""))
-                    and (one.live or query.get("versions") == "true")
+                    and (one.live or query.get("versions", "").lower() == "true")
                 ),
                 key=lambda one: (one.name, one.generation),
             )

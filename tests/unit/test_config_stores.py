@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from holdfast.stores.base import Store, is_read_only, layers
 from holdfast.stores.gcs import GcsStore
 from holdfast.stores.limited import LimitedStore
 from holdfast.stores.local import LocalStore
+from holdfast.stores.locking import locks_of
 from holdfast.stores.read_only import ReadOnlyStore
 from holdfast.stores.retrying import RetryingStore
 from support.config import BASE, CONTAINER, Place
@@ -80,6 +82,11 @@ def test_the_logins_of_clouds_may_lie_in_files(place: Place) -> None:
         ),
         ("url = 'gs://b'\nanonymous = true\ncredentials = 'x'", "stores.off: anonymous and credentials are"),
         ("url = 'azblob://a/b'\naccess_tier = 'Archive'", "stores.off.access_tier: "),
+        (
+            "url = 's3://b'\nobject_lock = 'compliance'\nobject_lock_max = '1d'",
+            "stores.off: object_lock_first is longer than object_lock_max",
+        ),
+        ("url = '/x'\nobject_lock = 'compliance'", "stores.off.object_lock: unknown key; it belongs to type"),
         ("url = '/x'\nbandwidth_limit = 'fast'", "stores.off.bandwidth_limit: bytes a second were expected"),
         ("url = '/x'\nbandwidth_limit = 10", "stores.off.bandwidth_limit: 1 KiB a second is the least"),
         (
@@ -143,3 +150,26 @@ def test_no_library_of_a_cloud_is_imported_before_a_store_is_made() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("url", ["s3://bucket", "gs://bucket", "azblob://acc/box"])
+def test_what_belongs_to_a_backup_is_locked_and_nothing_else(place: Place, url: str) -> None:
+    store = opened(place, f"url = '{url}'\nobject_lock = 'compliance'\nobject_lock_first = '1d'")
+    locks = locks_of(store)
+    assert locks is not None
+    rule = locks.rule
+    assert rule is not None
+    until = rule.at_put("shop/20261122T020000Z-7f3a/manifest.json")
+    assert until is not None
+    assert abs(until - rule.now() - timedelta(days=1)) < timedelta(seconds=5)
+    assert rule.at_put(".holdfast-probe/1") is None
+    assert rule.at_put("lease.json") is None
+    assert rule.check(until) == until
+    with pytest.raises(ValueError, match="object_lock_max"):
+        rule.check(rule.now() + timedelta(days=36))
+
+
+def test_nothing_is_locked_unasked(place: Place) -> None:
+    locks = locks_of(opened(place, "url = 's3://bucket'"))
+    assert locks is not None
+    assert locks.rule is None

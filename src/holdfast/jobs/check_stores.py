@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
+from datetime import timedelta
 
 from holdfast.jobs.finding import Finding, guarded, room
 from holdfast.model import layout
-from holdfast.model.errors import IntegrityError
-from holdfast.stores.base import Conditions, ExistsError, Store, conditional, is_read_only, read_all, space
+from holdfast.model.errors import IntegrityError, StoreError
+from holdfast.stores.base import (
+    Conditions,
+    ExistsError,
+    RefusedError,
+    Store,
+    conditional,
+    is_read_only,
+    read_all,
+    space,
+)
+from holdfast.stores.locking import Lock, LockedError, LockRule, Locks, Version, locks_of
 
+_PROBE_LOCK = timedelta(minutes=1)
 _ONE_WRITER = "Two hosts that write the same key at once would not notice: let only one host write there, and only one prune."
 
 
@@ -18,6 +30,9 @@ def check_store(store: Store) -> Iterator[Finding]:
     subject = f"store {store.name}"
     probe = _look(store, subject) if is_read_only(store) else _probe(store, subject)
     yield from guarded(subject, probe)
+    locks = locks_of(store)
+    if locks is not None and locks.rule is not None:
+        yield from guarded(subject, _probe_lock(store, locks, locks.rule, subject))
     if (finite := space(store)) is not None:
         yield from guarded(subject, iter([room(subject, store.location, finite.free_bytes())]))
 
@@ -71,3 +86,57 @@ def _conditions(store: Store, key: str) -> Conditions:
     except ExistsError:
         return "honoured"
     return "ignored"
+
+
+def _probe_lock(store: Store, locks: Locks, rule: LockRule, subject: str) -> Iterator[Finding]:
+    """Lock a probe for a moment, and try to delete it. What is left of it is removed by a later check."""
+    may_delete = all([_clean(locks, layout.PROBE_PREFIX), _clean(locks, layout.LOCK_PROBE_PREFIX)])
+    key = f"{layout.LOCK_PROBE_PREFIX}/{secrets.token_hex(8)}"
+    store.put(key, [secrets.token_bytes(64)], absent=True)
+    version = next(locks.versions(key))
+    lock = locks.lock(version, rule.now() + _PROBE_LOCK)
+    try:
+        locks.delete(version)
+    except LockedError:
+        if may_delete:
+            yield _bypass(locks, version, lock, subject)
+        else:
+            yield Finding(
+                level="ok",
+                subject=subject,
+                message=f"the service says that a probe is locked ({lock.mode}); these credentials may delete no version,"
+                " so that only a host that may can prove it",
+            )
+        return
+    raise StoreError(
+        f"{store.location}: a locked probe could be deleted: object_lock protects nothing there",
+        hint="Make the bucket anew with Object Lock (versioning, and locks of single objects) switched on.",
+    )
+
+
+def _clean(locks: Locks, prefix: str) -> bool:
+    """Remove the versions of earlier probes; return False when these credentials may delete no version at all."""
+    for old in locks.versions(f"{prefix}/"):
+        try:
+            locks.delete(old)
+        except LockedError:
+            continue
+        except RefusedError:
+            return False
+    return True
+
+
+def _bypass(locks: Locks, version: Version, lock: Lock, subject: str) -> Finding:
+    if lock.mode == "governance":
+        try:
+            locks.delete(version, bypass=True)
+        except StoreError:
+            pass
+        else:
+            return Finding(
+                level="warn",
+                subject=subject,
+                message="the lock holds, but these credentials may lift it (governance)",
+                hint="Take the right to bypass governance from this host, or lock in compliance.",
+            )
+    return Finding(level="ok", subject=subject, message=f"a locked probe could not be deleted ({lock.mode})")

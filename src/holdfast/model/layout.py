@@ -18,6 +18,7 @@ SIGNATURE_SUFFIX = ".minisig"
 RESTORE_TEXT = "RESTORE.txt"
 TOMBSTONE = "tombstone.json"
 PROBE_PREFIX = ".holdfast-probe"
+LOCK_PROBE_PREFIX = ".holdfast-lock-probe"
 MarkKind = Literal["pin", "proof", "ack", "tombstone"]
 # A segment fits an object store's limit of 10,000 parts with parts of 8 MiB (78 GiB), of which two are in memory.
 SEGMENT_BYTES = 64 * 1024**3

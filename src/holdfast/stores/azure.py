@@ -5,12 +5,17 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal
 
 from holdfast.stores import azure_errors
 from holdfast.stores.base import Conditions, ExistsError, Stored, check_key, check_prefix, check_range
+from holdfast.stores.locking import LockRule
 from holdfast.stores.places import is_key, location, root_of
 from holdfast.stores.requests import AnswerError, Requests
+
+if TYPE_CHECKING:
+    from holdfast.stores.azure_lock import AzureLocks
 
 BLOCK_BYTES = (
     8 * 1024**2
@@ -42,6 +47,7 @@ class AzureSettings:
     connect_timeout: float = 20
     read_timeout: float = 90
     block_bytes: int = BLOCK_BYTES
+    lock: LockRule | None = None
 
 
 class AzureStore:
@@ -84,6 +90,7 @@ class AzureStore:
                 block_bytes=self._settings.block_bytes,
                 patience=self._settings.deadline,
                 absent=absent,
+                retention=self._retention(key),
             ),
             chunks,
         )
@@ -147,6 +154,25 @@ class AzureStore:
         return self._requests.refusal(
             lambda: self._client.put(path, b"second", {}, absent=True), f"write {key}", azure_errors.TAKEN
         )
+
+    def locks(self) -> AzureLocks:
+        """Give the versions of the blobs, and their locks; see Lockable."""
+        from holdfast.stores.azure_lock import AzureLocks  # noqa: PLC0415 - needs the library
+
+        return AzureLocks(
+            requests=self._requests,
+            client=self._client,
+            root=self._root,
+            patience=self._settings.deadline,
+            rule=self._settings.lock,
+        )
+
+    def _retention(self, key: str) -> tuple[str, datetime] | None:
+        from holdfast.stores.azure_lock import MODES  # noqa: PLC0415 - needs the library
+
+        rule = self._settings.lock
+        until = None if rule is None else rule.at_put(key)
+        return None if rule is None or until is None else (MODES[rule.mode], until)
 
     def hurry(self) -> None:
         """Wait no longer for a store that does not answer; see Hurrying."""

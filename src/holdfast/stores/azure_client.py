@@ -9,6 +9,7 @@ import hashlib
 import importlib
 import threading
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from holdfast.model.errors import ConfigError
@@ -31,24 +32,50 @@ class Client:
         self._lock = threading.Lock()
         self._made: Any = None
 
-    def look(self, path: str) -> Any:  # noqa: ANN401 - a BlobProperties, of an optional library
-        """Give what the service knows of a blob."""
-        return self._container().get_blob_client(path).get_blob_properties()
+    def look(self, path: str, version: str | None = None) -> Any:  # noqa: ANN401 - a BlobProperties, of an optional library
+        """Give what the service knows of a blob, or of one version of it."""
+        return self._container().get_blob_client(path, version_id=version).get_blob_properties()
 
-    def page(self, prefix: str, token: str | None, size: int) -> tuple[list[Any], str | None]:
-        """Give a page of the blobs below a prefix, and the mark of the next; none after the last."""
+    def page(
+        self, prefix: str, token: str | None, size: int, *, versions: bool = False
+    ) -> tuple[list[Any], str | None]:
+        """Give a page of the blobs (or all their versions) below a prefix, and the mark of the next, or none."""
         found = self._container().list_blobs(
-            name_starts_with=prefix, include=["metadata"], results_per_page=size
+            name_starts_with=prefix,
+            include=["versions"] if versions else ["metadata"],
+            results_per_page=size,
         )
         pages = found.by_page(token)
         blobs = list(next(pages, ()))
         return blobs, pages.continuation_token
 
-    def delete(self, path: str, etag: str | None = None) -> None:
-        """Remove a blob, or the one of an ETag."""
-        self._container().get_blob_client(path).delete_blob(**self._only(etag))
+    def delete(self, path: str, etag: str | None = None, *, version: str | None = None) -> None:
+        """Remove a blob, or the one of an ETag, or a version of it for ever."""
+        self._container().get_blob_client(path, version_id=version).delete_blob(**self._only(etag))
 
-    def put(self, path: str, data: bytes, metadata: Mapping[str, str], *, absent: bool) -> None:
+    def retain(self, path: str, version: str, mode: str, until: datetime) -> None:
+        """Lock a version until then."""
+        self._container().get_blob_client(path).set_immutability_policy(
+            self._policy((mode, until)), version_id=version
+        )
+
+    def unlock(self, path: str, version: str) -> None:
+        """Lift the lock of a version, which works for an unlocked policy only."""
+        self._container().get_blob_client(path).delete_immutability_policy(version_id=version)
+
+    def hold(self, path: str, version: str, *, on: bool) -> None:
+        """Put a version under a legal hold, or release it."""
+        self._container().get_blob_client(path).set_legal_hold(on, version_id=version)
+
+    def put(
+        self,
+        path: str,
+        data: bytes,
+        metadata: Mapping[str, str],
+        *,
+        absent: bool,
+        retention: tuple[str, datetime] | None = None,
+    ) -> None:
         """Write a small blob in one request, which carries the MD5 for the service to check."""
         self._container().get_blob_client(path).upload_blob(
             data,
@@ -57,6 +84,7 @@ class Client:
             metadata=dict(metadata),
             validate_content=True,
             standard_blob_tier=self._tier(),
+            immutability_policy=self._policy(retention),
         )
 
     def stage(self, path: str, block: str, data: bytes) -> bytes | None:
@@ -70,7 +98,14 @@ class Client:
         return None if md5 is None else bytes(md5)
 
     def commit(
-        self, path: str, blocks: Sequence[str], metadata: Mapping[str, str], md5: bytes, *, absent: bool
+        self,
+        path: str,
+        blocks: Sequence[str],
+        metadata: Mapping[str, str],
+        *,
+        md5: bytes,
+        absent: bool,
+        retention: tuple[str, datetime] | None = None,
     ) -> None:
         """Make the blob of its blocks. `md5` is kept beside it for other programs."""
         condition = {"match_condition": self._core.MatchConditions.IfMissing} if absent else {}
@@ -81,6 +116,7 @@ class Client:
                 content_type="application/octet-stream", content_md5=bytearray(md5)
             ),
             standard_blob_tier=self._tier(),
+            immutability_policy=self._policy(retention),
             **condition,
         )
 
@@ -89,13 +125,13 @@ class Client:
         found, _ = self._container().get_blob_client(path).get_block_list("committed")
         return [(block.id, block.size) for block in found]
 
-    def read(self, path: str, etag: str, start: int, end: int) -> bytearray:
+    def read(self, path: str, etag: str, start: int, end: int, *, version: str | None = None) -> bytearray:
         """Read the bytes from `start` up to `end`, without it, of the very blob with this ETag."""
         sink = Sink(end - start)
         try:
             stream = (
                 self._container()
-                .get_blob_client(path)
+                .get_blob_client(path, version_id=version)
                 .download_blob(offset=start, length=end - start, max_concurrency=1, **self._only(etag))
             )
             stream.readinto(sink)
@@ -107,6 +143,11 @@ class Client:
         if etag is None:
             return {}
         return {"etag": etag, "match_condition": self._core.MatchConditions.IfNotModified}
+
+    def _policy(self, retention: tuple[str, datetime] | None) -> Any:  # noqa: ANN401 - as above
+        if retention is None:
+            return None
+        return self._blob.ImmutabilityPolicy(policy_mode=retention[0], expiry_time=retention[1])
 
     def _tier(self) -> Any:  # noqa: ANN401 - as above
         tier = self._settings.access_tier

@@ -14,13 +14,17 @@ from holdfast.stores.requests import AnswerError, Requests
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """What is read: `path` is the name in the container, `key` what messages call it; `patience` is in seconds."""
+    """What is read: `path` is the name in the container, `key` what messages call it; `patience` is in seconds.
+
+    It is the current version, unless another one is named.
+    """
 
     requests: Requests
     client: Client = field(repr=False)
     path: str
     key: str
     patience: float
+    version: str | None = None
 
 
 def download(origin: Origin, *, start: int = 0, length: int | None = None) -> Iterator[bytes]:
@@ -28,7 +32,7 @@ def download(origin: Origin, *, start: int = 0, length: int | None = None) -> It
     what = f"{origin.requests.where}: {origin.key}"
     try:
         found = origin.requests.send(
-            lambda: origin.client.look(origin.path), f"read {origin.key}", expected=MISSING
+            lambda: origin.client.look(origin.path, origin.version), f"read {origin.key}", expected=MISSING
         )
     except AnswerError as error:
         raise NotFoundError(f"{origin.requests.where}: there is no {origin.key}") from error
@@ -36,7 +40,7 @@ def download(origin: Origin, *, start: int = 0, length: int | None = None) -> It
     def fetch(at: int, until: int) -> bytearray:
         try:
             return origin.requests.send(
-                lambda: origin.client.read(origin.path, found.etag, at, until),
+                lambda: origin.client.read(origin.path, found.etag, at, until, version=origin.version),
                 f"read on in {origin.key}",
                 expected=MISSING | CHANGED,
                 patience=origin.patience,

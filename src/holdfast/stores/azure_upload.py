@@ -12,6 +12,7 @@ import hashlib
 import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
@@ -31,6 +32,7 @@ class Destination:
     """Where an upload goes. `key` is for messages, `path` the name in the container; `patience` is in seconds.
 
     `token` marks the blob as this upload's, so that an answer that got lost, or another writer, is told apart.
+    `retention` is how and until when the blob is locked from the start.
     """
 
     requests: Requests
@@ -40,6 +42,7 @@ class Destination:
     block_bytes: int
     patience: float
     absent: bool
+    retention: tuple[str, datetime] | None = None
     token: str = field(default_factory=lambda: secrets.token_hex(12))
 
     @property
@@ -67,7 +70,9 @@ def upload(to: Destination, chunks: Iterable[bytes]) -> bool:
 
 
 def _put_whole(to: Destination, data: bytes) -> bool:
-    request = functools.partial(to.client.put, to.path, data, to.metadata, absent=to.absent)
+    request = functools.partial(
+        to.client.put, to.path, data, to.metadata, absent=to.absent, retention=to.retention
+    )
     _conditionally(to, request, gone=frozenset())
     found = _settled(to, len(data))
     md5 = found.content_settings.content_md5  # the service makes it of a blob that comes in one request
@@ -119,7 +124,13 @@ class _Blocks:
         to = self._to
         names = [name for name, _ in self._sent]
         request = functools.partial(
-            to.client.commit, to.path, names, to.metadata, self._md5.digest(), absent=to.absent
+            to.client.commit,
+            to.path,
+            names,
+            to.metadata,
+            md5=self._md5.digest(),
+            absent=to.absent,
+            retention=to.retention,
         )
         _conditionally(to, request, gone=GONE)
         found = _settled(to, sum(size for _, size in self._sent))

@@ -5,12 +5,17 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 from holdfast.stores import gcs_errors
 from holdfast.stores.base import Conditions, ExistsError, Stored, check_key, check_prefix, check_range
+from holdfast.stores.locking import LockRule
 from holdfast.stores.places import is_key, location, root_of
 from holdfast.stores.requests import AnswerError, Requests
+
+if TYPE_CHECKING:
+    from holdfast.stores.gcs_lock import GcsLocks
 
 PART_BYTES = 8 * 1024**2  # a multiple of 256 KiB, as the protocol asks; two are kept in memory
 _PAGE = 1000
@@ -41,6 +46,7 @@ class GcsSettings:
     connect_timeout: float = 20
     read_timeout: float = 90
     part_bytes: int = PART_BYTES
+    lock: LockRule | None = None
 
 
 class GcsStore:
@@ -82,6 +88,7 @@ class GcsStore:
                 part_bytes=self._settings.part_bytes,
                 patience=self._settings.deadline,
                 absent=absent,
+                retention=self._retention(key),
             ),
             chunks,
         )
@@ -145,6 +152,25 @@ class GcsStore:
         return self._requests.refusal(
             lambda: self._client.put(blob, b"second", absent=True), f"write {key}", gcs_errors.TAKEN
         )
+
+    def locks(self) -> GcsLocks:
+        """Give the generations of the objects, and their locks; see Lockable."""
+        from holdfast.stores.gcs_lock import GcsLocks  # noqa: PLC0415 - needs the library
+
+        return GcsLocks(
+            requests=self._requests,
+            client=self._client,
+            root=self._root,
+            patience=self._settings.deadline,
+            rule=self._settings.lock,
+        )
+
+    def _retention(self, key: str) -> tuple[str, datetime] | None:
+        from holdfast.stores.gcs_lock import MODES  # noqa: PLC0415 - needs the library
+
+        rule = self._settings.lock
+        until = None if rule is None else rule.at_put(key)
+        return None if rule is None or until is None else (MODES[rule.mode], until)
 
     def hurry(self) -> None:
         """Wait no longer for a store that does not answer; see Hurrying."""

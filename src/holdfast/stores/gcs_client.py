@@ -9,6 +9,7 @@ import functools
 import importlib
 import json
 import threading
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from holdfast.model.errors import ConfigError, StoreError
@@ -39,21 +40,24 @@ class Client:
         blob.metadata = metadata
         return blob
 
-    def look(self, path: str) -> Any:  # noqa: ANN401 - as above
-        """Give what the service knows of an object."""
-        blob = self._bucket().blob(path)
+    def look(self, path: str, generation: int | None = None) -> Any:  # noqa: ANN401 - as above
+        """Give what the service knows of an object, or of one generation of it."""
+        blob = self._bucket().blob(path, generation=generation)
         blob.reload(timeout=self._timeout, retry=None)
         if blob.size is None or blob.updated is None:
             raise StoreError(f"what came for {path} is not the description of an object")
         return blob
 
-    def page(self, prefix: str, token: str | None, size: int) -> tuple[list[Any], str | None]:
-        """Give a page of the objects below a prefix, and the mark of the next; None after the last."""
+    def page(
+        self, prefix: str, token: str | None, size: int, *, versions: bool = False
+    ) -> tuple[list[Any], str | None]:
+        """Give a page of the objects (or all their generations) below a prefix, and the mark of the next, or None."""
         found = self._bucket().client.list_blobs(
             self._bucket(),
             prefix=prefix,
             page_token=token,
             page_size=size,
+            versions=versions or None,
             timeout=self._timeout,
             retry=None,
         )
@@ -63,6 +67,19 @@ class Client:
     def delete(self, path: str, generation: int | None = None) -> None:
         """Remove an object, or one generation of it."""
         self._bucket().blob(path, generation=generation).delete(timeout=self._timeout, retry=None)
+
+    def retain(self, path: str, generation: int, mode: str | None, until: datetime | None) -> None:
+        """Lock one generation until then; without a time lift the lock, which takes a right of its own."""
+        blob = self._bucket().blob(path, generation=generation)
+        blob.retention.mode = mode
+        blob.retention.retain_until_time = until
+        blob.patch(override_unlocked_retention=until is None or None, timeout=self._timeout, retry=None)
+
+    def hold(self, path: str, generation: int, *, on: bool) -> None:
+        """Put one generation under a temporary hold, or release it."""
+        blob = self._bucket().blob(path, generation=generation)
+        blob.temporary_hold = on
+        blob.patch(timeout=self._timeout, retry=None)
 
     def put(self, blob: Any, data: bytes, *, absent: bool) -> None:  # noqa: ANN401 - as above
         """Write a small object in one request, which carries the MD5 for the service to check."""

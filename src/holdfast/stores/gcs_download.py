@@ -14,13 +14,17 @@ from holdfast.stores.requests import AnswerError, Requests
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """What is read: `path` is the name in the bucket, `key` what messages call it; `patience` is in seconds."""
+    """What is read: `path` is the name in the bucket, `key` what messages call it; `patience` is in seconds.
+
+    It is the live generation, unless another one is named.
+    """
 
     requests: Requests
     client: Client = field(repr=False)
     path: str
     key: str
     patience: float
+    generation: int | None = None
 
 
 def download(origin: Origin, *, start: int = 0, length: int | None = None) -> Iterator[bytes]:
@@ -28,7 +32,7 @@ def download(origin: Origin, *, start: int = 0, length: int | None = None) -> It
     what = f"{origin.requests.where}: {origin.key}"
     try:
         blob = origin.requests.send(
-            lambda: origin.client.look(origin.path), f"read {origin.key}", expected=MISSING
+            lambda: origin.client.look(origin.path, origin.generation), f"read {origin.key}", expected=MISSING
         )
     except AnswerError as error:
         raise NotFoundError(f"{origin.requests.where}: there is no {origin.key}") from error

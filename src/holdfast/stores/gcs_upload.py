@@ -13,6 +13,7 @@ import hashlib
 import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
@@ -33,6 +34,7 @@ class Destination:
     """Where an upload goes. `key` is for messages, `path` the name in the bucket; `patience` is in seconds.
 
     `token` marks the object as this upload's, so that an answer that got lost, or another writer, is told apart.
+    `retention` is how and until when the object is locked from the start.
     """
 
     requests: Requests
@@ -43,6 +45,7 @@ class Destination:
     part_bytes: int
     patience: float
     absent: bool
+    retention: tuple[str, datetime] | None = None
     token: str = field(default_factory=lambda: secrets.token_hex(16))
 
     def new(self) -> Any:  # noqa: ANN401 - the library has no types
@@ -50,6 +53,8 @@ class Destination:
         blob = self.client.new(self.path, **{_TOKEN: self.token})
         if self.storage_class is not None:
             blob.storage_class = self.storage_class
+        if self.retention is not None:
+            blob.retention.mode, blob.retention.retain_until_time = self.retention
         return blob
 
     def error(self, text: str, hint: str | None = None) -> StoreError:

@@ -6,12 +6,16 @@ import contextlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from holdfast.stores import s3_errors
 from holdfast.stores.base import Conditions, ExistsError, Stored, check_key, check_prefix, check_range
+from holdfast.stores.locking import LockRule
 from holdfast.stores.places import is_key, location, root_of
 from holdfast.stores.requests import AnswerError, Requests
+
+if TYPE_CHECKING:
+    from holdfast.stores.s3_lock import S3Locks
 
 PART_BYTES = (
     8 * 1024**2
@@ -49,6 +53,7 @@ class S3Settings:
     connect_timeout: float = 20
     read_timeout: float = 90
     part_bytes: int = PART_BYTES
+    lock: LockRule | None = None
 
 
 class S3Store:
@@ -82,13 +87,15 @@ class S3Store:
             bucket=self._settings.bucket,
             path=self._path(key),
             key=key,
-            options=_options(self._settings),
+            options={**_options(self._settings), **_lock_options(self._settings.lock, key)},
             part_bytes=self._settings.part_bytes,
             checksums=self._settings.checksum == "sha256",
             patience=self._settings.deadline,
             absent=absent,
         )
-        return upload(destination, chunks)
+        vouched = upload(destination, chunks)
+        self.locks().make_sure(key)
+        return vouched
 
     def get(self, key: str, *, start: int = 0, length: int | None = None) -> Iterator[bytes]:
         """Give the object's bytes in chunks of at most 1 MiB, going on where a connection broke; see Store."""
@@ -166,6 +173,19 @@ class S3Store:
 
         return conditions(self._requests, self._client, self._settings.bucket, self._path(key))
 
+    def locks(self) -> S3Locks:
+        """Give the versions of the objects, and their locks; see Lockable."""
+        from holdfast.stores.s3_lock import S3Locks  # noqa: PLC0415 - boto3 is slow to import
+
+        return S3Locks(
+            requests=self._requests,
+            client=self._client,
+            bucket=self._settings.bucket,
+            root=self._root,
+            patience=self._settings.deadline,
+            rule=self._settings.lock,
+        )
+
     def hurry(self) -> None:
         """Wait no longer for a store that does not answer; see Hurrying."""
         self._requests.hurry()
@@ -188,3 +208,11 @@ def _options(settings: S3Settings) -> dict[str, str]:
         "SSEKMSKeyId": settings.kms_key_id,
     }
     return {name: value for name, value in told.items() if value is not None}
+
+
+def _lock_options(rule: LockRule | None, key: str) -> dict[str, Any]:
+    """Give what locks a new object from the start."""
+    until = None if rule is None else rule.at_put(key)
+    if rule is None or until is None:
+        return {}
+    return {"ObjectLockMode": rule.mode.upper(), "ObjectLockRetainUntilDate": until}

@@ -22,7 +22,10 @@ _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """What is read: `path` is the key in the bucket, `key` what messages call it; `patience` is in seconds."""
+    """What is read: `path` is the key in the bucket, `key` what messages call it; `patience` is in seconds.
+
+    Of an object with versions it is the current one, unless a `version` is named.
+    """
 
     requests: Requests
     client: Client = field(repr=False)
@@ -30,6 +33,13 @@ class Origin:
     path: str
     key: str
     patience: float
+    version: str | None = None
+
+    @property
+    def named(self) -> dict[str, str]:
+        """The parameters that name the object in any request."""
+        version = {} if self.version is None else {"VersionId": self.version}
+        return {"Bucket": self.bucket, "Key": self.path, **version}
 
     def error(self, text: str) -> StoreError:
         """Make an error about this object."""
@@ -64,7 +74,7 @@ def download(origin: Origin, *, start: int = 0, length: int | None = None) -> It
 def _open(origin: Origin, start: int, length: int | None) -> dict[str, Any] | None:
     """Begin to read; give None when the object ends before the range begins."""
     client = origin.client
-    wanted = {"Bucket": origin.bucket, "Key": origin.path}
+    wanted = dict(origin.named)
     ranged = bool(start) or length is not None
     if ranged:
         wanted["Range"] = f"bytes={start}-{'' if length is None else start + length - 1}"
@@ -104,7 +114,7 @@ def _resume(origin: Origin, at: int, end: int, etag: str) -> dict[str, Any]:
     """Ask for the rest, of the very object that was begun."""
     client = origin.client
     condition = {"IfMatch": etag} if etag else {}
-    rest = {"Bucket": origin.bucket, "Key": origin.path, "Range": f"bytes={at}-{end - 1}", **condition}
+    rest = {**origin.named, "Range": f"bytes={at}-{end - 1}", **condition}
     try:
         answer: dict[str, Any] = origin.requests.send(
             lambda: client.get_object(**rest),

@@ -13,7 +13,7 @@ from holdfast.model.errors import StoreError
 from holdfast.stores.base import RefusedError
 from holdfast.stores.requests import seconds_of
 
-MISSING = frozenset({"404", "NoSuchKey", "NotFound"})
+MISSING = frozenset({"404", "NoSuchKey", "NoSuchVersion", "NotFound"})
 TAKEN = frozenset({"412", "PreconditionFailed"})
 OUTSIDE = frozenset({"416", "InvalidRange"})
 NO_UPLOAD = frozenset({"404", "NoSuchUpload"})
@@ -73,7 +73,9 @@ _CODE_HINTS = {
     "InvalidObjectState": "The object was moved to an archive tier: restore it there first, then try again.",
     "SlowDown": "The store asks to go slower: try again later, or spread the schedules.",
     "NotImplemented": 'The store lacks a feature that was asked for: try `checksum = "none"` and no `sse`.',
-    "InvalidRequest": 'If the store refuses additional checksums, set `checksum = "none"`.',
+    "InvalidRequest": 'If the store refuses additional checksums, set `checksum = "none"`. Locks need a bucket that was'
+    " made with Object Lock.",
+    "ObjectLockConfigurationNotFoundError": "Make the bucket with Object Lock, or remove `object_lock` of this store.",
 }
 _CLASS_HINTS = {
     "NoCredentialsError": "Give this store a profile, a role or an access key, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
@@ -101,9 +103,12 @@ _PERMISSIONS = {
     "DeleteObject": "s3:DeleteObject",
     "AbortMultipartUpload": "s3:AbortMultipartUpload",
     "ListMultipartUploads": "s3:ListBucketMultipartUploads",
+    "ListObjectVersions": "s3:ListBucketVersions",
+    "PutObjectRetention": "s3:PutObjectRetention",
+    "PutObjectLegalHold": "s3:PutObjectLegalHold",
     "AssumeRole": "sts:AssumeRole",
 }
-_DENIED = frozenset({"403", "AccessDenied", "Forbidden", "AllAccessDisabled", "AccountProblem"})
+DENIED = frozenset({"403", "AccessDenied", "Forbidden", "AllAccessDisabled", "AccountProblem"})
 
 
 @functools.cache
@@ -149,7 +154,7 @@ def translate(error: Exception, what: str) -> StoreError:
 
 
 def _code_hint(error: Exception, code: str, text: str) -> str | None:
-    if code in _DENIED:
+    if code in DENIED:
         named = re.search(r"not authorized to perform:? ([a-z0-9]+:\w+)", text) or re.search(
             r"\b(kms:\w+)", text
         )

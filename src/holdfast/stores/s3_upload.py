@@ -42,7 +42,7 @@ class Destination:
     bucket: str
     path: str
     key: str
-    options: Mapping[str, str]
+    options: Mapping[str, Any]
     part_bytes: int
     checksums: bool
     patience: float

@@ -1,0 +1,60 @@
+"""Object Lock on moto. It takes conditions and locks as Amazon does."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+import pytest
+
+from contract.lock_contract import LockContract
+from holdfast.jobs.check_stores import check_store
+from holdfast.stores.base import Store
+from holdfast.stores.locking import LockMode, locks_of
+from holdfast.stores.s3 import S3Store
+from support import locking, moto_server
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with moto_server.moto_server() as found:
+        moto_server.raw_client(found).create_bucket(Bucket="locked", ObjectLockEnabledForBucket=True)
+        yield found
+
+
+@pytest.mark.extended
+class TestS3Locks(LockContract):
+    large = 5 * 1024**2 + 1
+
+    @pytest.fixture
+    def store(self, url: str, request: pytest.FixtureRequest) -> Store:
+        prefix = hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:16]
+        return S3Store(
+            moto_server.settings(
+                url, bucket="locked", prefix=prefix, part_bytes=5 * 1024**2, lock=locking.rule()
+            )
+        )
+
+
+def test_a_bucket_without_locks_is_told_so(url: str) -> None:
+    store = S3Store(moto_server.settings(url, prefix="plain", lock=locking.rule()))
+    (*_, last) = check_store(store)
+    assert last.level == "fail"
+
+
+@pytest.mark.parametrize(("mode", "level"), [("governance", "warn"), ("compliance", "ok")])
+def test_a_right_to_lift_locks_is_told(url: str, mode: LockMode, level: str) -> None:
+    store = S3Store(moto_server.settings(url, bucket="locked", prefix=mode, lock=locking.rule(mode)))
+    (*_, last) = check_store(store)
+    assert last.level == level, last
+
+
+def test_nothing_is_locked_without_a_rule(url: str) -> None:
+    store = S3Store(moto_server.settings(url, bucket="locked", prefix="none"))
+    locks = locks_of(store)
+    assert locks is not None
+    store.put("shop/20261122T020000Z-7f3a/manifest.json", [b"x"])
+    (version,) = locks.versions()
+    with pytest.raises(ValueError, match="no locks"):
+        locks.lock(version, version.modified_at)
+    locks.delete(version)
