@@ -1,0 +1,132 @@
+"""Days on end of several targets and stores, with kills, lost answers, stores away and ledgers gone; the oracle looks every day."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from holdfast.jobs import catalog, runner
+from holdfast.jobs.backup import backup
+from holdfast.jobs.copies import catch_up
+from holdfast.jobs.reading import open_backup, plain_chunks
+from holdfast.jobs.services import Services
+from holdfast.jobs.writing import Place
+from holdfast.model.errors import BusyError, Error
+from holdfast.model.run import Occasion
+from holdfast.model.target import Target
+from holdfast.system.stop import Stop
+from support.endurance import MARKER, Ordeal, ordeal
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+TARGETS = (Target(name="shop", stores=("a", "b", "c")), Target(name="wiki", stores=("b", "a")))
+
+
+def back_up(world: Ordeal, target: Target, slot: datetime) -> None:
+    """Try the slot as the daemon does: up to three times."""
+    for attempt in (1, 2, 3):
+        with world.process() as services:
+            world.arm()
+            try:
+                backup(
+                    services,
+                    target,
+                    Stop(),
+                    occasion=Occasion(trigger="schedule", slot=slot, attempt=attempt),
+                )
+            except runner.SkippedError:
+                return
+            except Error:
+                world.failed += 1
+            else:
+                return
+        world.clock.sleep(timedelta(minutes=5))
+
+
+def copy_all(world: Ordeal, target: Target) -> None:
+    with world.process() as services:
+        world.arm()
+        try:
+            world.failed += len(catch_up(services, target, Stop()).failed)
+        except BusyError:
+            pytest.fail("a dead process holds a lock")
+
+
+def a_day(world: Ordeal, number: int) -> None:
+    """What befalls the host, and what it does."""
+    chance = world.chance
+    for store in world.stores.values():
+        if store.away:
+            store.away = chance.random() > 0.3
+        else:
+            store.away = chance.random() < 0.05
+    slot = START + timedelta(days=number, hours=2)
+    world.clock.sleep(slot - world.clock.now())
+    if chance.random() < 0.05:
+        for path in world.ledger_file.parent.glob("ledger.sqlite*"):
+            path.unlink()
+    elif chance.random() < 0.05 and world.ledger_file.exists():
+        world.ledger_file.write_bytes(b"SQLite format 3\0" + bytes(5000))
+    for target in TARGETS:
+        back_up(world, target, slot)
+        copy_all(world, target)
+
+
+def restores(world: Ordeal, services: Services, store: str, target: str, backup_id: str) -> None:
+    place = Place(store=world.stores[store], target=target, backup_id=backup_id)
+    opened = open_backup(place, services.keys)
+    part = opened.backup.part("database", "app")
+    assert part is not None
+    assert b"".join(plain_chunks(place, part, services.keys)) == world.expected[backup_id]
+
+
+def look(world: Ordeal, *, thoroughly: bool) -> None:
+    """The oracle."""
+    committed = world.committed()
+    held = {(target, backup_id) for _, target, backup_id in committed}
+    assert world.ever == held, "a good backup is gone"
+    for store in world.stores.values():
+        assert not any(MARKER in data for data in store.objects.values()), "plaintext in a store"
+    with world.calm(), world.process() as services:
+        result = catalog.rebuild(services, forget=False)
+        gone = [problem for problem in result.problems if "without a manifest" not in problem[1]]
+        assert gone == [], "the ledger and the stores disagree"
+        known = {
+            (copy.store, row.backup.target, row.backup.id)
+            for row in services.ledger.backups()
+            for copy in row.copies
+            if copy.state == "complete"
+        }
+        assert known == committed
+        slots = [(row.backup.target, row.backup.slot) for row in services.ledger.backups()]
+        assert len(slots) == len(set(slots)), "a slot was taken twice"
+        for target in TARGETS:
+            mine = sorted(backup_id for _, name, backup_id in committed if name == target.name)
+            chosen = [
+                each for each in committed if each[1] == target.name and (thoroughly or each[2] == mine[-1])
+            ]
+            for where, name, backup_id in chosen:
+                restores(world, services, where, name, backup_id)
+        assert services.ledger.unfinished() == [], "a run that nobody runs"
+
+
+def endure(folder: Path, seed: int, days: int) -> None:
+    with ordeal(folder, seed, START, TARGETS) as world:
+        for number in range(days):
+            a_day(world, number)
+            look(world, thoroughly=number == days - 1)
+        assert len(world.kills) >= days // 10
+        assert world.failed >= days // 10
+        assert len(world.ever) >= days  # of two slots a day some had no store to go to
+
+
+def test_a_week_loses_nothing(tmp_path: Path) -> None:
+    endure(tmp_path, 7, 7)
+
+
+@pytest.mark.extended
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("seed", range(2, 7))
+def test_sixty_days_lose_nothing(tmp_path: Path, seed: int) -> None:
+    endure(tmp_path, seed, 60)
