@@ -111,7 +111,9 @@ class App:
             self.services.store(store)  # a mistyped name is not a store without backups
         _rebuild(self.services, quick=True)
         if word is not None and word != find.LATEST:
-            return [self.find(word, target=target, before=None)]
+            row = self.find(word, target=target, before=None)
+            find.places(self.services, row, gone=True)  # one that is hidden is not verified without a word
+            return [row]
         rows = [row for row in self.listed(target) if _is_in(row, store)]
         if not rows:
             raise NotFoundError("no backups yet", hint="`holdfast backup` takes the first.")

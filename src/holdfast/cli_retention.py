@@ -27,7 +27,7 @@ def prune(
         bool, typer.Option("--dry-run", help="Say what would become of each backup, and why; change nothing.")
     ] = False,
     allow: Annotated[
-        int, typer.Option("--allow", metavar="N", min=1, help="Let this one run take up to N backups away.")
+        int, typer.Option("--allow", metavar="N", min=0, help="Let this one run take up to N backups away.")
     ] = 0,
     accept_clock: Annotated[
         bool, typer.Option("--accept-clock", help="The clock is right, though it jumped.")

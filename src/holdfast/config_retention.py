@@ -15,7 +15,11 @@ _LEAST_GRACE = 3600.0
 
 
 def _count(value: object) -> object:
-    return FOREVER if value == "forever" else value
+    if value == "forever":
+        return FOREVER
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise ValueError('a whole number or "forever" was expected')  # noqa: TRY004 - as pydantic wants it
+    return value
 
 
 def _grace(seconds: float) -> float:

@@ -1,4 +1,4 @@
-"""A process that forks once for each backup it is told to take, and lets the child kill itself on the way.
+"""A process that forks once for each backup (or prune) it is told to do, and lets the child kill itself on the way.
 
     with killer() as kill:
         kill(config, "stage:manifest")
@@ -23,6 +23,7 @@ from pathlib import Path
 
 from holdfast.app import open_app
 from holdfast.jobs.backup import backup
+from holdfast.jobs.prune import Wish, complain, prune
 from holdfast.stores.base import Store
 
 SURVIVED = 99
@@ -113,8 +114,8 @@ def _half(chunks: Iterable[bytes]) -> Iterator[bytes]:
         die()
 
 
-def run(config: Path, text: str, pid: int | None) -> None:
-    """Take a backup of every target of the config, and die at the point."""
+def run(config: Path, text: str, pid: int | None, *, job: str) -> None:
+    """Take a backup of every target of the config, or prune it, and die at the point."""
     point = Point.parse(text)
     with open_app(config, (), reporter=Fatal(point), quiet=True) as app:
         services = dataclasses.replace(
@@ -124,7 +125,10 @@ def run(config: Path, text: str, pid: int | None) -> None:
             pid=os.getpid() if pid is None else pid,
         )
         for target in app.targets:
-            backup(services, target, app.stop)
+            if job == "prune":
+                complain(prune(services, target, app.stop, wish=Wish()))
+            else:
+                backup(services, target, app.stop)
 
 
 def serve() -> None:
@@ -134,7 +138,7 @@ def serve() -> None:
         child = os.fork()
         if child == 0:
             try:
-                run(Path(order["config"]), order["point"], order["pid"])
+                run(Path(order["config"]), order["point"], order["pid"], job=order["job"])
             finally:
                 sys.stderr.flush()
                 os._exit(SURVIVED)
@@ -160,8 +164,9 @@ def killer() -> Iterator[Callable[..., int]]:
         assert process.stdout is not None
         orders, answers = process.stdin, process.stdout
 
-        def kill(config: Path, point: str, pid: int | None = None) -> int:
-            print(json.dumps({"config": str(config), "point": point, "pid": pid}), file=orders, flush=True)
+        def kill(config: Path, point: str, pid: int | None = None, *, job: str = "backup") -> int:
+            order = {"config": str(config), "point": point, "pid": pid, "job": job}
+            print(json.dumps(order), file=orders, flush=True)
             return int(answers.readline())
 
         yield kill

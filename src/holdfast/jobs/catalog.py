@@ -220,6 +220,9 @@ def _settle_gone(
         for copy in gone:
             if copy in forgotten:
                 services.ledger.forget_copy(row.backup.id, copy.store)
+                if copy.state != "missing" and row.backup.id not in seen[copy.store].buried:
+                    problem = "the backup is gone, and no tombstone says that it was removed on purpose; it is forgotten"
+                    result.problems.append((_where(services, row, copy.store), problem))
             elif copy.state != "missing":
                 _record_gone(services, row, copy.store, result)
         if len(forgotten) == len(row.copies):
@@ -229,6 +232,9 @@ def _settle_gone(
 
 def _record_gone(services: Services, row: BackupRow, store: str, result: Rebuilt) -> None:
     services.ledger.record_copy(row.backup.id, store, "missing", services.clock.now(), GONE)
-    place = Place(store=services.store(store), target=row.backup.target, backup_id=row.backup.id)
     problem = "the backup is gone; `holdfast catalog rebuild` forgets it, where that was on purpose"
-    result.problems.append((f"{place.store.location}: {place.prefix}", problem))
+    result.problems.append((_where(services, row, store), problem))
+
+
+def _where(services: Services, row: BackupRow, store: str) -> str:
+    return f"{services.store(store).location}: {layout.backup_prefix(row.backup.target, row.backup.id)}"
