@@ -28,6 +28,7 @@ MODULES = {
     **dict.fromkeys(("prune", "pin", "unpin", "undelete", "anomaly"), "cli_retention"),
     "export": "cli_export",
     "import": "cli_import",
+    "schema": "cli_schema",
     "kit": "cli_kit",
     "notify": "cli_notify",
     **dict.fromkeys(("restore-test", "proof"), "cli_prove"),

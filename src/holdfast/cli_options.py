@@ -102,3 +102,17 @@ def chosen_backup(
 
     row = opened.find(word, target=target, before=parse_time(before), fresh=True)
     return open_best(opened.services, row, store)
+
+
+def backup_before_migration(
+    opened: App, word: str, version: str, *, target: str | None, store: str | None
+) -> Opened:
+    """Find the last backup before a migration was applied; the word has to be `latest`."""
+    from holdfast.jobs.find import LATEST, open_best
+    from holdfast.jobs.schema import before_migration
+
+    if word != LATEST:
+        raise UsageError("--before-migration goes with `latest`, not with an id")
+    newest = opened.find(word, target=target, before=None, fresh=True)
+    row = before_migration(opened.services, version, newest.backup.target, opened.stop)
+    return open_best(opened.services, row, store)

@@ -18,6 +18,7 @@ from holdfast.cli_options import (
     Set,
     StoreName,
     TargetName,
+    backup_before_migration,
     chosen_backup,
     common,
     opened_app,
@@ -118,6 +119,14 @@ def restore(
             "--roles/--no-roles", help="Apply roles and tablespaces. Default: when everything is restored."
         ),
     ] = None,
+    before_migration: Annotated[
+        str | None,
+        typer.Option(
+            "--before-migration",
+            metavar="VERSION",
+            help="With `latest`: the last backup before this migration was applied.",
+        ),
+    ] = None,
     target: TargetName = None,
     store: StoreName = None,
     before: Before = None,
@@ -148,7 +157,10 @@ def restore(
     output = _Output(as_json=as_json, quiet=quiet)
     _refuse(some, swap=swap, no_compare=no_compare, roles=roles, tablespace_map=tablespace_map)
     with opened_app(config, overrides, quiet=quiet) as opened:
-        chosen = chosen_backup(opened, word, target=target, before=before, store=store)
+        if before_migration is not None:
+            chosen = backup_before_migration(opened, word, before_migration, target=target, store=store)
+        else:
+            chosen = chosen_backup(opened, word, target=target, before=before, store=store)
         wish = Wish(
             into=opened.destination(to, chosen.backup.target),
             database=database,

@@ -57,6 +57,11 @@ def row(value: BackupRow) -> Facts:
             {"store": copy.store, "state": copy.state, "at": time_text(copy.at), "error": copy.error}
             for copy in value.copies
         ],
+        "migrations": {
+            each.name: each.migration
+            for each in (value.coverage.databases if value.coverage is not None else ())
+            if each.migration is not None
+        },
     }
 
 

@@ -97,8 +97,9 @@ def backups(rows: Sequence[BackupRow]) -> None:
             "no backups known; `holdfast catalog rebuild` looks through the stores, `holdfast backup` takes one"
         )
         return
+    known = any(migrations(row) for row in rows)  # most have no use for the column
     table(
-        ("ID", "TARGET", "STARTED", "TOOK", "SIZE", "STORED", "PROOF", "COPIES"),
+        ("ID", "TARGET", "STARTED", "TOOK", "SIZE", "STORED", "PROOF", "COPIES", *(("MIGRATION",) * known)),
         (
             (
                 row.backup.id,
@@ -109,11 +110,18 @@ def backups(rows: Sequence[BackupRow]) -> None:
                 size(row.backup.stored_size),
                 row.proof,
                 copies(row),
+                *((migrations(row),) * known),
             )
             for row in rows
         ),
         right=frozenset({"TOOK", "SIZE", "STORED"}),
     )
+
+
+def migrations(row: BackupRow) -> str:
+    """Say which migrations were applied last, where that is known."""
+    held = row.coverage.databases if row.coverage is not None else ()
+    return "; ".join(f"{each.name}: {each.migration}" for each in held if each.migration)
 
 
 def detail(row: BackupRow, coverage: Coverage | None) -> None:

@@ -22,6 +22,7 @@ from holdfast import (
     render_recover,
     render_restore,
     render_retention,
+    render_schema,
     render_swap,
 )
 from holdfast.cli import program
@@ -35,6 +36,7 @@ from holdfast.jobs.importing import ImportReport, Outcome
 from holdfast.jobs.proofs import Shown
 from holdfast.jobs.recover import Found
 from holdfast.jobs.restore_test import Result
+from holdfast.jobs.schema import SchemaVersion
 from holdfast.jobs.status import TargetStatus
 from holdfast.jobs.upcoming import Upcoming
 from holdfast.jobs.verify import Verified
@@ -50,6 +52,7 @@ from holdfast.model.event import Finding as Unusual
 from holdfast.model.mark import Ack, Mark, Pin, Tombstone
 from holdfast.model.proof import Count, Detail, Proof
 from holdfast.model.run import Run
+from holdfast.model.schema import Change
 from support.documents import REFERENCE, first_cells, json_keys, page, section
 from support.home import shape
 from support.model_values import NOW, restore_test, sample_backup
@@ -152,6 +155,7 @@ def samples() -> dict[str, object]:
         "swap": [render_swap.plan_facts(planned_swap()), render_swap.facts(swapped(), ())],
         "export": facts.exported(exported()),
         "import": render_import.facts(imported()),
+        "schema log": render_schema.facts([schema_version()]),
         "schedule": [facts.upcoming(UPCOMING)],
         "prune": [
             render_retention.pruned_facts(pruned_sample()),
@@ -203,6 +207,19 @@ def exported() -> Exported:
         encoding="UTF8",
         size=9,
         tables=(table,),
+    )
+
+
+def schema_version() -> SchemaVersion:
+    change = Change(action="added", kind="INDEX", title="index public.i", details=("x",))
+    return SchemaVersion(
+        backup_id="20261122T020000Z-7f3a",
+        at=NOW,
+        database="app",
+        fingerprint="00",
+        objects=(),
+        changes=(change,),
+        migration=None,
     )
 
 

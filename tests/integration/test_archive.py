@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.postgres.archive import Toc, read_toc
+from holdfast.postgres.archive import read_toc
 from holdfast.postgres.conninfo import Conninfo, base_environment
-from holdfast.postgres.entries import data_tables, defined_tables
+from holdfast.postgres.entries import Toc, data_tables, defined_tables
 from holdfast.postgres.scratch import Cluster
 from holdfast.postgres.tools import Toolset, find_servers, find_toolsets
 from holdfast.system import proc

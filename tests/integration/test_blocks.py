@@ -10,8 +10,9 @@ import pytest
 from holdfast.jobs import reading
 from holdfast.jobs.backup import backup
 from holdfast.jobs.writing import Place
-from holdfast.postgres.archive import Toc, TocReader, read_toc, watch
+from holdfast.postgres.archive import TocReader, read_toc, watch
 from holdfast.postgres.blocks import BlockFinder, watch_blocks
+from holdfast.postgres.entries import Toc
 from holdfast.postgres.scratch import Cluster
 from holdfast.stores.base import Store
 from holdfast.stores.local import LocalStore

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
-from holdfast.jobs import copies, hooks, limits, runner, slots, sweep, writing
+from holdfast.jobs import copies, hooks, limits, runner, schema_names, slots, sweep, writing
 from holdfast.jobs.restore_text import restore_text
 from holdfast.jobs.services import Services
 from holdfast.methods.base import Method, Source
@@ -113,6 +113,7 @@ def _take(
     taken = Taken(backup=made, coverage=catalog_model.coverage(method.facts.catalog))
     services.ledger.record_backup(made, manifest=data, signature=signature, coverage=taken.coverage)
     services.ledger.record_copy(made.id, place.store.name, "complete", services.clock.now())
+    schema_names.remember(services, made, method.facts.catalog)
     services.stage("recorded")
     return taken
 

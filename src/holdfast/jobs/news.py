@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from holdfast.ledger import restore_tests, scheduling, standings
+from holdfast.ledger import restore_tests, scheduling, schemas, standings
 from holdfast.ledger.ledger import Ledger
 from holdfast.ledger.standings import Expected, Key, Last, Trouble
 from holdfast.model import planning
@@ -62,7 +62,10 @@ class Desk:
             told = f"success {run.id}."
             yield News(event=self.event("success", key, run), key=told, monitors_key=told)
         if run.job == "backup" and run.status == "succeeded" and run.backup_id is not None:
-            findings = standings.unusual(self.ledger, run.target, run.backup_id)
+            findings = (
+                *standings.unusual(self.ledger, run.target, run.backup_id),
+                *schemas.dropped(self.ledger, run.target, run.backup_id),
+            )
             if findings:
                 event = dataclasses.replace(self.event("anomaly", key, run), findings=findings)
                 yield News(event=event, key=f"anomaly {run.backup_id}.")

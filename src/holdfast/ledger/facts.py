@@ -22,6 +22,7 @@ from holdfast.model.overview import (
     RestoreTestFacts,
     RunFacts,
     RunTally,
+    SchemaFacts,
     StoreHolding,
 )
 
@@ -86,6 +87,12 @@ def overview(path: Path, now: datetime) -> Overview:
                 for target, backup_id, began, ended, size, stored in connection.execute(_NEWEST)
             },
             measures=tuple(Measured(*row) for row in connection.execute(_MEASURES)),
+            schemas=tuple(
+                SchemaFacts(*row)
+                for row in connection.execute(
+                    'SELECT target, "database", dropped_tables, dropped_columns FROM schemas'
+                )
+            ),
             backups={
                 (target, proof): count
                 for target, proof, count in connection.execute("SELECT * FROM backup_tallies")

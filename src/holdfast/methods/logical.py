@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from dataclasses import replace
 
 from holdfast.methods import dump_hints, watchdog
 from holdfast.methods.archive_end import ended, globals_ended
@@ -16,8 +17,9 @@ from holdfast.model.backup import Server
 from holdfast.model.errors import IntegrityError, SourceError
 from holdfast.model.target import Target
 from holdfast.postgres import archive, blocks, catalog, conninfo, server, sessions, snapshot, tools
-from holdfast.postgres.entries import data_tables, defined_tables, tells_of_tables
+from holdfast.postgres.entries import data_tables, defined_tables
 from holdfast.postgres.patterns import match_databases
+from holdfast.postgres.schema_reading import SchemaCollector
 from holdfast.postgres.scripts import ZONE
 from holdfast.system import proc
 from holdfast.system.stop import Stop
@@ -119,7 +121,8 @@ class Logical:
                 version_num=facts.version_num,
                 options=target.options,
             )
-            reader = archive.TocReader(keep=tells_of_tables)
+            schema = SchemaCollector()
+            reader = archive.TocReader(keep=schema.keep, definitions=schema.wants)
             finder = blocks.BlockFinder(reader)
             argv = dump_argv(target, toolset, where, snap.id, in_recovery=facts.in_recovery)
             with (
@@ -148,7 +151,7 @@ class Logical:
                     note=lambda: blocks.dump_note(finder.found),
                 )
                 check_complete(info.name, reader, found)
-                return counted.result()
+                return replace(counted.result(), schema_objects=schema.objects)
 
     def _run(
         self, argv: tuple[str, ...], where: conninfo.Conninfo, stop: Stop

@@ -63,6 +63,11 @@ SCORE = Family(
     help="How far a measure is from what was expected: beyond 1 too large, beyond -1 too small.",
     labels=("target", "database", "measure"),
 )
+DROPPED = Family(
+    name="holdfast_backup_schema_dropped",
+    help="How many tables and columns the newest backup has not any more that the one before it had.",
+    labels=("target", "database", "kind"),
+)
 FAMILIES = (
     LAST_SUCCESS,
     LAST_ATTEMPT,
@@ -75,6 +80,7 @@ FAMILIES = (
     EXPECTED,
     ANOMALY,
     SCORE,
+    DROPPED,
 )
 
 
@@ -115,6 +121,15 @@ def _measures(scene: Scene) -> Iterator[Filled]:
     labelled = [((each.target, each.database, each.measure), _or_nan(each.score)) for each in measures]
     yield ANOMALY, [(labels, int(abs(score) > 1)) for labels, score in labelled]
     yield SCORE, labelled
+    yield (
+        DROPPED,
+        [
+            ((each.target, each.database, kind), count)
+            for each in scene.overview.schemas
+            if each.target in known
+            for kind, count in (("tables", each.dropped_tables), ("columns", each.dropped_columns))
+        ],
+    )
 
 
 def _or_nan(value: float | None) -> float:

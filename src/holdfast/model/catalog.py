@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from holdfast.model.schema import SchemaObject, fingerprint
+
 CATALOG_VERSION = 1
 
 
@@ -123,8 +125,25 @@ class Subscription:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Migrations:
+    """What a migration tool has applied, as its own table tells: all versions (the newest thousands), in order."""
+
+    tool: str
+    table: str
+    applied: tuple[str, ...]
+
+    @property
+    def version(self) -> str:
+        """The one applied last."""
+        return self.applied[-1] if self.applied else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Database:
-    """The catalog of one database, read in the snapshot that its dump used."""
+    """The catalog of one database, read in the snapshot that its dump used.
+
+    `schema_objects` is None where the schema was not kept: by an older program, or because it is too large.
+    """
 
     name: str
     properties: Properties
@@ -136,6 +155,14 @@ class Database:
     collations: tuple[Collation, ...]
     subscriptions: tuple[Subscription, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
+    schema_objects: tuple[SchemaObject, ...] | None = None
+    migrations: tuple[Migrations, ...] = ()
+
+    @property
+    def migration(self) -> str | None:
+        """What was applied last, the tool before it; None where nothing was."""
+        said = (f"{each.tool} {each.version}" for each in self.migrations if each.applied)
+        return ", ".join(said) or None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,12 +192,15 @@ class Catalog:
 class DatabaseCoverage:
     """What a backup holds of one database: `rows` is None where no table was counted.
 
-    Where some were not, the server's own estimates stand in for them.
+    Where some were not, the server's own estimates stand in for them. `schema` is the fingerprint of its schema,
+    `migration` what was applied last, with the tool before it; None where that is not known.
     """
 
     name: str
     tables: int
     rows: int | None
+    schema: str | None = None
+    migration: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,4 +250,10 @@ def _database_coverage(database: Database) -> DatabaseCoverage:
     filled = [table for table in held if table.kind in "rm" and table.data_left_out is None]
     counted = not filled or any(table.rows is not None for table in filled)
     rows = sum(max(table.rows_estimate, 0) if table.rows is None else table.rows for table in filled)
-    return DatabaseCoverage(name=database.name, tables=len(held), rows=rows if counted else None)
+    return DatabaseCoverage(
+        name=database.name,
+        tables=len(held),
+        rows=rows if counted else None,
+        schema=None if database.schema_objects is None else fingerprint(database.schema_objects),
+        migration=database.migration,
+    )

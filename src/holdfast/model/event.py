@@ -159,6 +159,8 @@ def _when(at: datetime | None) -> str:
 
 
 def _finding(found: Finding) -> str:
+    if found.measure.startswith("dropped "):
+        return one_line(f"{found.measure} of database {found.database}: {found.value:,}")
     unit = " bytes" if found.measure == "size" else ""
     return one_line(
         f"{found.measure} of database {found.database}: {found.value:,}{unit}, expected about {found.expected:,.0f}"

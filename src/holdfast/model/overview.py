@@ -39,6 +39,16 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
+class SchemaFacts:
+    """How many tables and columns of a database the newest backup has not any more that the one before it had."""
+
+    target: str
+    database: str
+    dropped_tables: int
+    dropped_columns: int
+
+
+@dataclass(frozen=True, slots=True)
 class StoreHolding:
     """What a store holds of a target in whole copies, and how many newer backups it does not hold."""
 
@@ -125,6 +135,7 @@ class Overview:
     paused: frozenset[str] = frozenset()
     newest: Mapping[str, NewestBackup] = field(default_factory=dict)
     measures: tuple[Measured, ...] = ()
+    schemas: tuple[SchemaFacts, ...] = ()
     backups: Mapping[tuple[str, str], int] = field(default_factory=dict)
     holdings: Mapping[tuple[str, str], StoreHolding] = field(default_factory=dict)
     tallies: tuple[RunTally, ...] = ()

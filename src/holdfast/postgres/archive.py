@@ -17,15 +17,6 @@ from holdfast.postgres.entries import (
     Toc,
 )
 
-__all__ = [
-    "Entry",
-    "Toc",
-    "TocReader",
-    "UnsupportedArchiveError",
-    "read_toc",
-    "watch",
-]
-
 _MAGIC = b"PGDMP"
 _OLDEST, _NEWEST = 12, 16
 _WITH_ACCESS_METHOD, _WITH_ALGORITHM, _WITH_RELKIND = 14, 15, 16
@@ -222,10 +213,12 @@ class TocReader:
         )
 
     def _kept(self, *, wanted: bool) -> Generator[int, None, str | None]:
-        if wanted:
-            return _decoded((yield from self._bytes()))
-        yield from self._skip_text()
-        return None
+        """Read a statement that is wanted; one of a length that nobody reads is passed over."""
+        length = yield from self._length(_MAX_SKIPPED)
+        if not wanted or not 0 <= length <= _MAX_KEPT:
+            yield from self._skip(length)
+            return None
+        return _decoded((yield from self._take(length)))
 
     def _dependencies(self) -> Generator[int, None, tuple[int, ...]]:
         found: list[int] = []
@@ -276,7 +269,10 @@ class TocReader:
         return int(raw)
 
     def _skip_text(self) -> _Step:
-        left = yield from self._length(_MAX_SKIPPED)
+        yield from self._skip((yield from self._length(_MAX_SKIPPED)))
+
+    def _skip(self, length: int) -> _Step:
+        left = length
         while left > (here := len(self._buffer) - self._at):
             left -= here
             self._at += here

@@ -15,6 +15,7 @@ from holdfast.model.catalog import Collation, Database, Extension, LeftOut, Name
 from holdfast.model.errors import SourceError
 from holdfast.model.target import Selection
 from holdfast.postgres import queries
+from holdfast.postgres.migrations import read_migrations
 from holdfast.postgres.patterns import LeftOutBy, left_out_by
 from holdfast.postgres.properties import read_properties
 from holdfast.postgres.server import Connection, PermanentSourceError, translate
@@ -78,6 +79,7 @@ def read_database(
             *_without_extensions(conn, selection),
             *(() if superuser else _superusers_only(conn)),
         ),
+        migrations=read_migrations(conn),
     )
 
 
