@@ -197,3 +197,26 @@ def test_what_does_not_hold_together_is_a_problem(pair: _Pair) -> None:
     problems = {check.name: check.problems for check in done.validity if check.problems}
     assert problems == {"indexes": ("index public.i is not valid",)}
     assert not done.same
+
+
+@pytest.mark.extended
+@pytest.mark.parametrize(
+    "options",
+    [("--inserts",), ("--column-inserts",), ("--inserts", "--on-conflict-do-nothing")],
+    ids=" ".join,
+)
+def test_rows_that_were_dumped_as_statements_are_compared_so(pair: _Pair, options: tuple[str, ...]) -> None:
+    content = (
+        "CREATE TABLE t (a integer, t text, d integer GENERATED ALWAYS AS (a * 2) STORED)",
+        "INSERT INTO t VALUES (1, E'x;\\n''y'), (2, E'\\\\'), (3, NULL)",
+        "CREATE TABLE u AS SELECT i, repeat('ab;''\n', 1000) AS t FROM generate_series(1, 2) i",
+        "CREATE TABLE same AS TABLE u",
+        "CREATE TABLE empty (x integer)",
+    )
+    change = ("UPDATE t SET t = t || 'x' WHERE a = 2", "UPDATE u SET t = t || 'x' WHERE i = 2")
+    done = pair(*content, options=options, change=change)
+    assert [(each.kind, each.name) for each in done.differences] == [
+        ("rows", "public.t"),
+        ("rows", "public.u"),
+    ]
+    assert all(each.example for each in done.differences)

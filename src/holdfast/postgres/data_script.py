@@ -24,7 +24,9 @@ _BLANK = re.compile(rb"(?:\s++|--[^\n]*+\n|\\[^\n]*+\n)++")
 _STATEMENT = re.compile(rb"""(?:[^'";]++|'[^']*+'|"[^"]*+"|;(?!\n))*+;\n""")
 _MARK = re.compile(rb"""['"]|;\n""")
 _COPY = re.compile(rb"COPY (" + _NAME + rb")\.(" + _NAME + rb") (?s:(.*))FROM stdin;\n\Z")
-_INSERT = re.compile(rb"INSERT INTO (" + _NAME + rb")\.(" + _NAME + rb")[\s(]")
+_INSERT = re.compile(rb"INSERT INTO (" + _NAME + rb")\.(" + _NAME + rb") (\(?)")
+_SEVERAL = re.compile(rb"(?s:.{0,60000}?)VALUES\n\t\(")
+_NO_CONFLICT = b" ON CONFLICT DO NOTHING;\n"
 _SETVAL = re.compile(rb"SELECT pg_catalog\.setval\('((?:[^']|'')*)', (-?\d+), (true|false)\);\n\Z")
 _QUALIFIED = re.compile(rb"(" + _NAME + rb")\.(" + _NAME + rb")\Z")
 _LARGE_OBJECT = re.compile(
@@ -68,13 +70,17 @@ class Rows:
 
 @dataclass(slots=True)
 class DataDigest:
-    """What a script of data holds. `others` are statements that are none of these, by their first line."""
+    """What a script of data holds. `others` are statements that are none of these, by their first line.
+
+    `inserts` are the options of pg_dump that make it write rows as this script does; none where it is COPY.
+    """
 
     tables: dict[Name, Rows] = field(default_factory=dict)
     sequences: dict[Name, str] = field(default_factory=dict)
     large_objects: int = 0
     large_object_facts: Multiset = field(default_factory=Multiset)
     others: list[str] = field(default_factory=list)
+    inserts: set[str] = field(default_factory=set)
 
 
 class DataReader:
@@ -147,7 +153,7 @@ class DataReader:
             self._begin(copy[1], copy[2], copy[3].strip())
             self._step = self._in_rows
         elif insert := _INSERT.match(text):
-            self._begin(insert[1], insert[2], b"INSERT")
+            self._begin_insert(insert, text)
             self._add_line(text)
         elif setval := _SETVAL.match(text):
             self._sequence(setval)
@@ -160,6 +166,17 @@ class DataReader:
         self._table = (self._word(schema), self._word(name))
         self._rows = self.digest.tables.setdefault(self._table, Rows())
         self._rows.columns.add(columns)
+
+    def _begin_insert(self, insert: re.Match[bytes], text: bytes) -> None:
+        self._begin(insert[1], insert[2], b"INSERT")
+        self.digest.inserts.add("--column-inserts" if insert[3] else "--inserts")
+        if text.endswith(_NO_CONFLICT):
+            self.digest.inserts.add("--on-conflict-do-nothing")
+        if _SEVERAL.match(text, insert.end() - 1):
+            raise IntegrityError(
+                "the archive has several rows in each INSERT, and such rows cannot be compared",
+                hint="Dump without --rows-per-insert.",
+            )
 
     def _sequence(self, found: re.Match[bytes]) -> None:
         name = _QUALIFIED.match(found[1].replace(b"''", b"'"))
@@ -239,7 +256,7 @@ class DataReader:
         self._long.feed(data)
         self._step = self._sql
         if insert := _INSERT.match(self._head):
-            self._begin(insert[1], insert[2], b"INSERT")
+            self._begin_insert(insert, self._head)
             self._add_long_line()
         else:
             self.digest.others.append(self._head[:200].decode(self._codec, "replace").split("\n")[0])
