@@ -18,7 +18,7 @@ from holdfast.system.stop import Stop
 from support import torture
 from support.corruptions import CORRUPTIONS, Corruption, corrupt
 from support.identity import catalog_of, chunks, compared, dump_of, restored
-from support.postgres import execute, toolset
+from support.postgres import execute, query, toolset
 
 _Tortured = tuple[bytes, Database]
 _Pair = Callable[..., Comparison]
@@ -186,16 +186,29 @@ def test_a_stop_ends_it_at_once(cluster: Cluster, database: Conninfo) -> None:
         compare_database(subject, stop=stop)
 
 
-def test_what_does_not_hold_together_is_a_problem(pair: _Pair) -> None:
+def test_what_does_not_hold_together_is_a_problem(pair: _Pair, second_cluster: Cluster) -> None:
     content = (
         "CREATE TABLE t (a integer PRIMARY KEY, b integer)",
         "INSERT INTO t SELECT i, i FROM generate_series(1, 10) i",
         "CREATE INDEX i ON t (b)",
+        "CREATE FUNCTION public.ordered(integer, integer) RETURNS integer LANGUAGE sql IMMUTABLE AS 'SELECT btint4cmp($1, $2)'",
+        (
+            "CREATE OPERATOR CLASS own FOR TYPE integer USING btree AS OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =,"
+            " OPERATOR 4 >=, OPERATOR 5 >, FUNCTION 1 public.ordered(integer, integer)"
+        ),
+        "CREATE INDEX backwards ON t (b own)",
     )
-    broken = "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'i'::regclass"
-    done = pair(*content, change=(broken,))
+    broken = (
+        "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'i'::regclass",
+        # An index that is not in the order that it is for, as one is after a change of the collations' library.
+        "CREATE OR REPLACE FUNCTION public.ordered(integer, integer) RETURNS integer LANGUAGE sql IMMUTABLE AS 'SELECT -btint4cmp($1, $2)'",
+    )
+    done = pair(*content, change=broken)
     problems = {check.name: check.problems for check in done.validity if check.problems}
-    assert problems == {"indexes": ("index public.i is not valid",)}
+    expected = {"indexes": ("index public.i is not valid",)}
+    if query(second_cluster.conninfo, "SELECT FROM pg_available_extensions WHERE name = 'amcheck'"):
+        expected["B-trees"] = ('public.backwards: item order invariant violated for index "backwards"',)
+    assert problems == expected
     assert not done.same
 
 

@@ -74,10 +74,9 @@ def amcheck(conn: Connection, stop: Stop) -> tuple[Validity, ...]:
 
     `conn` is a superuser's, outside a transaction.
     """
-    with _installed(conn) as functions:
+    with _installed(conn) as (functions, refusal):
         if functions is None:
-            reason = "the extension amcheck is not installed on this server"
-            return tuple(Validity(name=name, checked=0, skipped=reason) for name in ("heaps", "B-trees"))
+            return tuple(Validity(name=name, checked=0, skipped=refusal) for name in ("heaps", "B-trees"))
         with stop.calling(lambda: sessions.cancel(conn)):
             trees = sql.SQL("SELECT NULL FROM {} AS x(found)").format(
                 sql.SQL("{}(%s::oid::regclass)").format(sql.Identifier(functions, "bt_index_check"))
@@ -110,19 +109,31 @@ def _each(conn: Connection, name: str, which: LiteralString, query: sql.Composed
 
 
 @contextmanager
-def _installed(conn: Connection) -> Iterator[str | None]:
-    """Give the schema that amcheck's functions are in, made for the length of a transaction that is rolled back."""
+def _installed(conn: Connection) -> Iterator[tuple[str | None, str | None]]:
+    """Give the schema that amcheck's functions are in, made for the length of a transaction that is rolled back.
+
+    Where it cannot be had, give None, and why.
+    """
+    there = [schema for (schema,) in _rows(conn, _THERE)]
+    ((available,),) = _rows(conn, _AVAILABLE)
+    with conn.transaction(force_rollback=True):
+        if there:
+            yield there[0], None
+        elif not available:
+            yield None, "the extension amcheck is not installed on this server"
+        else:
+            refusal = _made(conn)
+            yield None if refusal else _SCHEMA, refusal
+
+
+def _made(conn: Connection) -> str | None:
     try:
-        there = [schema for (schema,) in conn.execute(_THERE).fetchall()]
-        available = conn.execute(_AVAILABLE).fetchall()[0][0]
-        with conn.transaction(force_rollback=True):
-            if not there and available:
-                conn.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(_SCHEMA)))
-                conn.execute(sql.SQL("CREATE EXTENSION amcheck SCHEMA {}").format(sql.Identifier(_SCHEMA)))
-                there = [_SCHEMA]
-            yield there[0] if there else None
+        with conn.transaction():
+            conn.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(_SCHEMA)))
+            conn.execute(sql.SQL("CREATE EXTENSION amcheck SCHEMA {}").format(sql.Identifier(_SCHEMA)))
     except psycopg.Error as error:
-        raise translate(error, "preparing amcheck") from error
+        return f"the extension amcheck cannot be made here: {error.diag.message_primary or error}"
+    return None
 
 
 def _rows(conn: Connection, query: LiteralString) -> list[TupleRow]:
