@@ -165,6 +165,9 @@ class Client:
             client_options={"api_endpoint": settings.endpoint_url} if settings.endpoint_url else None,
             _http=session,
         )
+        # For traces that nobody collects, newer versions ask for the bucket in a thread of their own, which takes a right
+        # that a writer need not have.
+        client._bucket_metadata_cache = None  # noqa: SLF001 - there is no other switch but the environment
         return client.bucket(settings.bucket), session
 
 
@@ -175,22 +178,29 @@ def _credentials(settings: GcsSettings, scopes: tuple[str, ...]) -> Any:  # noqa
     if settings.credentials is None:
         return auth.default(scopes=scopes)[0]
     try:
-        return _from_text(auth, json.loads(settings.credentials), scopes)
+        return _from_told(json.loads(settings.credentials), scopes)
     except (ValueError, KeyError, TypeError, AttributeError, auth.exceptions.GoogleAuthError):
         raise RefusedError(
             f"store {settings.name}: credentials are not the JSON of a service account or a federation",
-            hint="Put the whole content of the key file there, or its path into credentials_file.",
+            hint="Put the whole content of the key file there, or its path into credentials_file; for another kind of"
+            " login set GOOGLE_APPLICATION_CREDENTIALS instead.",
         ) from None  # the cause may quote the key
 
 
-def _from_text(auth: Any, told: dict[str, Any], scopes: tuple[str, ...]) -> Any:  # noqa: ANN401 - as above
-    """Make credentials of what a JSON file says. Whoever writes the config may choose any kind."""
-    import warnings  # noqa: PLC0415 - only here
-
-    with warnings.catch_warnings():
-        # The library warns of files from strangers: those may name any address to log in at. This one is the owner's.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        return auth.load_credentials_from_dict(told, scopes=scopes)[0]
+def _from_told(told: dict[str, Any], scopes: tuple[str, ...]) -> Any:  # noqa: ANN401 - as above
+    """Make credentials of what a JSON file says. The library's own way asks the network which project they belong to."""
+    kind = told["type"]
+    if kind == "service_account":
+        module = importlib.import_module("google.oauth2.service_account")
+        return module.Credentials.from_service_account_info(told, scopes=scopes)
+    if kind == "authorized_user":
+        module = importlib.import_module("google.oauth2.credentials")
+        return module.Credentials.from_authorized_user_info(told, scopes)
+    if kind == "external_account":
+        amazon = str(told["subject_token_type"]).endswith(":aws4_request")
+        module = importlib.import_module("google.auth.aws" if amazon else "google.auth.identity_pool")
+        return module.Credentials.from_info(told, scopes=scopes)
+    raise ValueError(kind)
 
 
 @functools.cache

@@ -147,7 +147,7 @@ def _told(error: Exception) -> str:
     text = str(named[0] if named and named[0] else getattr(error, "message", None) or error)
     text = re.sub(r"\b(?:GET|PUT|POST|DELETE|PATCH) https?://\S+ ", "", text)
     text = re.sub(r"(https?://[^\s?'\")]+|\burl: \S+?)\?\S*", r"\1", text)
-    return " ".join(text.split())[:300].rstrip(".")
+    return " ".join(text.split())[:300].rstrip(".") or type(error).__name__
 
 
 def _class_names(error: Exception) -> set[str]:

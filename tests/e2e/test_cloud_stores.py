@@ -1,0 +1,80 @@
+"""A backup that goes to a cloud and comes back from there, by the command."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import pytest
+
+from e2e.conftest import ROWS
+from holdfast.postgres.scratch import Cluster
+from support import azurite
+from support.azure_server import azure_server
+from support.gcs_server import gcs_server
+from support.home import Home, called
+from support.postgres import execute, new_database
+from support.world import write_config
+
+
+@contextmanager
+def google() -> Iterator[tuple[str, ...]]:
+    with gcs_server() as bucket:
+        yield "gs://backups/pg", f'endpoint_url = "{bucket.url}"', "anonymous = true"
+
+
+@contextmanager
+def microsoft() -> Iterator[tuple[str, ...]]:
+    with azure_server() as container:
+        key = f'account_key = "{azurite.KEY}"'
+        yield "azblob://throwaway/backups/pg", f'endpoint_url = "{container.url}"', key
+
+
+@contextmanager
+def emulated() -> Iterator[tuple[str, ...]]:
+    with azurite.azurite() as url:
+        key = f'account_key = "{azurite.KEY}"'
+        yield "azblob://throwaway/backups/pg", f'endpoint_url = "{url}"', key
+
+
+@contextmanager
+def home_with(cluster: Cluster, folder: Path, keys: tuple[str, ...]) -> Iterator[Home]:
+    url, *others = keys
+    with new_database(cluster) as database:
+        execute(database, ROWS)
+        config = write_config(
+            folder,
+            cluster.conninfo.argv_dsn(),
+            target=f'databases = ["{database.database}"]',
+            stores={"cloud": "\n".join([f'url = "{url}"', *others, ""])},
+        )
+        yield Home(folder=folder, config=config, database=database)
+
+
+def test_a_backup_in_google_is_taken_and_verified(cluster: Cluster, tmp_path: Path) -> None:
+    with google() as keys, home_with(cluster, tmp_path, keys) as home:
+        home.run("backup", "--quiet")
+        home.run("verify", "latest")
+        assert len(home.ids()) == 1
+
+
+@pytest.mark.extended
+@pytest.mark.parametrize("cloud", [google, microsoft, emulated])
+def test_a_server_is_recovered_from_a_cloud_and_an_identity(
+    cluster: Cluster, tmp_path: Path, cloud: type[AbstractContextManager[tuple[str, ...]]]
+) -> None:
+    with cloud() as keys, home_with(cluster, tmp_path, keys) as home:
+        checked = home.run("check")
+        assert "store cloud" in checked.stdout
+        assert "write, read, list and delete work" in checked.stdout
+        assert "conditional" not in checked.stdout
+        home.run("backup", "--quiet")
+        url, *others = keys
+        sets = [word for other in others for word in ("--set", f"stores.main.{other.replace(' = ', '=')}")]
+        there: list[str | Path] = ["--identity", tmp_path / "identity.txt", *sets]
+        done = called("recover", url, *there, "--dry-run", cwd=tmp_path)
+        assert home.ids()[0] in done.stdout, done.stderr
+        kit = home.run("kit").stdout
+        assert ("gcloud storage cp" if url.startswith("gs") else "az storage blob download-batch") in kit
+        assert azurite.KEY not in kit
