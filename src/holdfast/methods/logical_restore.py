@@ -17,8 +17,7 @@ from holdfast.model import catalog as model
 from holdfast.model.backup import PartFormat
 from holdfast.model.errors import Error, IntegrityError, SourceError
 from holdfast.model.target import Selection
-from holdfast.postgres import catalog, marks, partitions, properties, server, sessions, snapshot
-from holdfast.postgres.analyze import analyze
+from holdfast.postgres import analyze, catalog, marks, partitions, properties, server, sessions, snapshot
 from holdfast.postgres.relation_names import Name
 from holdfast.postgres.statements import quoted_name
 from holdfast.system.stop import Stop
@@ -179,21 +178,24 @@ def _run(into: Destination, task: Task, *, created: bool, whole: bool, stop: Sto
 
 @contextmanager
 def _analyzing(into: Destination, task: Task, stop: Stop, warn: Warn) -> Iterator[None]:
-    """Gather statistics: after what is done in the `with`, or beside it where there are several jobs."""
+    """Gather statistics: after what is done in the `with`, where there are several jobs beside it too."""
     if not task.options.analyze:
         yield
         return
     where = into.conninfo.with_database(task.name)
-    begin = partial(analyze, where, application_name=LABEL, warn=warn)
+    gather = partial(analyze.analyze, where, application_name=LABEL, warn=warn)
     if task.options.jobs == 1:
         yield
         task.doing("gathering statistics")
-        begin(jobs=1, stop=stop)
+        gather(analyze.tables(where, application_name=LABEL), jobs=1, stop=stop)
         return
+    left = analyze.tables(where, application_name=LABEL)
     with stop.derived() as limited, ThreadPoolExecutor(1, thread_name_prefix="analyze") as pool:
-        running = pool.submit(begin, jobs=task.options.jobs - 1, stop=limited)
+        running = pool.submit(gather, left, jobs=task.options.jobs - 1, stop=limited)
         try:
             yield
+            task.doing("gathering statistics")
+            gather(left, jobs=1, stop=limited)  # the session that was busy beside helps
         except BaseException:
             limited.request()
             raise

@@ -24,16 +24,26 @@ _TABLES: LiteralString = (
 )
 
 
-def analyze(
-    where: Conninfo, *, jobs: int, application_name: str, stop: Stop, warn: Callable[[str], None]
-) -> None:
-    """ANALYZE all tables, the largest first. What cannot be analyzed is a warning; raise SourceError for a lost server."""
+Left = deque[tuple[str, str]]
+
+
+def tables(where: Conninfo, *, application_name: str) -> Left:
+    """List the tables that statistics are gathered of, the largest first. Raise SourceError."""
     with closing(connect(where, application_name=application_name)) as conn:
         pin(conn, ENDLESS)
         try:
-            left = deque((str(schema), str(name)) for schema, name in conn.execute(_TABLES).fetchall())
+            return deque((str(schema), str(name)) for schema, name in conn.execute(_TABLES).fetchall())
         except psycopg.Error as error:
             raise translate(error, f"listing the tables of {where.safe}") from error
+
+
+def analyze(
+    where: Conninfo, left: Left, *, jobs: int, application_name: str, stop: Stop, warn: Callable[[str], None]
+) -> None:
+    """ANALYZE what is left of the tables, over `jobs` sessions; several of these may share it.
+
+    What cannot be analyzed is a warning; raise SourceError for a lost server.
+    """
     troubles: list[Error] = []
 
     def work() -> None:
@@ -56,7 +66,7 @@ def analyze(
 
 def _work(
     where: Conninfo,
-    left: deque[tuple[str, str]],
+    left: Left,
     application_name: str,
     stop: Stop,
     warn: Callable[[str], None],
