@@ -76,21 +76,25 @@ def rechunk(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
 
 
 def _rechunk(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
-    held = bytearray()
+    block, filled = bytearray(), 0  # of `size` once it is needed, and then used again and again
     for chunk in chunks:
-        start = min(size - len(held), len(chunk)) if held else 0
-        if start:
-            held += chunk[:start]
-            if len(held) < size:
+        start = 0
+        if filled:
+            start = min(size - filled, len(chunk))
+            memoryview(block)[filled : filled + start] = memoryview(chunk)[:start]
+            filled += start
+            if filled < size:
                 continue
-            yield bytes(held)
-            held.clear()
+            yield bytes(block)
         whole = len(chunk) - (len(chunk) - start) % size
         for at in range(start, whole, size):
             yield chunk[at : at + size]
-        held += chunk[whole:]
-    if held:
-        yield bytes(held)
+        filled = len(chunk) - whole
+        if filled:
+            block = block or bytearray(size)
+            memoryview(block)[:filled] = memoryview(chunk)[whole:]
+    if filled:
+        yield bytes(memoryview(block)[:filled])
 
 
 def split(chunks: Iterable[bytes], limit: int) -> Iterator[Iterator[bytes]]:
