@@ -16,6 +16,12 @@ def restores(setting: Setting) -> list[Contender]:
     return [
         *_pair(setting, jobs=1),
         *_pair(setting, jobs=2),
+        _holdfast(
+            "**Holdfast** restore test: cluster, restore, every row compared, amcheck, removal",
+            *("restore-test", "--quiet", "--database", setting.database),
+            base=_PLAIN.format(jobs=" -j2"),
+            before=(),
+        ),
         _holdfast(_WHOLE, "export", "latest", "--output", "whole.dump", base=_WHOLE, before=(_REMOVE,)),
         _holdfast(
             f"**Holdfast**, one small table (`{SMALL_TABLE}`) into an empty database",

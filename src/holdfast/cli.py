@@ -31,7 +31,7 @@ MODULES = {
     "schema": "cli_schema",
     "kit": "cli_kit",
     "notify": "cli_notify",
-    **dict.fromkeys(("restore-test", "proof"), "cli_prove"),
+    **dict.fromkeys(("restore-test", "proof", "repair"), "cli_prove"),
 }
 
 

@@ -1,4 +1,4 @@
-"""The commands that prove backups, and show the proof."""
+"""The commands that prove backups, show the proof, and mend what is damaged."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from holdfast.cli_options import (
     Json,
     Quiet,
     Set,
+    StoreName,
     TargetName,
     opened_app,
     parse_time,
 )
-from holdfast.model.errors import UsageError
+from holdfast.model.errors import IntegrityError, StoreError, UsageError
 
 
 def restore_test(
@@ -88,9 +89,36 @@ def proof_show(
         render.line(line)
 
 
+def repair(
+    word: BackupWord,
+    target: TargetName = None,
+    before: Before = None,
+    store: StoreName = None,
+    config: ConfigPath = None,
+    overrides: Set = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Mend the damaged copies of a backup from a whole one in another store."""
+    from holdfast import render, render_prove
+    from holdfast.jobs.repair import repair as job
+
+    with opened_app(config, overrides, quiet=quiet) as opened:
+        row = opened.find(word, target=target, before=parse_time(before), fresh=True)
+        done = job(opened.services, row, opened.stop, store=store)
+    if as_json:
+        render.facts([render_prove.repaired_facts(each) for each in done])
+    elif not quiet or any(each.error for each in done):
+        render_prove.repaired(done)
+    if errors := [each.error for each in done if each.error is not None]:
+        kind = StoreError if all(isinstance(error, StoreError) for error in errors) else IntegrityError
+        raise kind(f"{len(errors)} of {len(done)} copies could not be mended")
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands of this module to the program."""
     app.command("restore-test")(restore_test)
+    app.command()(repair)
     proof = typer.Typer(help="The proofs of restore tests.", rich_markup_mode=None)
     proof.command("show")(proof_show)
     app.add_typer(proof, name="proof", no_args_is_help=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from holdfast.jobs.proofs import Shown, databases, summary
+from holdfast.jobs.repair import Repaired
 from holdfast.jobs.restore_test import Result
 from holdfast.model.codec import Json, to_json
 from holdfast.model.comparison import Comparison, Difference
@@ -71,6 +72,33 @@ def result(value: Result) -> None:
     if tested.isolation != "isolated":
         line(f"the scratch server was {tested.isolation}")
     line(f"{_VERDICTS[tested.outcome]} ({duration(tested.seconds)}; restore {_rate(value.proof)})")
+
+
+def repaired_facts(value: Repaired) -> Facts:
+    """What became of one copy that was to be mended."""
+    return {
+        "id": value.backup_id,
+        "target": value.target,
+        "store": value.store,
+        "ok": value.error is None,
+        "objects": to_json(value.objects),
+        "source": value.source,
+        "error": value.error.message if value.error is not None else None,
+        "error_code": value.error.code if value.error is not None else None,
+    }
+
+
+def repaired(values: Iterable[Repaired]) -> None:
+    """Say what became of the copies that were to be mended."""
+    for value in values:
+        where = f"{value.backup_id} in {value.store}"
+        if value.error is not None:
+            line(f"FAILED  {where}: {value.error.message}")
+        elif not value.objects:
+            line(f"whole   {where}")
+        else:
+            source = f" from {value.source}" if value.source else ""
+            line(f"mended  {where}: {', '.join(value.objects)}{source}")
 
 
 def _database_line(value: DatabaseTested) -> str:

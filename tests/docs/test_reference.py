@@ -35,6 +35,7 @@ from holdfast.jobs.finding import Finding
 from holdfast.jobs.importing import ImportReport, Outcome
 from holdfast.jobs.proofs import Shown
 from holdfast.jobs.recover import Found
+from holdfast.jobs.repair import Repaired
 from holdfast.jobs.restore_test import Result
 from holdfast.jobs.schema import SchemaVersion
 from holdfast.jobs.status import TargetStatus
@@ -167,6 +168,11 @@ def samples() -> dict[str, object]:
                 proof=proof_of_a_test(), detail=Detail(backup_id="", target="", databases=()), stored_in=()
             )
         ),
+        "repair": [
+            render_prove.repaired_facts(
+                Repaired(target="shop", backup_id="", store="a", source=None, objects=(), error=None)
+            )
+        ],
         "proof show": render_prove.shown_facts(shown_proof()),
         "catalog rebuild": facts.rebuilt(Rebuilt(problems=[("here", "gone")])),
     }

@@ -48,6 +48,7 @@ def test_a_backup_is_proven_and_the_proof_shown(home: Home) -> None:
     assert "PROVEN" in text
     assert "public.merchants" in text
     assert "there are merchants" in text
+    assert "whole" in home.run("repair", "latest").stdout
     page = home.folder / "proof.html"
     home.run("proof", "show", "latest", "--html", "--output", page)
     assert "<!doctype html>" in page.read_text()

@@ -75,7 +75,7 @@ def _copy_segment(
 ) -> None:
     found = place.store.stat(place.key(segment.name))
     if found is not None:  # without a manifest it is the rest of a copy that broke off
-        if found.size == segment.size and _is_there(place, segment, stop):
+        if found.size == segment.size and is_there(place, segment, stop):
             meter.add(segment.size)
             return
         place.store.delete(place.key(segment.name))
@@ -95,7 +95,7 @@ def _copy_segment(
     writing.put_checked(place, segment.name, chunks(), read)
 
 
-def _is_there(place: writing.Place, segment: Segment, stop: Stop) -> bool:
+def is_there(place: writing.Place, segment: Segment, stop: Stop) -> bool:
     """Whether the object that lies there is the one that belongs there, by its bytes."""
     read = Tally()
     for _ in tally(place.store.get(place.key(segment.name)), read):

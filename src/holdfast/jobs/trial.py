@@ -13,10 +13,12 @@ from holdfast.jobs.reading import Opened, plain_chunks, read_catalog, read_plain
 from holdfast.jobs.services import Services
 from holdfast.methods import logical_globals, proving, staging
 from holdfast.methods.destination import Destination, destination
+from holdfast.methods.identity_globals import compare_globals
 from holdfast.methods.proving import Stopwatch, Subjected
 from holdfast.methods.staging import Staged
 from holdfast.model.backup import Part
 from holdfast.model.catalog import Catalog, Database, LeftOut
+from holdfast.model.comparison import GlobalsCompared
 from holdfast.model.errors import CouldNotTestError, NotFoundError
 from holdfast.model.proof import DatabaseTested, Detail
 from holdfast.model.testing import RestoreTesting
@@ -51,12 +53,14 @@ class Trial:
         roles = backup.part("globals")
         text = b"" if roles is None else read_plain(self.opened.place, roles, services.keys)
         done: list[DatabaseTested] = []
-        with self._cluster(watch, programs, place, text, catalog) as cluster:
+        first = bootstrap.superuser(text)
+        with self._cluster(watch, programs, place, first, catalog) as cluster:
             services.stage("cluster")
             maintenance = cluster.conninfo.with_database(_MAINTENANCE)
             with destination(maintenance, dump_version=backup.tools.get("pg_dump")) as into:
                 with watch.phase("roles"):
                     notes = self._globals(into, text)
+                    compared = self._compared(into, text, first)
                 for part in parts:
                     self.stop.check()
                     done.append(self._database(into, restore.described(catalog, part), part, watch))
@@ -75,7 +79,7 @@ class Trial:
                 backup_id=backup.id,
                 target=backup.target,
                 databases=tuple(done),
-                globals=None,
+                globals=compared,
                 notes=notes,
             ),
             facts,
@@ -120,7 +124,7 @@ class Trial:
 
     @contextmanager
     def _cluster(
-        self, watch: Stopwatch, programs: tools.Toolset, place: Path, text: bytes, catalog: Catalog
+        self, watch: Stopwatch, programs: tools.Toolset, place: Path, first: str, catalog: Catalog
     ) -> Iterator[Confined]:
         services = self.services
         services.reporter.doing("making a scratch cluster")
@@ -129,7 +133,7 @@ class Trial:
         making = confined.confined_cluster(
             bin_dir=programs.bin_dir,
             parent=place,
-            superuser=bootstrap.superuser(text),
+            superuser=first,
             confinement=Confinement(required=self.plan.isolation == "required", hidden=hidden),
             settings=settings,
             stop=self.stop,
@@ -152,6 +156,13 @@ class Trial:
         return tuple(
             f"tablespace {name} was left out: what is in it lies in the default one"
             for name in applied.tablespaces_left_out
+        )
+
+    def _compared(self, into: Destination, text: bytes, first: str) -> GlobalsCompared | None:
+        if not text:
+            return None
+        return compare_globals(
+            text, into.conninfo, into.toolset, own={first}, tablespaces=False, stop=self.stop
         )
 
     def _database(self, into: Destination, found: Database, part: Part, watch: Stopwatch) -> DatabaseTested:

@@ -21,7 +21,7 @@ from holdfast.model.comparison import Comparison, Phase
 from holdfast.model.errors import CouldNotTestError, Error, IntegrityError, SourceError
 from holdfast.model.proof import CheckResult, DatabaseTested
 from holdfast.model.testing import RestoreTesting
-from holdfast.postgres import owner_checks, properties, readiness, restored, server, sessions, soundness
+from holdfast.postgres import owner_checks, properties, readiness, restored, server, sessions
 from holdfast.system.clock import Clock
 from holdfast.system.proc import READ_BYTES
 from holdfast.system.stop import Stop
@@ -187,16 +187,12 @@ def _compared(
     )
     try:
         with watch.phase("comparison"), own.phase("comparison"):
-            comparison = compare_database(subject, stop=stop, doing=one.doing)
-        with watch.phase("soundness"), own.phase("soundness"):
-            one.doing("looking at indexes and tables")
-            found = soundness.sound(where, amcheck=one.plan.amcheck, jobs=one.plan.jobs, stop=stop)
+            return compare_database(subject, stop=stop, doing=one.doing, with_amcheck=one.plan.amcheck)
     except SourceError as error:
         stop.check()
         raise CouldNotTestError(
             f"database {one.found.name!r} could not be compared: {error.message}", hint=error.hint
         ) from error
-    return replace(comparison, validity=(*comparison.validity, *found))
 
 
 def _checked(into: Destination, one: Subjected, stop: Stop) -> tuple[CheckResult, ...]:
