@@ -118,6 +118,8 @@ class Defaults(Section):
     timeout: Limit = None
     stall_limit: Limit = 1800.0
     verify_schedule: Schedule | None = None
+    scrub_every: Limit = 30 * 86400.0
+    scrub: Literal["auto", "full"] = "auto"
     copy_schedule: Schedule | None = None
     prune_schedule: Schedule | None = None
     retention: RetentionSettings = RetentionSettings()
@@ -182,6 +184,11 @@ class TargetSettings(Defaults):
     def backup_timetable(self, timezone: str) -> Timetable | None:
         """When the target is backed up; None for never by itself. `timezone` is that of targets without one."""
         return self.timetable(self.every or self.schedule, timezone)
+
+    def verify_timetable(self, timezone: str) -> Timetable | None:
+        """When copies are looked at again: daily unless it says, where the daemon takes the backups."""
+        usual = config_retention.DAILY if (self.every or self.schedule) and self.scrub_every else None
+        return self.timetable(usual if self.verify_schedule is None else self.verify_schedule, timezone)
 
     def prune_timetable(self, timezone: str) -> Timetable | None:
         """When the target is pruned: daily unless it says, where the daemon takes its backups; else only if it says."""

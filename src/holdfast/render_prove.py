@@ -202,11 +202,11 @@ def _counts(tested: Tested) -> Iterator[tuple[str, str]]:
     for name in ("tables", "rows", "definitions", "sequences", "large_objects", "roles"):
         yield name.replace("_", " "), f"{getattr(tested, name):,}"
     yield "definitions that PostgreSQL spells differently", f"{tested.respelled:,}"
-    yield "DIFFERENCES", f"{tested.differences:,}"
+    yield "differences", f"{tested.differences:,}"
     yield "objects looked at for soundness", f"{tested.soundness_checked:,}"
-    yield "NOT SOUND", f"{tested.soundness_problems:,}"
+    yield "of these not sound", f"{tested.soundness_problems:,}"
     yield "checks of the owner", f"{tested.checks:,}"
-    yield "CHECKS FAILED", f"{tested.checks_failed:,}"
+    yield "of these failed", f"{tested.checks_failed:,}"
     for left in tested.left_out:
         yield f"not restored: {left.kind}", f"{left.count:,}"
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Literal
 
 from holdfast.jobs import copies, prune, runner, scheduled_tests
 from holdfast.jobs.backup import backup
+from holdfast.jobs.scrub import scrub
 from holdfast.jobs.services import Services
 from holdfast.jobs.verify import verify
 from holdfast.ledger import scheduling
@@ -93,7 +95,7 @@ def _backup(services: Services, target: Target, stop: Stop, occasion: Occasion) 
 
 
 def _verify(services: Services, target: Target, stop: Stop, occasion: Occasion) -> None:
-    """Verify the latest backup in all its stores. Each copy has a run of its own besides that of the slot."""
+    """Verify the latest backup in all its stores, and go on with the scrub. Each copy that is read has a run of its own besides that of the slot."""
     latest = next((row for row in services.ledger.backups(target.name) if not row.hidden), None)
     run = Run(
         job="verify",
@@ -107,8 +109,10 @@ def _verify(services: Services, target: Target, stop: Stop, occasion: Occasion) 
         pid=services.pid,
     )
 
-    def body(_: runner.Meter) -> None:
-        results = verify(services, latest, stop) if latest is not None else []
+    def body(meter: runner.Meter) -> None:
+        results = verify(services, latest, stop) if latest is not None and target.verify_latest else []
+        interval = target.verify.schedule.interval if target.verify is not None else timedelta(days=1)
+        results += scrub(services, target, meter, stop, interval=interval)
         for result in results:
             if result.error is not None:
                 raise result.error

@@ -16,6 +16,7 @@ from holdfast.jobs.reading import (
     stored_chunks,
 )
 from holdfast.jobs.services import Services
+from holdfast.ledger import scrubs
 from holdfast.ledger.ledger import GONE, BackupRow, CopyState
 from holdfast.methods import foreign_dump
 from holdfast.methods.logical import check_complete
@@ -77,15 +78,16 @@ def _verify_copy(services: Services, place: writing.Place, run: Run, stop: Stop)
         if stop.requested:
             raise
         if isinstance(error, IntegrityError | NotFoundError):
-            _record_damage(services, place, error)
+            record_damage(services, place, error)
         return Verified(target=place.target, backup_id=place.backup_id, store=name, proof=None, error=error)
     services.ledger.record_copy(place.backup_id, name, "complete", services.clock.now())
     services.ledger.record_proof(proof)
+    scrubs.record(services.ledger, place.backup_id, name, proof.at)
     _keep(services, place, proof)
     return Verified(target=place.target, backup_id=place.backup_id, store=name, proof=proof, error=None)
 
 
-def _record_damage(services: Services, place: writing.Place, error: Error) -> None:
+def record_damage(services: Services, place: writing.Place, error: Error) -> None:
     """Write down that a copy is damaged or gone; without a whole one left, the backup's proof is worth nothing."""
     ledger, now = services.ledger, services.clock.now()
     state: CopyState = "missing" if isinstance(error, _GoneError) else "damaged"

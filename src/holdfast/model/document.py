@@ -15,7 +15,8 @@ h1 { font-size: 1.6rem; margin-bottom: 0; } h2 { font-size: 1.15rem; margin: 1.8
 .under { color: #777; margin-top: .2rem; }
 pre { background: #8881; padding: .6rem .8rem; border-radius: .3rem; white-space: pre-wrap; overflow-wrap: anywhere; }
 table { border-collapse: collapse; } td, th { text-align: left; vertical-align: top; padding: .2rem 1rem .2rem 0;
-border-bottom: 1px solid #8884; overflow-wrap: anywhere; } th { font-weight: 600; }
+border-bottom: 1px solid #8884; overflow-wrap: anywhere; } th { font-weight: 600; white-space: nowrap; }
+table + table { margin-top: 1rem; }
 @media print { body { font-size: 10.5pt; margin: 0; max-width: none; } pre { border: 1px solid #888; }
 h2, pre, tr { break-inside: avoid; } h2 { break-after: avoid; } }
 """

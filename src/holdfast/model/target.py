@@ -75,6 +75,8 @@ class Target:
     """One PostgreSQL server and what of it is backed up.
 
     `databases` None means all that allow connections and are no templates. Times are in seconds; a
+    `verify` is when the latest backup is verified (if `verify_latest`) and the scrub goes on, which looks at each copy every
+    `scrub_every` seconds; by reading it where it lies on a disk, or with `full` everywhere. A
     `blocking_limit` of None never aborts a dump that others wait for. `backup`, `verify`, `copy` and `prune` are when the
     daemon does that by itself. `retention` holds in each store that has no rules of its own in `retention_in`.
     """
@@ -97,6 +99,9 @@ class Target:
     hooks: Hooks = Hooks()
     backup: Timetable | None = None
     verify: Timetable | None = None
+    verify_latest: bool = False
+    scrub_every: float | None = None
+    scrub: Literal["auto", "full"] = "auto"
     copy: Timetable | None = None
     restore_test: RestoreTesting = field(default_factory=RestoreTesting)
     prune: Timetable | None = None
