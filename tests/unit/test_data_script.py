@@ -187,3 +187,12 @@ def test_rows_of_partitions_that_go_to_their_root_are_together() -> None:
 
 def test_another_statement_is_kept_by_its_beginning() -> None:
     assert _read(b"ALTER TABLE x\n DISABLE TRIGGER ALL;\n").others == ["ALTER TABLE x"]
+
+
+def test_dumps_of_old_that_leave_the_schema_out_are_read() -> None:
+    digest = _read(
+        b'SET search_path = "Od.d", pg_catalog;\nCOPY t (a) FROM stdin;\n1\n\\.\n'
+        b"SELECT pg_catalog.setval('s', 2, true);\nSET search_path = public, pg_catalog;\nINSERT INTO u VALUES (1);\n"
+    )
+    assert list(digest.tables) == [("Od.d", "t"), ("public", "u")]
+    assert list(digest.sequences) == [("Od.d", "s")]

@@ -75,6 +75,7 @@ def compare_database(
         *rows.column_differences(both),
         *rows.sequence_differences(both),
         *rows.large_object_differences(subject, both),
+        *rows.statement_differences(both),
         *belongings.property_differences(subject, there),
         *views.differences,
     )

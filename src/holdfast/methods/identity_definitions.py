@@ -98,8 +98,7 @@ def _sent_through(subject: Subject, head: bytes, stop: Stop) -> Iterator[Conninf
     """Restore the definitions alone into a database that exists for the length of the `with`."""
     name = restored.SCRATCH + secrets.token_hex(6)
     found = subject.found
-    at_server = subject.where.with_database("postgres")
-    with session(at_server) as connection:
+    with session(subject.where) as connection:
         like = replace(found.properties, owner=server.facts(connection).user)
         version = connection.info.server_version
         made = properties.create_database_sql(name, like, version, tablespaces=False)
@@ -113,7 +112,7 @@ def _sent_through(subject: Subject, head: bytes, stop: Stop) -> Iterator[Conninf
             _restore(subject, where, head, stop)
             yield where
         finally:
-            _drop(connection, at_server, name)
+            _drop(connection, subject.where, name)
 
 
 def _prepare(subject: Subject, where: Conninfo) -> None:
@@ -132,8 +131,8 @@ def _restore(subject: Subject, where: Conninfo, head: bytes, stop: Stop) -> None
         proc.feed(proc.Command(argv=argv, env=given.env, pass_fds=given.pass_fds), [head], stop)
 
 
-def _drop(connection: server.Connection, at_server: Conninfo, name: str) -> None:
+def _drop(connection: server.Connection, where: Conninfo, name: str) -> None:
     try:
-        properties.drop_database(connection, at_server, name)
+        properties.drop_database(connection, where, name)
     except Error as trouble:
         raise Error(f"could not drop the scratch database {name!r}: {trouble.message}") from trouble

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from holdfast.methods.identity_reading import Both
@@ -123,6 +124,14 @@ def large_object_differences(subject: Subject, both: Both) -> Iterator[Differenc
             expected=f"{subject.found.large_objects} in the source",
             found=f"{ours.large_objects} in the archive",
         )
+
+
+def statement_differences(both: Both) -> Iterator[Difference]:
+    """Tell of statements among the data that only one side has, and that are none of the usual ones."""
+    ours, theirs = Counter(both.archived.others), Counter(both.restored.others)
+    for text in sorted((ours - theirs) + (theirs - ours)):
+        how: How = "missing" if ours[text] > theirs[text] else "unexpected"
+        yield Difference(kind="statement", name=text[:_SHOWN], how=how)
 
 
 def rows_left_out(subject: Subject, both: Both) -> Iterator[LeftOut]:

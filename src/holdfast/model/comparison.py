@@ -37,7 +37,7 @@ class Difference:
     """One thing that is not the same.
 
     `kind` is pg_dump's word for a definition (table, index, acl, fk constraint, …), or rows, row count, columns,
-    sequence, large objects, large object, contents, property, role, role setting, membership, role password.
+    sequence, large objects, large object, statement, contents, property, role, role setting, membership, role password.
 
     `expected` is what the archive (or the catalog) says and `found` what was restored: short texts without secrets.
     `example` is the hash of a row that only one side has, in hex, and `example_in` which side that is.

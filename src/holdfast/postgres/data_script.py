@@ -23,12 +23,15 @@ _NAME = rb'(?:"(?:[^"]|"")*+"|[^\s".,;()\']++)'
 _BLANK = re.compile(rb"(?:\s++|--[^\n]*+\n|\\[^\n]*+\n)++")
 _STATEMENT = re.compile(rb"""(?:[^'";]++|'[^']*+'|"[^"]*+"|;(?!\n))*+;\n""")
 _MARK = re.compile(rb"""['"]|;\n""")
-_COPY = re.compile(rb"COPY (" + _NAME + rb")\.(" + _NAME + rb") (?s:(.*))FROM stdin;\n\Z")
-_INSERT = re.compile(rb"INSERT INTO (" + _NAME + rb")\.(" + _NAME + rb") (\(?)")
+# Dumps from before March 2018 set a search_path, and leave the schema out.
+_RELATION = rb"(?:(" + _NAME + rb")\.)?(" + _NAME + rb")"
+_PATH = re.compile(rb"SET search_path = (" + _NAME + rb"), pg_catalog;\n\Z")
+_COPY = re.compile(rb"COPY " + _RELATION + rb" (?s:(.*))FROM stdin;\n\Z")
+_INSERT = re.compile(rb"INSERT INTO " + _RELATION + rb" (\(?)")
 _SEVERAL = re.compile(rb"(?s:.{0,60000}?)VALUES\n\t\(")
 _NO_CONFLICT = b" ON CONFLICT DO NOTHING;\n"
 _SETVAL = re.compile(rb"SELECT pg_catalog\.setval\('((?:[^']|'')*)', (-?\d+), (true|false)\);\n\Z")
-_QUALIFIED = re.compile(rb"(" + _NAME + rb")\.(" + _NAME + rb")\Z")
+_QUALIFIED = re.compile(_RELATION + rb"\Z")
 _LARGE_OBJECT = re.compile(
     rb"SELECT pg_catalog\.lo_(?:create|open)\('(\d+)'|.*?\bLARGE OBJECT (\d+)\b", re.DOTALL
 )
@@ -95,6 +98,7 @@ class DataReader:
         self._listener = listener
         self._rest = b""
         self._step: Callable[[bytes], bytes | None] = self._sql
+        self._schema = b""
         self._table: Name = ("", "")
         self._rows = Rows()
         self._long = LongLine()
@@ -159,11 +163,13 @@ class DataReader:
             self._sequence(setval)
         elif text.startswith((_CREATE, _OPEN, _CLOSE)) or b"LARGE OBJECT " in text[:_HEAD]:
             self._large_object(text)
+        elif path := _PATH.match(text):
+            self._schema = path[1]
         elif not text.startswith(_NO_DATA):
             self.digest.others.append(text[:200].decode(self._codec, "replace").split("\n")[0])
 
-    def _begin(self, schema: bytes, name: bytes, columns: bytes) -> None:
-        self._table = (self._word(schema), self._word(name))
+    def _begin(self, schema: bytes | None, name: bytes, columns: bytes) -> None:
+        self._table = (self._word(schema or self._schema), self._word(name))
         self._rows = self.digest.tables.setdefault(self._table, Rows())
         self._rows.columns.add(columns)
 
@@ -182,7 +188,7 @@ class DataReader:
         name = _QUALIFIED.match(found[1].replace(b"''", b"'"))
         if name is None:
             raise IntegrityError("the data sets a sequence whose name cannot be read")
-        key = (self._word(name[1]), self._word(name[2]))
+        key = (self._word(name[1] or self._schema), self._word(name[2]))
         called = "called" if found[3] == b"true" else "not yet called"
         self.digest.sequences[key] = f"{found[2].decode()}, {called}"
 
