@@ -9,7 +9,7 @@ import pytest
 from holdfast.methods.identity import Subject, compare_database
 from holdfast.model.catalog import Database
 from holdfast.model.comparison import Comparison
-from holdfast.model.errors import CancelledError, IntegrityError
+from holdfast.model.errors import CancelledError, IntegrityError, SourceError
 from holdfast.postgres.conninfo import Conninfo
 from holdfast.postgres.properties import drop_database
 from holdfast.postgres.scratch import Cluster
@@ -233,3 +233,19 @@ def test_rows_that_were_dumped_as_statements_are_compared_so(pair: _Pair, option
         ("rows", "public.u"),
     ]
     assert all(each.example for each in done.differences)
+
+
+def test_what_cannot_be_sent_through_an_empty_database_is_told_without_the_statement(
+    cluster: Cluster, database: Conninfo
+) -> None:
+    execute(database, "CREATE FOREIGN DATA WRAPPER w", "CREATE SERVER s FOREIGN DATA WRAPPER w")
+    execute(
+        database,
+        "CREATE ROLE nobody_here",
+        "CREATE USER MAPPING FOR nobody_here SERVER s OPTIONS (password 'hush')",
+    )
+    archive, found = dump_of(cluster, database), catalog_of(database)
+    execute(database, "DROP USER MAPPING FOR nobody_here SERVER s", "DROP ROLE nobody_here")
+    with pytest.raises(SourceError, match='role "nobody_here" does not exist') as told:
+        compared(cluster, archive, found, database)
+    assert "hush" not in str(told.value)

@@ -128,7 +128,13 @@ def _restore(subject: Subject, where: Conninfo, head: bytes, stop: Stop) -> None
     flags = ("--schema-only", "--exit-on-error", "--no-password", *_chosen(subject))
     argv = (subject.clients.program("pg_restore"), *flags, f"--dbname={where.argv_dsn()}")
     with child(where, application_name=LABEL, options=WRITING) as given:
-        proc.feed(proc.Command(argv=argv, env=given.env, pass_fds=given.pass_fds), [head], stop)
+        command = proc.Command(argv=argv, env=given.env, pass_fds=given.pass_fds)
+        proc.feed(command, [head], stop, edit=_complaint)
+
+
+def _complaint(line: str) -> str | None:
+    """Keep what failed, and nothing of the statement, which may hold a password."""
+    return line if line.startswith("pg_restore: error: ") else None
 
 
 def _drop(connection: server.Connection, where: Conninfo, name: str) -> None:

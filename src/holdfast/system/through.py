@@ -29,6 +29,9 @@ def through(command: proc.Command, chunks: Iterable[bytes], stop: Stop, take: Ta
                 os.close(write)
         except BaseException:
             taker.give_up()
+            taker.join()
+            if taker.error is not None:  # it is why the program was ended
+                raise taker.error from None
             raise
         finally:
             taker.join()
