@@ -249,10 +249,12 @@ class Config(Section):
 
     def configured(self) -> Configured:
         """What the metrics are to know of the config."""
+        targets = self.targets()
         return Configured(
-            targets={target.name: target.stores for target in self.targets()},
+            targets={target.name: target.stores for target in targets},
             stores=tuple(self.stores),
             channels=tuple(self.notify),
+            databases={target.name: target.databases for target in targets if target.databases},
         )
 
     @property

@@ -25,13 +25,13 @@ from holdfast.config import Config
 from holdfast.jobs import monitoring
 from holdfast.jobs.dispatch import Dispatcher, Setup
 from holdfast.jobs.services import Reporter
-from holdfast.ledger import scheduling
+from holdfast.ledger import facts, scheduling
+from holdfast.ledger.facts import Tried
 from holdfast.ledger.ledger import Ledger
 from holdfast.ledger.scheduling import Key
 from holdfast.metrics import endpoint
 from holdfast.metrics.host import Surroundings
 from holdfast.model.errors import CancelledError, ConfigError, Error
-from holdfast.model.overview import Configured
 from holdfast.system import lock, logs, service, signals
 from holdfast.system.clock import JumpWatch, SystemClock
 from holdfast.system.stop import Stop
@@ -96,7 +96,7 @@ class _Daemon:
     """
 
     def __init__(self, loaded: Config, ledger: Ledger, stop: Stop, reporter: Reporter) -> None:
-        self._config = loaded
+        self._config, self._configured = loaded, loaded.configured()
         self._ledger = ledger
         self._stop = stop
         self._reporter = reporter
@@ -118,6 +118,8 @@ class _Daemon:
         self._notify(loaded, self._dispatcher.setup)
         self._status = _status(self._dispatcher.setup)
         self._ticked = self._answered = self._written = self._clock.monotonic()
+        self._stores: tuple[Tried, ...] = ()  # not yet in the ledger
+        self._up: dict[str, bool] = {}
         self.left: list[str] = []
 
     @contextmanager
@@ -164,7 +166,7 @@ class _Daemon:
                 state_dir=config.daemon.state_dir,
                 certificate=config.daemon.tls_certificate_file,
             ),
-            configured=self._configured,
+            configured=lambda: self._configured,
             clock=self._clock,
         )
         serving = endpoint.serving(
@@ -175,13 +177,22 @@ class _Daemon:
             tls=config.tls,
             auth=config.login(),
         )
-        probing = monitoring.probing(lambda: self._dispatcher.setup.services, self._stop)
+        probing = monitoring.probing(lambda: self._dispatcher.setup.services, self._stop, self._tried)
         with serving as (host, port), probing:
             self._reporter.info("metrics are served", host=host, port=port)
             yield
 
-    def _configured(self) -> Configured:
-        return self._config.configured()
+    def _tried(self, found: tuple[Tried, ...]) -> None:
+        """Have written down how the stores are: what is new at once, else with the next tick, for the disk's sleep."""
+        self._stores, before = found, self._up
+        self._up = {each.store: each.error is None for each in found}
+        if self._up != before:
+            self._dispatcher.ask(self._record_stores)
+
+    def _record_stores(self) -> None:
+        found, self._stores = self._stores, ()
+        if found:
+            facts.record_probes(self._ledger, found)
 
     def look(self) -> None:
         """See to the clock, the scheduler and systemd; once a minute tell the ledger."""
@@ -199,6 +210,7 @@ class _Daemon:
             self._written = passed
             now, suspect = self._clock.now(), self._watch.suspect
             self._dispatcher.ask(lambda: scheduling.ticked(self._ledger, now, clock_suspect=suspect))
+            self._dispatcher.ask(self._record_stores)
             self._dispatcher.ask(self._notifier.look)
 
     def reload(self, path: Path | None, overrides: Sequence[str], *, quiet: bool) -> None:
@@ -220,8 +232,8 @@ class _Daemon:
             self._dispatcher.ask(lambda: scheduling.reloaded(self._ledger, now, said))
         else:
             _configure_logs(loaded, quiet=quiet)
-            self._config, self._status = loaded, _status(setup)
-            status = self._status
+            self._config, self._configured = loaded, loaded.configured()
+            status = self._status = _status(setup)
             self._record_config(setup)
             self._dispatcher.change(setup)
             self._notify(loaded, setup)

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from holdfast import app, daemon
-from holdfast.ledger import scheduling
+from holdfast.ledger import facts, scheduling
+from holdfast.ledger.facts import Tried
 from holdfast.ledger.ledger import Ledger
 from holdfast.model.errors import CancelledError
 from holdfast.system.stop import Stop
@@ -98,6 +99,27 @@ def test_a_scheduler_that_does_not_tick_is_not_said_to_live(seen: Seen) -> None:
     seen.daemon.look()
     time.sleep(0.1)
     assert seen.told().tick_at == NOON
+
+
+def test_how_the_stores_are_is_written_with_the_tick_unless_it_is_new(seen: Seen) -> None:
+    def probed() -> list[tuple[datetime, bool]]:
+        found = facts.overview(seen.ledger.path, NOON).probes
+        return [(datetime.fromtimestamp(probe.at, UTC), probe.up) for probe in found.values()]
+
+    seen.until(probed)
+    assert probed() == [(NOON, True)]
+    seen.clock.sleep(timedelta(seconds=10))
+    seen.daemon._tried((Tried(store="disk", at=seen.clock.now(), error=None),))
+    seen.clock.sleep(timedelta(seconds=10))
+    seen.daemon._tried((Tried(store="disk", at=seen.clock.now(), error="no answer"),))
+    seen.until(lambda: probed() != [(NOON, True)])
+    assert probed() == [(NOON + timedelta(seconds=20), False)]
+    seen.clock.sleep(timedelta(seconds=10))
+    seen.daemon._tried((Tried(store="disk", at=seen.clock.now(), error="no answer still"),))
+    seen.clock.sleep(timedelta(seconds=30))
+    seen.daemon._tick()
+    seen.daemon.look()
+    seen.until(lambda: probed() == [(NOON + timedelta(seconds=30), False)])
 
 
 def test_what_a_reload_replaced_is_not_kept(seen: Seen, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families as parsed
 
 from holdfast.ledger import Ledger, facts, retention, scheduling
+from holdfast.ledger.facts import Tried
 from holdfast.ledger.retention import Done
 from holdfast.metrics import collector, runs
 from holdfast.metrics.host import Surroundings
@@ -88,16 +89,18 @@ def series(found: dict[str, dict[Labels, float]]) -> set[tuple[str, Labels]]:
 
 
 def test_every_known_series_exists_from_the_first_scrape(ledger: Ledger) -> None:
-    """Those of a database aside: its name is not known before the first backup."""
-    first = series(Scrape(ledger).found)
+    """Those of a database too, where the config names it."""
+    named = dataclasses.replace(CONFIGURED, databases={"shop": ("app",)})
+    first, first_named = series(Scrape(ledger).found), series(Scrape(ledger, named).found)
     take_backup(ledger)
     run(ledger, "backup", "succeeded")
     run(ledger, "backup", "failed", code="source")
     run(ledger, "copy", "running")
     ledger.record_copy(sample_backup().id, "offsite", "complete", NOW)
-    facts.record_probe(ledger, "disk", now=NOW, error=None)
+    facts.record_probes(ledger, [Tried(store="disk", at=NOW, error=None)])
     retention.record(ledger, "shop", "disk", Done(hidden=3), (), NOW)
     later = series(Scrape(ledger).found)
+    assert series(Scrape(ledger, named).found) == first_named
     assert {name for name, _ in later - first} == {
         "holdfast_backup_database_size_bytes",
         "holdfast_backup_size_expected_bytes",
@@ -159,8 +162,8 @@ def test_stores_tell_what_they_hold_and_how_far_behind_they_are(ledger: Ledger) 
         made = take_backup(ledger, id=f"20261122T0{hour}0000Z-7f3a")
         if hour == 0:
             ledger.record_copy(made, "offsite", "complete", NOW)
-    facts.record_probe(ledger, "disk", now=NOW, error=None)
-    facts.record_probe(ledger, "offsite", now=NOW, error="no answer")
+    away = Tried(store="offsite", at=NOW, error="no answer")
+    facts.record_probes(ledger, [Tried(store="disk", at=NOW, error=None), away])
     scrape = Scrape(ledger)
     assert scrape.value("store_bytes", target="shop", store="disk") == 2100
     assert scrape.value("store_objects", target="shop", store="disk") == 9

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from holdfast.jobs.services import Services
 from holdfast.ledger import facts
+from holdfast.ledger.facts import Tried
 from holdfast.ledger.ledger import Ledger
 from holdfast.metrics import collector
 from holdfast.metrics.host import Surroundings
@@ -50,12 +51,16 @@ class Monitoring:
 
 @contextmanager
 def probing(
-    services: Callable[[], Services], stop: Stop, *, seconds: float = PROBE_SECONDS
+    services: Callable[[], Services],
+    stop: Stop,
+    keep: Callable[[tuple[Tried, ...]], None],
+    *,
+    seconds: float = PROBE_SECONDS,
 ) -> Iterator[None]:
-    """Try the stores again and again until the `with` ends. One that is away holds up nobody but the others' turn."""
+    """Try the stores again and again until the `with` ends, and hand out how they are. One that is away holds up nobody."""
     with stop.derived() as inner:
         thread = threading.Thread(
-            target=_probe_all, args=(services, inner, seconds), name="probe", daemon=True
+            target=_probe_all, args=(services, inner, keep, seconds), name="probe", daemon=True
         )
         thread.start()
         try:
@@ -65,20 +70,23 @@ def probing(
             thread.join(_JOIN_SECONDS)
 
 
-def _probe_all(services: Callable[[], Services], stop: Stop, seconds: float) -> None:
+def _probe_all(
+    services: Callable[[], Services], stop: Stop, keep: Callable[[tuple[Tried, ...]], None], seconds: float
+) -> None:
     while not stop.requested:
         now = services()
         try:
-            probe(now.ledger, now.stores, now.clock, stop)
+            keep(probe(now.ledger, now.stores, now.clock, stop))
         except CancelledError:
             return
         except LedgerError as trouble:
-            now.reporter.warn("the ledger could not record how the stores are", error=str(trouble))
+            now.reporter.warn("the ledger could not tell what the stores hold", error=str(trouble))
         stop.wait(seconds)
 
 
-def probe(ledger: Ledger, stores: Mapping[str, Store], clock: Clock, stop: Stop) -> None:
-    """Try each store, and record whether it answers and still has the newest backup that is known to be in it."""
+def probe(ledger: Ledger, stores: Mapping[str, Store], clock: Clock, stop: Stop) -> tuple[Tried, ...]:
+    """Try each store: tell whether it answers and still has the newest backup that is known to be in it."""
+    found = []
     for name, store in stores.items():
         stop.check()
         newest = facts.newest_copy(ledger, name)
@@ -91,4 +99,5 @@ def probe(ledger: Ledger, stores: Mapping[str, Store], clock: Clock, stop: Stop)
         except Error as failure:
             error = failure.message
         stop.check()
-        facts.record_probe(ledger, name, now=clock.now(), error=error)
+        found.append(Tried(store=name, at=clock.now(), error=error))
+    return tuple(found)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from urllib.parse import quote
@@ -25,6 +26,16 @@ from holdfast.model.overview import (
     SchemaFacts,
     StoreHolding,
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """How a store was when it was tried: `error` is None where it answered."""
+
+    store: str
+    at: datetime
+    error: str | None
+
 
 # Each looks at a few rows a target, however long the history is: see the tallies and indexes of 0003_metrics.sql.
 _NEWEST_IDS = """
@@ -145,12 +156,15 @@ def newest_copy(ledger: Ledger, store: str) -> tuple[str, str] | None:
     return (str(found[0]["target"]), str(found[0]["newest"])) if found else None
 
 
-def record_probe(ledger: Ledger, store: str, *, now: datetime, error: str | None) -> None:
-    """Record that a store was tried, and why it did not answer, if it did not."""
+def record_probes(ledger: Ledger, found: Iterable[Tried]) -> None:
+    """Record how the stores were when they were tried."""
+    values = [
+        [tried.store, time_text(tried.at), None if tried.error is None else rows.text(tried.error)]
+        for tried in found
+    ]
     with ledger.writing() as connection:
-        connection.execute(
-            "INSERT OR REPLACE INTO stores (store, probed_at, error) VALUES (?, ?, ?)",
-            [store, time_text(now), None if error is None else rows.text(error)],
+        connection.executemany(
+            "INSERT OR REPLACE INTO stores (store, probed_at, error) VALUES (?, ?, ?)", values
         )
 
 

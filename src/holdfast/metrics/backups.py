@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from holdfast.metrics.scene import Scene
 from holdfast.metrics.text import NAN, Family, Filled, Sample
+from holdfast.model.overview import MEASURES
 from holdfast.model.proof import LEVELS
 
 LAST_SUCCESS = Family(
@@ -113,23 +114,33 @@ def families(scene: Scene) -> Iterator[Filled]:
 
 
 def _measures(scene: Scene) -> Iterator[Filled]:
+    """What is known of databases; those that the config names are there before their first backup, too."""
     known = set(scene.targets)
-    measures = [each for each in scene.overview.measures if each.target in known]
-    sizes = [each for each in measures if each.measure == "size"]
-    yield DATABASE_SIZE, [((each.target, each.database), each.value) for each in sizes]
-    yield EXPECTED, [((each.target, each.database), _or_nan(each.expected)) for each in sizes]
-    labelled = [((each.target, each.database, each.measure), _or_nan(each.score)) for each in measures]
-    yield ANOMALY, [(labels, int(abs(score) > 1)) for labels, score in labelled]
-    yield SCORE, labelled
-    yield (
-        DROPPED,
-        [
-            ((each.target, each.database, kind), count)
-            for each in scene.overview.schemas
-            if each.target in known
-            for kind, count in (("tables", each.dropped_tables), ("columns", each.dropped_columns))
-        ],
-    )
+    values: dict[tuple[str, str], float] = {}
+    expected: dict[tuple[str, str], float] = {}
+    scores: dict[tuple[str, str, str], float] = {}
+    dropped: dict[tuple[str, str, str], float] = {}
+    for target, names in scene.configured.databases.items():
+        for name in names:
+            values[target, name] = expected[target, name] = NAN
+            scores |= {(target, name, measure): NAN for measure in MEASURES}
+            dropped |= {(target, name, kind): 0 for kind in ("tables", "columns")}
+    for each in scene.overview.measures:
+        if each.target not in known:
+            continue
+        scores[each.target, each.database, each.measure] = _or_nan(each.score)
+        if each.measure == "size":
+            values[each.target, each.database] = each.value
+            expected[each.target, each.database] = _or_nan(each.expected)
+    for found in scene.overview.schemas:
+        if found.target in known:
+            dropped[found.target, found.database, "tables"] = found.dropped_tables
+            dropped[found.target, found.database, "columns"] = found.dropped_columns
+    yield DATABASE_SIZE, list(values.items())
+    yield EXPECTED, list(expected.items())
+    yield ANOMALY, [(labels, int(abs(score) > 1)) for labels, score in scores.items()]
+    yield SCORE, list(scores.items())
+    yield DROPPED, list(dropped.items())
 
 
 def _or_nan(value: float | None) -> float:

@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+MEASURES = ("size", "tables", "rows")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Configured:
-    """What the config has now, by name: the stores of each target, all stores, and the channels of notifications."""
+    """What the config has now, by name: the stores of each target, all stores, and the channels of notifications.
+
+    `databases` are those of the targets that name theirs.
+    """
 
     targets: Mapping[str, tuple[str, ...]]
     stores: tuple[str, ...]
     channels: tuple[str, ...] = ()
+    databases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
