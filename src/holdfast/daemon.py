@@ -32,7 +32,7 @@ from holdfast.ledger.scheduling import Key
 from holdfast.metrics import endpoint
 from holdfast.metrics.host import Surroundings
 from holdfast.model.errors import CancelledError, ConfigError, Error
-from holdfast.system import lock, logs, service, signals
+from holdfast.system import lock, logs, memory, service, signals
 from holdfast.system.clock import JumpWatch, SystemClock
 from holdfast.system.stop import Stop
 
@@ -47,6 +47,7 @@ _NOTIFY_SECONDS = 1.0  # of those
 
 def run(path: Path | None, overrides: Sequence[str], *, reporter: Reporter, quiet: bool) -> None:
     """Be the daemon until told to end. Raise BusyError when another one runs on the same state directory."""
+    memory.begin()
     loaded = app.read_config(path, overrides)
     _configure_logs(loaded, quiet=quiet)
     stop = Stop()

@@ -27,6 +27,7 @@ from holdfast.model.planning import Plan, Standing, Timetable, plan
 from holdfast.model.run import Job, Occasion
 from holdfast.model.target import Target
 from holdfast.postgres import conninfo
+from holdfast.system import memory
 from holdfast.system.clock import JumpWatch
 from holdfast.system.stop import Stop
 
@@ -290,6 +291,8 @@ class Dispatcher:
 
     def _ended(self, key: Key) -> None:
         self._running.pop(key, None)
+        if not self._running:
+            memory.give_back()
         self._servers = scheduling.servers(self.setup.services.ledger)
         self._look([key, *(other for other in self.setup.timetables if other[1] == key[1] and other != key)])
 

@@ -1,0 +1,26 @@
+"""Keeps a process that mostly idles small: memory that a run has used goes back to the machine."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+
+_MMAP_THRESHOLD = -3  # mallopt(3)
+_LARGE = 2 * 1024 * 1024
+
+
+def begin() -> None:
+    """Have glibc take large blocks from the machine one by one, and give each back.
+
+    By itself it raises the size from which it does so up to 32 MiB, and then keeps the buffers of a run for ever.
+    """
+    with contextlib.suppress(OSError, AttributeError):  # no glibc: others do as they do
+        ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, _LARGE)
+
+
+def give_back() -> None:
+    """Collect garbage, and have glibc give its free pages back. Takes some milliseconds."""
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
