@@ -33,7 +33,7 @@ class Seen:
     recorder: Recorder
 
     def runs(self) -> list[tuple[object, ...]]:
-        return sorted((str(run.slot)[:10], run.status, run.trigger) for run in self.ledger.runs())
+        return sorted((str(run.slot)[:10], run.status, run.trigger) for run in self.ledger.runs(job="backup"))
 
     def until(self, condition: Callable[[], object]) -> None:
         deadline = time.monotonic() + 20
