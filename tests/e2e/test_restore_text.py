@@ -176,7 +176,10 @@ def test_a_damaged_object_stops_at_the_check(
         follow(opened, shop, source, tmp_path, programs=stand_ins)
 
 
-@pytest.mark.parametrize("options", [("--format=tar",), (), ("--create",)])
+@pytest.mark.parametrize(
+    "options",
+    [(), *(pytest.param((each,), marks=pytest.mark.extended) for each in ("--format=tar", "--create"))],
+)
 def test_the_commands_restore_what_was_imported(
     options: tuple[str, ...], source: Cluster, other: Cluster, shop: World, stand_ins: Path, tmp_path: Path
 ) -> None:

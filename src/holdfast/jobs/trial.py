@@ -95,6 +95,12 @@ class Trial:
                     f"backup {self.opened.backup.id} holds no database {database!r}",
                     hint=f"It holds {', '.join(self.opened.backup.databases)}.",
                 )
+        for part in parts:
+            if part.format != "custom":
+                raise CouldNotTestError(
+                    f"database {part.database!r} was imported as {part.format}, and only custom archives are compared",
+                    hint="Restore it into a database of its own (--as NEW_NAME), and look.",
+                )
         return tuple(sorted(parts, key=lambda part: part.database == "postgres"))
 
     def _programs(self) -> tools.Toolset:

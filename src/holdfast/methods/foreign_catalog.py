@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from holdfast.model import catalog as model
+from holdfast.model.schema import SchemaObject
 from holdfast.postgres import told_properties
 from holdfast.postgres.statements import Statement
 
@@ -28,6 +29,7 @@ class CatalogBuilder:
     sequences: list[model.Named] = field(default_factory=list)
     large_objects: int = 0
     properties: model.Properties = told_properties.UNKNOWN
+    schema_objects: tuple[SchemaObject, ...] | None = None
 
     def add(self, desc: str, namespace: str | None, name: str | None, *, oid: int = 0) -> None:
         """Take note of one entry of the dump's table of contents."""
@@ -70,4 +72,5 @@ class CatalogBuilder:
                 model.Extension(name=each, version="", schema="") for each in sorted(self.extensions)
             ),
             collations=(),
+            schema_objects=self.schema_objects,
         )

@@ -13,6 +13,7 @@ from holdfast.model.backup import PartFormat, Role
 from holdfast.model.errors import IntegrityError
 from holdfast.postgres import archive, blocks, playing, script
 from holdfast.postgres.entries import Entry, Header
+from holdfast.postgres.schema_reading import SchemaCollector
 from holdfast.postgres.statements import Statement, classify, split_statements, words
 from holdfast.postgres.tar_archive import TarReader, begins_tar, watch_tar
 from holdfast.streams.unwrap import peeked
@@ -95,8 +96,8 @@ def examine(chunks: Iterable[bytes]) -> Found:
 
 
 def _custom(chunks: Iterator[bytes]) -> Found:
-    contents = CatalogBuilder()
-    reader = archive.TocReader(keep=_keeping(contents), definitions=_of_database)
+    contents, schema = CatalogBuilder(), SchemaCollector()
+    reader = archive.TocReader(keep=_keeping(contents, schema), definitions=_defines(schema))
     finder = blocks.BlockFinder(reader)
     tail = b""
     for chunk in blocks.watch_blocks(archive.watch(chunks, reader), finder):
@@ -107,14 +108,16 @@ def _custom(chunks: Iterator[bytes]) -> Found:
     known = header is not None and header.int_size == _INT_SIZE
     if known and (finder.inside or filled - finder.found.keys()):
         raise IntegrityError("it is damaged between its table of contents and its end")
+    contents.schema_objects = schema.objects
     return _found("custom", header, contents)
 
 
 def _tar(chunks: Iterator[bytes]) -> Found:
-    contents = CatalogBuilder()
-    toc = archive.TocReader(keep=_keeping(contents), definitions=_of_database, tar=True)
+    contents, schema = CatalogBuilder(), SchemaCollector()
+    toc = archive.TocReader(keep=_keeping(contents, schema), definitions=_defines(schema), tar=True)
     for _ in watch_tar(chunks, TarReader(toc)):
         pass
+    contents.schema_objects = schema.objects
     return _found("tar", toc.header, contents)
 
 
@@ -122,15 +125,22 @@ def _of_database(desc: str, tag: str | None) -> bool:
     return desc.startswith("DATABASE") or (desc == "COMMENT" and (tag or "").startswith("DATABASE "))
 
 
-def _keeping(contents: CatalogBuilder) -> Callable[[Entry], bool]:
+def _defines(schema: SchemaCollector) -> Callable[[str, str | None], bool]:
+    return lambda desc, tag: _of_database(desc, tag) or schema.wants(desc, tag)
+
+
+def _keeping(contents: CatalogBuilder, schema: SchemaCollector) -> Callable[[Entry], bool]:
     """Note each entry, and have the reader keep those with data."""
 
     def keep(entry: Entry) -> bool:
         contents.add(entry.desc, entry.namespace, entry.tag, oid=entry.oid)
         if entry.desc == "DATABASE" and entry.owner:
             contents.owned_by(entry.owner)
-        for statement in split_statements(entry.definition or ""):
-            contents.tell(statement)
+        if _of_database(entry.desc, entry.tag):
+            for statement in split_statements(entry.definition or ""):
+                contents.tell(statement)
+        else:
+            schema.keep(entry)
         return entry.has_data
 
     return keep
