@@ -25,6 +25,7 @@ def container() -> Iterator[Container]:
         yield found
 
 
+@pytest.mark.extended
 class TestAzureLocks(LockContract):
     large = BLOCK + 1
     marks = False

@@ -52,7 +52,7 @@ def container(service: Container) -> Container:
 
 class TestAzureStore(StoreContract):
     edge = BLOCK
-    many = 2001
+    many = 1005
 
     @pytest.fixture
     def store(self, service: Container, request: pytest.FixtureRequest) -> Store:

@@ -53,7 +53,7 @@ def bucket(service: Bucket) -> Bucket:
 
 class TestGcsStore(StoreContract):
     edge = GRAIN
-    many = 2001
+    many = 1005
 
     @pytest.fixture
     def store(self, service: Bucket, request: pytest.FixtureRequest) -> Store:
