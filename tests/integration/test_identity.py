@@ -118,6 +118,7 @@ def test_an_archive_of_another_time_zone_is_compared_in_that(pair: _Pair, databa
     assert done.notes == ("the archive was dumped in the time zone Australia/LHI",)  # the same, of old
 
 
+@pytest.mark.extended
 def test_partitions_are_compared_through_their_root_where_the_dump_loads_them_so(pair: _Pair) -> None:
     content = (
         "CREATE TABLE r (k integer, v text) PARTITION BY HASH (k)",
@@ -158,6 +159,27 @@ def test_what_was_left_out_is_named_with_the_reason(pair: _Pair) -> None:
     done = pair(*content, options=("--exclude-table-data=a",))
     assert [(each.kind, each.name) for each in done.differences] == [("contents", "public.a")]
     assert [(each.kind, each.name) for each in done.left_out] == [("rows", "public.a")]
+
+
+def test_what_a_backup_is_not_meant_to_hold_is_no_difference(
+    cluster: Cluster, second_cluster: Cluster, database: Conninfo
+) -> None:
+    execute(
+        database,
+        "CREATE SCHEMA a CREATE TABLE t (x integer) CREATE SEQUENCE s",
+        "CREATE SCHEMA b CREATE TABLE u (x integer)",
+        "INSERT INTO a.t VALUES (1)",
+        "INSERT INTO b.u VALUES (1)",
+        "SELECT lo_create(0)",
+    )
+    archive, found = dump_of(cluster, database, "--schema=a"), catalog_of(database, include_schemas=("a",))
+    with restored(second_cluster, archive, found, "some") as where:
+        done = compared(second_cluster, archive, found, where)
+    assert (done.differences, done.same) == ((), True)
+    assert [table.name for table in done.tables] == ["a.t"]
+    assert {("large objects", "all 1"), ("table", "b.u")} <= {
+        (each.kind, each.name) for each in done.left_out
+    }
 
 
 def test_a_damaged_archive_is_told_from_a_difference(cluster: Cluster, database: Conninfo) -> None:

@@ -22,12 +22,12 @@ from holdfast.system.stop import Stop
 from support.postgres import run_tool, toolset
 
 
-def catalog_of(conninfo: Conninfo) -> Database:
+def catalog_of(conninfo: Conninfo, **selection: Any) -> Database:  # noqa: ANN401 - what a Selection takes
     """Read what a backup's catalog would say of a database, rows counted."""
     with exported_snapshot(conninfo, application_name="test", lock_wait_timeout=10) as snap:
         found = catalog.read_database(
             snap.connection,
-            Selection(),
+            Selection(**selection),
             name=conninfo.database or "",
             version_num=snap.connection.info.server_version,
         )

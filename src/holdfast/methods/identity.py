@@ -100,7 +100,7 @@ def compare_database(
         large_objects=both.archived.large_objects,
         differences=differences,
         respelled=definitions.respelled,
-        left_out=(*subject.found.left_out, *subject.left_out, *rows.rows_left_out(subject, both)),
+        left_out=(*subject.found.left_out, *subject.left_out, *rows.tables_left_out(subject, both)),
         notes=tuple(notes),
         validity=validity,
         phases=tuple(phases.done),

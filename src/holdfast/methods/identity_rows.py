@@ -116,7 +116,8 @@ def large_object_differences(subject: Subject, both: Both) -> Iterator[Differenc
             expected=f"{ours.large_objects}, digest {facts.digest}",
             found=f"{theirs.large_objects}, digest {others.digest}",
         )
-    if ours.large_objects < subject.found.large_objects:
+    kept_out = any(item.kind == "large objects" for item in (*subject.found.left_out, *subject.left_out))
+    if ours.large_objects < subject.found.large_objects and not kept_out:
         yield Difference(
             kind="large objects",
             name="all",
@@ -134,8 +135,11 @@ def statement_differences(both: Both) -> Iterator[Difference]:
         yield Difference(kind="statement", name=text[:_SHOWN], how=how)
 
 
-def rows_left_out(subject: Subject, both: Both) -> Iterator[LeftOut]:
-    """Name the tables whose rows the archive does not hold, and why."""
+def tables_left_out(subject: Subject, both: Both) -> Iterator[LeftOut]:
+    """Name the tables that the backup does not hold, and those whose rows it does not hold, and why."""
+    for table in subject.found.tables:
+        if table.left_out:
+            yield LeftOut(kind="table", name=shown(table.schema, table.name), reason=table.left_out)
     reasons = {(table.schema, table.name): table.data_left_out for table in subject.found.tables}
     for name in sorted(both.restored.tables.keys() - both.archived.tables.keys()):
         yield LeftOut(kind="rows", name=shown(*name), reason=reasons.get(name) or _COUNT_ONLY)
