@@ -71,7 +71,7 @@ def test_the_dockerfile_has_no_bad_habits() -> None:
 def test_it_is_small_and_has_no_rights(images: Engine) -> None:
     facts = images.inspect(IMAGE)
     base = images.inspect("docker.io/library/debian:trixie-slim")
-    assert facts["Size"] - base["Size"] < 180_000_000
+    assert facts["Size"] - base["Size"] < 200_000_000
     config = facts["Config"]
     assert config["User"] == f"{USER}:{USER}"
     assert (config["Entrypoint"], config["Cmd"]) == (["holdfast"], ["run"])
@@ -144,6 +144,40 @@ def test_a_scheduled_backup_health_and_a_clean_stop(images: Engine, database: st
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_the_composition_makes_its_secrets_once_and_each_for_its_reader(
+    images: Engine, tmp_path: Path
+) -> None:
+    volumes = {name: tmp_path / name for name in ("secrets", "identity", "backups")}
+    for path in volumes.values():
+        path.mkdir()
+    mounts = {"secrets": "/secrets", "identity": "/identity", "backups": "/var/backups/holdfast"}
+    script = f"--volume={ROOT / 'deploy/compose/setup.sh'}:/setup.sh:ro"
+    hardened = ("--user=0:0", "--network=none", "--read-only", "--cap-drop=ALL", "--cap-add=CHOWN")
+    places = tuple(f"--volume={volumes[name]}:{inside}" for name, inside in mounts.items())
+
+    def set_up() -> dict[str, tuple[int, int, int, bytes]]:
+        images.podman("run", "--rm", *hardened, script, *places, "--entrypoint=sh", IMAGE, "/setup.sh")
+        found = {path: path.stat() for folder in volumes.values() for path in folder.iterdir()}
+        return {
+            path.name: (facts.st_uid, facts.st_gid, facts.st_mode & 0o777, path.read_bytes())
+            for path, facts in found.items()
+        }
+
+    first = set_up()
+    assert {name: facts[:3] for name, facts in first.items()} == {
+        "postgres_password": (999, 999, 0o400),
+        "holdfast_password": (USER, 999, 0o440),
+        "grafana_password": (472, 0, 0o400),
+        "recipient.txt": (USER, USER, 0o400),
+        "signing.key": (USER, USER, 0o400),
+        "identity.txt": (USER, USER, 0o400),
+    }
+    assert first["recipient.txt"][3].startswith(b"age1")
+    assert len({facts[3] for name, facts in first.items() if "password" in name}) == 3
+    assert volumes["backups"].stat().st_uid == USER
+    assert set_up() == first
+
+
 def test_one_that_is_not_well_is_said_to_be_unhealthy(images: Engine) -> None:
     settings = ("--env=HOLDFAST_STORE=/var/backups/holdfast", "--entrypoint=sleep")
     with images.container("asleep", *settings, IMAGE, "60") as name:
@@ -153,6 +187,12 @@ def test_one_that_is_not_well_is_said_to_be_unhealthy(images: Engine) -> None:
 def test_the_prover_restores_into_servers_of_its_own(images: Engine) -> None:
     said = images.podman("run", "--rm", "--network=host", *HARDENED, PROVER, "demo")
     assert "Both servers are identical to the original." in said
+
+
+def test_the_prover_shuts_its_servers_in(images: Engine) -> None:
+    script = f"--volume={ROOT / 'tests/support/shut_in.py'}:/shut_in.py:ro"
+    run = ("run", "--rm", *HARDENED, script, "--entrypoint=/opt/holdfast/bin/python")
+    assert "the server is isolated" in images.podman(*run, PROVER, "/shut_in.py")
 
 
 @pytest.mark.parametrize("library", ["vector", "pg_cron", "pg_stat_statements"])

@@ -173,27 +173,14 @@ def test_a_wrong_config_is_not_tried_again(service: Machine) -> None:
         config.write_text(good)
 
 
-SHUT_IN = """
-from holdfast.postgres import confined, tools
-from holdfast.system.stop import Stop
-
-bin_dir = tools.find_servers()[0].bin_dir
-wanted = confined.Confinement(required=True)
-with confined.confined_cluster(
-    bin_dir=bin_dir, parent=None, superuser="postgres", confinement=wanted, stop=Stop()
-) as cluster:
-    print("the server is", cluster.isolation)
-"""
-
-
 def test_a_prover_may_run_servers_and_shut_them_in(host: Machine) -> None:
     folder = "/run/systemd/system/proof.service.d"
-    host.path("/opt/shut_in.py").write_text(SHUT_IN)
     host.shell(
         f"""
         install -D -m 644 systemd/holdfast.service /run/systemd/system/proof.service
         install -D -m 644 systemd/holdfast-prover.conf {folder}/prover.conf
         install -m 600 identity.txt /etc/credstore/holdfast_identity.txt
+        install -m 644 tests/support/shut_in.py /opt/shut_in.py
         printf '[Service]\\nType=oneshot\\nWatchdogSec=0\\nRestart=no\\nExecStart=\\n' >{folder}/x.conf
         echo 'ExecStart=/opt/holdfast/bin/python /opt/shut_in.py' >>{folder}/x.conf
         systemctl daemon-reload
