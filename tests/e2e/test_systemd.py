@@ -62,6 +62,13 @@ def told(host: Machine, name: str) -> str:
     return host.run("systemctl", "show", "--value", f"--property={name}", "holdfast").strip()
 
 
+def schedules(host: Machine) -> int:
+    """How many the daemon says that it has."""
+    found = re.fullmatch(r"1 targets, (\d+) schedules", told(host, "StatusText"))
+    assert found
+    return int(found[1])
+
+
 def log(host: Machine) -> str:
     """What the service said since it was last started."""
     invocation = told(host, "InvocationID")
@@ -74,7 +81,7 @@ def awaits(host: Machine, word: str) -> None:
 
 def test_it_is_ready_and_takes_a_backup_by_its_schedule(service: Machine) -> None:
     assert told(service, "ActiveState") == "active"
-    assert told(service, "StatusText") == "1 targets, 1 schedules"
+    assert schedules(service) >= 1
     awaits(service, "run succeeded")
     assert "SAFE  main" in service.run("holdfast", "status")
     assert service.run("holdfast", "health") == "ok\n"
@@ -102,7 +109,7 @@ def test_only_the_service_reads_its_secrets(service: Machine) -> None:
 
 def test_a_good_config_counts_at_a_reload_and_a_bad_one_is_refused(service: Machine) -> None:
     config = service.path(CONFIG)
-    good, before = config.read_text(), told(service, "MainPID")
+    good, before, count = config.read_text(), told(service, "MainPID"), schedules(service)
     try:
         config.write_text(f"{good}nonsense = 1\n")
         service.run("systemctl", "reload", "holdfast")
@@ -111,7 +118,7 @@ def test_a_good_config_counts_at_a_reload_and_a_bad_one_is_refused(service: Mach
         config.write_text(f'{good}verify_schedule = "@daily"\n')
         service.run("systemctl", "reload", "holdfast")
         awaits(service, "the config was read again")
-        assert told(service, "StatusText") == "1 targets, 2 schedules"
+        assert schedules(service) == count + 1
         assert (told(service, "MainPID"), told(service, "ActiveState")) == (before, "active")
     finally:
         config.write_text(good)
@@ -173,18 +180,17 @@ def test_a_wrong_config_is_not_tried_again(service: Machine) -> None:
         config.write_text(good)
 
 
-def test_a_prover_may_run_servers_and_shut_them_in(host: Machine) -> None:
-    folder = "/run/systemd/system/proof.service.d"
-    host.shell(
-        f"""
-        install -D -m 644 systemd/holdfast.service /run/systemd/system/proof.service
-        install -D -m 644 systemd/holdfast-prover.conf {folder}/prover.conf
-        install -m 600 identity.txt /etc/credstore/holdfast_identity.txt
-        install -m 644 tests/support/shut_in.py /opt/shut_in.py
-        printf '[Service]\\nType=oneshot\\nWatchdogSec=0\\nRestart=no\\nExecStart=\\n' >{folder}/x.conf
-        echo 'ExecStart=/opt/holdfast/bin/python /opt/shut_in.py' >>{folder}/x.conf
-        systemctl daemon-reload
-        systemctl start proof || journalctl --output=cat --unit=proof
-        """
-    )
-    assert "the server is isolated" in host.run("journalctl", "--output=cat", "--unit=proof")
+def test_a_host_with_the_identity_tests_restores_within_its_limits(service: Machine) -> None:
+    [prove] = blocks("sh", "A host that tests restores")
+    drop_in = service.path("/etc/systemd/system/holdfast.service.d/prover.conf")
+    try:
+        service.shell(prove)
+        awaited(
+            lambda: re.search(r"run succeeded .*job=restore_test", log(service)), lambda: log(service), 180
+        )
+        [newest] = re.findall(r"(?m)^(\d{8}T\S+).*proven", service.run("holdfast", "list"))[:1]
+        assert "isolated" in service.run("holdfast", "proof", "show", newest)
+    finally:
+        drop_in.unlink()
+        service.path("/etc/credstore/holdfast_identity.txt").unlink()
+        service.run("systemctl", "daemon-reload")
