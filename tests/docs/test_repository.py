@@ -81,6 +81,19 @@ def test_modules_stay_small_enough_to_read(folder: str) -> None:
     assert {name: lines for name, lines in lengths.items() if lines > LINES[folder]} == {}
 
 
+def test_no_group_is_repeated_possessively() -> None:
+    """Python before 3.11.5, Debian 12's for one, matches `(…)*+` wrongly; `(?>(…)*)` means the same."""
+    group = re.compile(r"\)(?:[*+?]|\{[\d,]+\})\+")
+    found = {
+        name: line
+        for name, text in _texts().items()
+        if name.startswith("src/") and name.endswith(".py")
+        for line in text.splitlines()
+        if group.search(line)
+    }
+    assert found == {}
+
+
 def test_there_is_no_lock_file() -> None:
     names = {path.name for path in _files()}
     assert names.isdisjoint({"uv.lock", "poetry.lock", "pdm.lock", "Pipfile.lock"})

@@ -40,7 +40,7 @@ class Rows:
 
 def columns(statement: bytes) -> tuple[bytes, ...]:
     """Read the names of the columns from pg_dump's COPY statement. Raise IntegrityError for another one."""
-    table = re.match(rb'COPY (?:"[^"]*+"|[^"( ])++ ', statement)
+    table = re.match(rb'COPY (?>(?:"[^"]*+"|[^"( ])+) ', statement)
     listed = statement[table.end() :].strip() if table else b""
     if listed == b"FROM stdin;":  # a table without columns
         return ()

@@ -19,9 +19,9 @@ _LONG = 4 * 1024 * 1024  # what is longer than this is not held whole
 _HEAD = 64 * 1024  # of a long statement
 _END = b"\\.\n"
 
-_NAME = rb'(?:"(?:[^"]|"")*+"|[^\s".,;()\']++)'
-_BLANK = re.compile(rb"(?:\s++|--[^\n]*+\n|\\[^\n]*+\n)++")
-_STATEMENT = re.compile(rb"""(?:[^'";]++|'[^']*+'|"[^"]*+"|;(?!\n))*+;\n""")
+_NAME = rb'(?:"(?>(?:[^"]|"")*)"|[^\s".,;()\']++)'
+_BLANK = re.compile(rb"(?>(?:\s++|--[^\n]*+\n|\\[^\n]*+\n)+)")
+_STATEMENT = re.compile(rb"""(?>(?:[^'";]++|'[^']*+'|"[^"]*+"|;(?!\n))*);\n""")
 _MARK = re.compile(rb"""['"]|;\n""")
 # Dumps from before March 2018 set a search_path, and leave the schema out.
 _RELATION = rb"(?:(" + _NAME + rb")\.)?(" + _NAME + rb")"

@@ -25,8 +25,8 @@ _STRINGS = re.compile(rb"SET\s+standard_conforming_strings\s*(?:=|TO)\s*'?(on|of
 _SPACE = re.compile(rb"\s*")
 # A whole INSERT at once, as dumps with --inserts have millions of them. What it does not match goes the long way.
 _INSERT = re.compile(
-    rb"INSERT INTO (?:[^'\";\\$eE/-]++|'[^']*+'|\"[^\"]*+\"|" + _BEFORE + rb"[eE]'(?:[^'\\]++|\\.)*+'"
-    rb"|[eE](?!')|-(?!-)|/(?!\*))*+;",
+    rb"INSERT INTO (?>(?:[^'\";\\$eE/-]++|'[^']*+'|\"[^\"]*+\"|" + _BEFORE + rb"[eE]'(?>(?:[^'\\]++|\\.)*)'"
+    rb"|[eE](?!')|-(?!-)|/(?!\*))*);",
     re.DOTALL,
 )
 _QUOTE_OR_ESCAPE = re.compile(rb"['\\]")

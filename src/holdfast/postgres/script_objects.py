@@ -14,7 +14,7 @@ _HEADER = re.compile(
 )
 _BLANK = re.compile(r"\s++|--[^\n]*+(?:\n|\Z)|\\[^\n]*+(?:\n|\Z)")
 _STATEMENT = re.compile(
-    r"""(?:[^'"$;]++|'[^']*+'|"[^"]*+"|(\$(?:[^\W\d]\w*+)?\$)(?s:.*?)\1|\$|;(?!\n|\Z))*+;(?:\n|\Z)"""
+    r"""(?>(?:[^'"$;]++|'[^']*+'|"[^"]*+"|(\$(?:[^\W\d]\w*+)?\$)(?s:.*?)\1|\$|;(?!\n|\Z))*);(?:\n|\Z)"""
 )
 _TABLESPACE = re.compile(r"SET default_tablespace = (.*);")
 _ACCESS_METHOD = re.compile(r"SET default_table_access_method = (.*);")

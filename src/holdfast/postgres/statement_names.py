@@ -9,7 +9,7 @@ import re
 
 from holdfast.postgres.statements import quoted_name
 
-_NAME = r'(?:"(?:[^"]|"")*+"|[^\s".,;()]++)'
+_NAME = r'(?:"(?>(?:[^"]|"")*)"|[^\s".,;()]++)'
 _RELATION = rf"({_NAME}\.{_NAME})"
 _ALTER = re.compile(rf"ALTER (?:FOREIGN )?TABLE (?:IF EXISTS )?(?:ONLY )?{_RELATION} ")
 _DROP = re.compile(rf"DROP \w+ (?:IF EXISTS )?{_NAME} ON {_RELATION};\s*+\Z")
