@@ -225,7 +225,7 @@ def test_a_collation_that_is_missing(source: Cluster, shop: World, opened: Opene
 def test_somebody_who_keeps_what_is_to_be_replaced(
     source: Cluster, shop: World, opened: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pg_restore, "_PATIENCE", 0.2)
+    monkeypatch.setattr(pg_restore, "PATIENCE", 0.2)
     put_back(shop, opened, source, database="text", rename="again")
     try:
         with connect(source.conninfo.with_database("again"), application_name="test") as held:
@@ -241,7 +241,7 @@ def test_somebody_who_keeps_what_is_to_be_replaced(
 def test_a_prepared_transaction_that_keeps_what_is_to_be_replaced(
     source: Cluster, shop: World, opened: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pg_restore, "_PATIENCE", 0.2)
+    monkeypatch.setattr(pg_restore, "PATIENCE", 0.2)
     put_back(shop, opened, source, database="text", rename="again")
     there = source.conninfo.with_database("again")
     execute(there, "BEGIN; LOCK TABLE public.t; PREPARE TRANSACTION 'mine'")
