@@ -107,6 +107,7 @@ def test_files_of_one_time_are_one_backup_and_the_broken_ones_are_named(
         "cut_20260128.sql.gz": scripts.zipped(sql)[:-50],
         "cut_20260127.sql": sql[: len(sql) // 2],
         "empty_20260126.sql": b"",
+        "hole_20260124.dump": archive[:-1200] + archive[-400:],
         "hostile_20260125.sql": hostile,
         "future_21000101.dump": archive,
         "twice_20260130.dump": archive,
@@ -131,6 +132,7 @@ def test_files_of_one_time_are_one_backup_and_the_broken_ones_are_named(
         if each.error and not each.name.startswith("cut")
     } == {
         "empty": "it is empty",
+        "hole": "it is damaged between its table of contents and its end",
         "hostile": "it has a command for psql (\\!), which pg_dump does not write",
         "future": "its time lies in the future",
         "twice": "scripted_20260130.dump is a dump of database scripted of the same time, too",

@@ -60,6 +60,13 @@ def test_what_is_cut_short_is_noticed(lost: int) -> None:
             opened(data[:-lost])
 
 
+def test_an_end_that_openssl_does_not_write_is_noticed() -> None:
+    data = bytearray(encrypted(DUMP))
+    data[-17] ^= 0x40  # of the block before the last: it changes the last byte, which counts the padding
+    with pytest.raises(IntegrityError, match="last block"):
+        opened(bytes(data))
+
+
 def test_a_changed_byte_of_gzip_is_noticed() -> None:
     data = bytearray(gzip.compress(DUMP, 1))
     data[len(data) // 2] ^= 1
