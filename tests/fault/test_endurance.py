@@ -10,6 +10,7 @@ import pytest
 from holdfast.jobs import catalog, runner
 from holdfast.jobs.backup import backup
 from holdfast.jobs.copies import catch_up
+from holdfast.jobs.prune import Wish, prune
 from holdfast.jobs.reading import open_backup, plain_chunks
 from holdfast.jobs.services import Services
 from holdfast.jobs.writing import Place
@@ -53,6 +54,24 @@ def copy_all(world: Ordeal, target: Target) -> None:
             pytest.fail("a dead process holds a lock")
 
 
+def prune_all(world: Ordeal, target: Target) -> None:
+    """Let retention work, once in a while by a clock that is ten years ahead: then it may hide and remove nothing."""
+    right, wrong = world.clock.now(), world.chance.random() < 0.1
+    before = world.committed(), world.buried()
+    with world.process() as services:
+        if wrong:
+            world.clock.set(right + timedelta(days=3650))
+        world.arm()
+        try:
+            prune(services, target, Stop(), wish=Wish())
+        except Error:
+            world.failed += 1
+        finally:
+            world.clock.set(right)
+    if wrong:
+        assert (world.committed(), world.buried()) == before, "a clock that jumped took backups away"
+
+
 def a_day(world: Ordeal, number: int) -> None:
     """What befalls the host, and what it does."""
     chance = world.chance
@@ -71,6 +90,7 @@ def a_day(world: Ordeal, number: int) -> None:
     for target in TARGETS:
         back_up(world, target, slot)
         copy_all(world, target)
+        prune_all(world, target)
 
 
 def restores(world: Ordeal, services: Services, store: str, target: str, backup_id: str) -> None:
@@ -85,7 +105,11 @@ def look(world: Ordeal, *, thoroughly: bool) -> None:
     """The oracle."""
     committed = world.committed()
     held = {(target, backup_id) for _, target, backup_id in committed}
-    assert world.ever == held, "a good backup is gone"
+    buried = {(target, backup_id) for _, target, backup_id in world.buried()}
+    assert world.ever - held <= buried, "a good backup is gone without a tombstone"
+    for target in TARGETS:
+        newest = max((each for each in world.ever if each[0] == target.name), default=None)
+        assert newest not in buried, "the newest backup was hidden"
     for store in world.stores.values():
         assert not any(MARKER in data for data in store.objects.values()), "plaintext in a store"
     with world.calm(), world.process() as services:
@@ -98,13 +122,14 @@ def look(world: Ordeal, *, thoroughly: bool) -> None:
             for copy in row.copies
             if copy.state == "complete"
         }
-        assert known == committed
+        assert known == committed - world.buried()
         slots = [(row.backup.target, row.backup.slot) for row in services.ledger.backups()]
         assert len(slots) == len(set(slots)), "a slot was taken twice"
+        whole = committed - world.buried()  # what is hidden may be half removed
         for target in TARGETS:
-            mine = sorted(backup_id for _, name, backup_id in committed if name == target.name)
+            mine = sorted(backup_id for _, name, backup_id in whole if name == target.name)
             chosen = [
-                each for each in committed if each[1] == target.name and (thoroughly or each[2] == mine[-1])
+                each for each in whole if each[1] == target.name and (thoroughly or each[2] == mine[-1])
             ]
             for where, name, backup_id in chosen:
                 restores(world, services, where, name, backup_id)

@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -46,7 +46,10 @@ class FrailStore(MemoryStore):
     """A store that fails now and then, and for days on end."""
 
     def __init__(self, name: str, clock: FakeClock, chance: random.Random) -> None:
-        super().__init__(name, now=clock.now)
+        began, passed = clock.now(), clock.passed
+        super().__init__(
+            name, now=lambda: began + timedelta(seconds=clock.passed - passed)
+        )  # its own clock is right
         self.chance = chance
         self.frail = True
         self.away = False
@@ -175,14 +178,21 @@ class Ordeal:
         self._frozen, self._armed = None, None
         self.ever |= {(target, backup_id) for _, target, backup_id in self.committed()}
 
+    def buried(self) -> set[tuple[str, str, str]]:
+        """What has a tombstone: (store, target, id)."""
+        return self._with(layout.TOMBSTONE)
+
     def committed(self) -> set[tuple[str, str, str]]:
         """What is committed: (store, target, id)."""
+        return self._with(layout.MANIFEST)
+
+    def _with(self, name: str) -> set[tuple[str, str, str]]:
         found = set()
-        for name, store in self.stores.items():
+        for store in self.stores.values():
             for key in store.objects:
                 where = layout.parse_key(key)
-                if where is not None and where.name == layout.MANIFEST:
-                    found.add((name, where.target, where.backup_id))
+                if where is not None and where.name == name:
+                    found.add((store.name, where.target, where.backup_id))
         return found
 
     def content(self, target: Target) -> bytes:

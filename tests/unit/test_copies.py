@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,9 @@ from holdfast.jobs.catalog import rebuild
 from holdfast.jobs.copies import catch_up
 from holdfast.ledger.ledger import GONE, CopyState
 from holdfast.model.errors import BusyError, StoreError
+from holdfast.model.retention import Policy
 from holdfast.model.run import Run
+from holdfast.model.target import Rules
 from support.memory_store import MemoryStore
 from support.shelved import shelved
 from support.world import World, world
@@ -109,6 +112,15 @@ def test_what_arrived_before_a_break_is_not_sent_again(
     catch_up(home.services, home.target, home.stop)
     assert sent.count(part) == 1  # for c only
     assert stores["b"].objects == stores["a"].objects
+
+
+def test_what_retention_would_take_away_at_once_is_not_sent(home: World, stores: dict[str, Away]) -> None:
+    nothing = Policy(daily=0, weekly=0, monthly=0, yearly=0, minimum=1)
+    target = replace(home.target, retention_in={"b": Rules(policy=nothing)})
+    done = catch_up(home.services, target, home.stop)
+    assert held(stores["b"]) == [IDS[2]]
+    assert held(stores["c"]) == list(IDS)
+    assert done.left == {"a": 0, "b": 0, "c": 0}
 
 
 def test_two_at_once_do_not_copy_twice(home: World) -> None:

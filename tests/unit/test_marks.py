@@ -171,6 +171,18 @@ def test_a_tombstone_is_written_once(home: World, stores: dict[str, MemoryStore]
     assert marks.tombstone(at(stores["a"]), home.keys) == kept
 
 
+def test_of_two_tombstones_at_once_the_second_is_told_of_the_first(
+    home: World, stores: dict[str, MemoryStore]
+) -> None:
+    def meanwhile(stage: str) -> None:
+        if stage == "tombstone_signed":
+            stores["a"].objects[f"{FOLDER}/tombstone.json"] = b"another's"
+
+    with pytest.raises(ExistsError, match="is another's"):
+        bury(home.staged(meanwhile), stores["a"], ID)
+    assert stores["a"].objects[f"{FOLDER}/tombstone.json"] == b"another's"
+
+
 def test_a_tombstone_that_broke_off_is_begun_anew(home: World, stores: dict[str, MemoryStore]) -> None:
     def die(stage: str) -> None:
         if stage == "tombstone_signed":

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 
 from holdfast.jobs import runner, writing
 from holdfast.jobs.copy import copy
+from holdfast.jobs.prune_look import pinned
 from holdfast.jobs.services import Services
 from holdfast.ledger import marks
 from holdfast.ledger.ledger import BackupRow
 from holdfast.model.errors import BusyError, Error, NotFoundError, StoreError
+from holdfast.model.retention import Candidate, judge
 from holdfast.model.run import MANUAL, Occasion, Run
 from holdfast.model.target import Target
 from holdfast.system import lock
@@ -82,19 +84,33 @@ def close_lost(services: Services, target: str) -> None:
 def missing(services: Services, target: Target, store: str) -> list[BackupRow]:
     """The backups that the store lacks and another of the target's stores holds whole, the oldest first.
 
-    Not those whose copy was there and is gone or damaged: why that is, a person has to see first. Nor those that retention
-    removed from that store, as their tombstones tell.
+    Not those that retention would take away there at once; nor those whose copy was there and is gone or damaged: why
+    that is, a person has to see first.
     """
-    marked = marks.of_target(services.ledger, target.name, "tombstone")
-    buried = {found for found, stones in marked.items() if any(stone.store == store for stone in stones)}
-    return [
-        row
-        for row in reversed(services.ledger.backups(target.name))
-        if not row.hidden
-        and row.backup.id not in buried
-        and _lacks(row, store)
-        and _source(row, target, store) is not None
+    rows = [row for row in reversed(services.ledger.backups(target.name)) if not row.hidden]
+    lacking = [row for row in rows if _lacks(row, store) and _source(row, target, store) is not None]
+    if not lacking:
+        return []
+    kept = _kept(services, target, store, rows)
+    return [row for row in lacking if row.backup.id in kept]
+
+
+def _kept(services: Services, target: Target, store: str, rows: list[BackupRow]) -> set[str]:
+    """The ids that retention would keep in the store, were they all there."""
+    now = services.clock.now()
+    known = marks.of_target(services.ledger, target.name, "pin")
+    candidates = [
+        Candidate(
+            id=row.backup.id,
+            at=row.backup.started_at,
+            good=row.good,
+            proven=row.proof == "proven",
+            pinned=pinned(known.get(row.backup.id, []), now),
+            parent=row.backup.parent,
+        )
+        for row in rows
     ]
+    return {each.backup.id for each in judge(candidates, target.rules(store).policy, now) if each.kept}
 
 
 def _lacks(row: BackupRow, store: str) -> bool:
@@ -147,27 +163,23 @@ def _catch_up(services: Services, target: Target, meter: runner.Meter, stop: Sto
         writing.abort_stale_uploads(services, services.store(name), target.name)
     tried: set[tuple[str, str]] = set()
     away: set[str] = set()
-    while (found := _next(services, target, tried, away)) is not None:
-        stop.check()
-        row, store = found
-        tried.add((row.backup.id, store))
-        _copy(services, target, row, store, stop, done, away)
-        meter.pulse()
+    while found := _wanted(
+        services, target, tried
+    ):  # again after a round: meanwhile there may be a new backup
+        for backup_id, store in found:
+            stop.check()
+            tried.add((backup_id, store))
+            row = services.ledger.backup(backup_id)
+            if row is not None and store not in away and _lacks(row, store):
+                _copy(services, target, row, store, stop, done, away)
+                meter.pulse()
     done.left = {name: len(missing(services, target, name)) for name in target.stores}
 
 
-def _next(
-    services: Services, target: Target, tried: Collection[tuple[str, str]], away: Collection[str]
-) -> tuple[BackupRow, str] | None:
-    """What to copy next, looked up anew each time: meanwhile there may be a new backup, or one less."""
-    wanted = [
-        (row, store)
-        for store in target.stores
-        if store not in away
-        for row in missing(services, target, store)
-        if (row.backup.id, store) not in tried
-    ]
-    return min(wanted, key=lambda pair: pair[0].backup.id, default=None)
+def _wanted(services: Services, target: Target, tried: Collection[tuple[str, str]]) -> list[tuple[str, str]]:
+    """What to copy, (backup, store), the oldest backup first."""
+    pairs = ((row.backup.id, store) for store in target.stores for row in missing(services, target, store))
+    return sorted(pair for pair in pairs if pair not in tried)
 
 
 def _copy(

@@ -15,12 +15,11 @@ from holdfast.ledger import marks as ledger
 from holdfast.ledger.marks import Kept
 from holdfast.model import codec, layout
 from holdfast.model import mark as model
-from holdfast.model.errors import Error, IntegrityError, KeyFileError, NotFoundError
+from holdfast.model.errors import Error, IntegrityError, KeyFileError, NotFoundError, StoreError
 from holdfast.model.layout import MarkKind
 from holdfast.model.mark import Ack, Mark, Pin, Tombstone
 from holdfast.model.proof import Proof
 from holdfast.stores.base import ExistsError
-from holdfast.streams.chunks import Tally, tally
 from holdfast.streams.sign import sign
 
 _TOKEN_BYTES = 4
@@ -81,8 +80,12 @@ def _put_tombstone(services: Services, place: writing.Place, data: bytes) -> byt
     )
     place.store.put(signed, [signature])
     services.stage("tombstone_signed")
-    written = Tally()
-    writing.put_checked(place, name, tally(iter([data]), written), written)
+    try:
+        writing.put_bytes(place, name, data)
+    except (IntegrityError, StoreError) as error:
+        if place.store.stat(key) is None:
+            raise
+        raise ExistsError(f"{place.store.location}: {key} is another's") from error
     with contextlib.suppress(IntegrityError, KeyFileError, NotFoundError):
         if read_signed(place, name, services.keys) == (data, signature):
             return signature
