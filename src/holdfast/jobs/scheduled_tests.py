@@ -5,7 +5,6 @@ from __future__ import annotations
 from random import SystemRandom
 
 from holdfast.jobs import find, runner
-from holdfast.jobs.restore_test import NotProvenError, require_pass, restore_test
 from holdfast.jobs.services import Services
 from holdfast.ledger import restore_tests as ledger
 from holdfast.model.run import Occasion, Run, Status
@@ -17,6 +16,8 @@ _TRIED: tuple[Status, ...] = ("running", "succeeded", "failed", "lost")
 
 def restore_tests(services: Services, target: Target, stop: Stop, occasion: Occasion) -> None:
     """Make the tests of a slot, under one run. Raise NotProvenError when one failed, CouldNotTestError at the first that was impossible."""
+    from holdfast.jobs import restore_test as tests  # noqa: PLC0415 - half of the program: not for the daemon's start
+
     known = [row for row in services.ledger.backups(target.name) if row.good]
     older = known[1:]
     chosen = known[:1] + SystemRandom().sample(older, min(len(older), target.restore_test.also_older))
@@ -35,12 +36,14 @@ def restore_tests(services: Services, target: Target, stop: Stop, occasion: Occa
     def body(meter: runner.Meter) -> None:
         if not chosen:
             raise runner.SkippedError("there is no good backup to test yet")
-        failed: list[NotProvenError] = []
+        failed: list[tests.NotProvenError] = []
         for row in chosen:
-            done = restore_test(services, find.open_best(services, row), target.restore_test, meter, stop)
+            done = tests.restore_test(
+                services, find.open_best(services, row), target.restore_test, meter, stop
+            )
             try:
-                require_pass(done)
-            except NotProvenError as error:
+                tests.require_pass(done)
+            except tests.NotProvenError as error:
                 services.reporter.warn("a backup is not proven", backup=row.backup.id, error=error.message)
                 failed.append(error)
         if failed:
