@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.ledger import Ledger, facts
+from holdfast.ledger import Ledger, facts, marks, retention
+from holdfast.ledger.marks import Kept
 from holdfast.model import layout, manifest
 from holdfast.model.anomaly import SETTLED
 from holdfast.model.backup import Backup, Part
 from holdfast.model.catalog import Coverage, DatabaseCoverage
+from holdfast.model.mark import Mark, dump
 from support.model_values import NOW, sample_backup
 
 MB = 1_000_000
@@ -189,3 +191,34 @@ def test_targets_do_not_mix(ledger: Ledger) -> None:
         )
         record(ledger, other, coverage_of({"app": (5, 1, 1)}))
     assert anomalies(ledger) == set()
+
+
+def acknowledge(ledger: Ledger, backup: Backup, at: datetime) -> None:
+    value = Mark(
+        kind="ack", backup_id=backup.id, target="shop", at=at, host="", signer="", content={"why": "x"}
+    )
+    marks.record(ledger, Kept(store="disk", name="ack", mark=value, document=dump(value), signature=b""))
+
+
+def test_what_somebody_acknowledged_is_the_new_normal(ledger: Ledger) -> None:
+    small: Databases = {"app": (1 * MB, 20, 100)}
+    for day in range(8):
+        take(ledger, day, {"app": (50 * MB, 20, 10_000)})
+    shrunk = take(ledger, 8, small)
+    assert {each.measure for each in retention.unusual(ledger, "shop")} == {"size", "rows"}
+    acknowledge(ledger, shrunk, NOW + timedelta(days=8, hours=1))
+    assert retention.unusual(ledger, "shop") == []
+    for day in range(9, 16):
+        take(ledger, day, small)
+        assert anomalies(ledger) == set()
+    take(ledger, 16, {"app": (50 * MB, 20, 10_000)})  # as it was before is unusual now
+    assert anomalies(ledger) == {("app", "size"), ("app", "rows")}
+
+
+def test_an_acknowledgement_of_a_date_to_come_silences_nothing(ledger: Ledger) -> None:
+    for day in range(8):
+        take(ledger, day, USUAL)
+    acknowledge(ledger, backup_of(900, USUAL), NOW + timedelta(days=8))
+    take(ledger, 9, {"app": (1 * MB, 20, 100), "log": (70 * MB, 3, None)})
+    assert anomalies(ledger) == {("app", "size"), ("app", "rows")}
+    assert len(retention.unusual(ledger, "shop")) == 2

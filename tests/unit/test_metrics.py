@@ -292,7 +292,7 @@ def test_what_retention_did_is_told(ledger: Ledger) -> None:
     retention.record(ledger, "shop", "disk", Done(hidden=3), (), NOW)
     retention.record(ledger, "shop", "offsite", Done(hidden=1), (refused,), NOW)
     scrape = Scrape(ledger)
-    assert scrape.value("retention_last_deleted", target="shop") == 4
+    assert scrape.value("retention_last_deleted", target="shop") == 3
     assert scrape.value("retention_blocked", target="shop", reason="clock") == 1
     assert scrape.value("retention_blocked", target="shop", reason="anomaly") == 0
     assert scrape.value("retention_blocked", target="blog", reason="clock") == 0

@@ -9,12 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.jobs import keeping
+from holdfast.jobs import copies, keeping, scheduled
 from holdfast.jobs.find import find, places
+from holdfast.jobs.news import Desk
+from holdfast.jobs.scheduled import KINDS
+from holdfast.jobs.verify import verify
 from holdfast.ledger import marks as kept_marks
+from holdfast.ledger import standings
+from holdfast.ledger.standings import Key
 from holdfast.model.errors import CancelledError, NotFoundError, StoreError
 from holdfast.model.retention import FOREVER, Policy
-from holdfast.model.run import Run
+from holdfast.model.run import Occasion, Run
 from holdfast.model.target import Rules
 from holdfast.stores.base import RefusedError
 from support.yard import DAY, Yard, yard
@@ -299,3 +304,56 @@ def _copy(place: Yard, backup_id: str) -> None:
         if backup_id in key:
             place.stores["b"].put(key, [data])
     place.services.ledger.record_copy(backup_id, "b", "complete", place.clock.now())
+
+
+def test_what_retention_removed_from_a_store_is_not_copied_there_again(two: Yard) -> None:
+    taken = two.take(6)
+    for each in taken:
+        _copy(two, each)
+    two.target = dataclasses.replace(two.target, retention_in={"a": Rules(policy=Policy(daily=FOREVER))})
+    two.prune()
+    for _ in range(2):
+        assert copies.missing(two.services, two.target, "b") == []
+        two.clock.sleep(GRACE)
+        two.prune()
+    assert (two.ids("a"), two.ids("b")) == (taken, taken[3:])
+    for _ in range(5):
+        two.clock.sleep(80 * DAY)
+        _copy(two, *two.take(1))
+        two.prune(accept_clock=True)
+    assert copies.missing(two.services, two.target, "b") == []
+
+
+def test_a_copy_that_is_hidden_while_it_is_verified_stays_hidden(place: Yard) -> None:
+    taken = place.take(6)
+    row = place.row(taken[0])
+    place.prune()
+    assert verify(place.services, row, place.made.stop) == []
+    assert place.hidden() == taken[:3]
+    assert place.row(taken[0]).hidden
+
+
+def test_a_store_that_cannot_tell_its_time_keeps_nobody_else_from_its_work(two: Yard) -> None:
+    taken = two.take(6)
+    for each in taken:
+        _copy(two, each)
+
+    def full(*_: object, **__: object) -> bool:
+        raise StoreError("b is full")
+
+    two.stores["b"].put = full  # type: ignore[method-assign]
+    with pytest.raises(StoreError, match="store b"):
+        two.prune()
+    assert (two.hidden("a"), two.hidden("b")) == (taken[:3], [])
+
+
+def test_a_blocked_run_by_schedule_is_a_failure_that_is_told(place: Yard) -> None:
+    place.take(6)
+    place.put(place.clock.now() + DAY)
+    kind = next(each for each in KINDS if each.job == "prune")
+    scheduled.execute(kind, place.services, place.target, place.made.stop, Occasion(trigger="schedule"))
+    desk = Desk(ledger=place.services.ledger, timetables={}, host="db1", now=place.clock.now())
+    key: Key = ("prune", "shop")
+    told = list(desk.of(key, standings.last(place.services.ledger, key)))
+    assert [(each.event.kind, each.event.error_code) for each in told] == [("failure", "retention")]
+    assert "dated later than can be true" in str(told[0].event.error)

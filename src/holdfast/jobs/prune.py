@@ -84,6 +84,7 @@ def prune(
         def body(_: runner.Meter) -> None:
             own = max(each.id for each in services.ledger.unfinished(target.name, "prune"))
             results.extend(_each(services, target, stop, wish, besides=own))
+            ledger.keep_only(services.ledger, target.name, target.stores)
             complain(results)
 
         try:
@@ -115,19 +116,24 @@ def _each(services: Services, target: Target, stop: Stop, wish: Wish, *, besides
     for where, problem in listed.problems:
         services.reporter.warn("while reading the stores", where=where, problem=problem)
     reached = [services.store(name) for name in target.stores if name in listed.stores]
-    try:
-        clock = prune_clock.doubt(
-            services, reached, besides=besides, probe=not wish.dry_run, accept=wish.accept_clock
-        )
-    except StoreError as error:
-        return tuple(Pruned(target=target.name, store=name, error=error) for name in target.stores)
     results = [
         Pruned(target=target.name, store=name, error=StoreError(f"store {name} could not be listed"))
         for name in target.stores
         if name not in listed.stores
     ]
+    there: dict[str, datetime] = {}
+    for store in reached if not wish.dry_run else ():  # to ask for the time, an object is written
+        try:
+            there[store.name] = prune_clock.time_of(store)
+        except StoreError as error:
+            results.append(Pruned(target=target.name, store=store.name, error=error))
+    clock = prune_clock.doubt(
+        services, there, besides=besides, believe=not wish.dry_run, accept=wish.accept_clock
+    )
     for store in reached:
         stop.check()
+        if store.name not in there and not wish.dry_run:
+            continue
         try:
             now = services.clock.now()
             shelf = prune_look.look(services, target.name, store, now)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Mapping
 from datetime import datetime
 
 from holdfast.jobs.services import Services
@@ -15,15 +15,15 @@ from holdfast.stores.base import Store
 
 
 def doubt(
-    services: Services, stores: Iterable[Store], *, besides: int, probe: bool, accept: bool
+    services: Services, there: Mapping[str, datetime], *, besides: int, believe: bool, accept: bool
 ) -> str | None:
     """Say why the clock is not to be believed, or None. The run `besides` is this one.
 
-    With `probe` each store is asked for its time, by writing an object. If a person `accept`s what the clock shows,
-    the ledger and the reference count for nothing, and are kept anew; the stores' clocks still count.
+    `there` is what the stores' own clocks show. What is believed is kept as the reference for the next time, if asked to.
+    If a person `accept`s what the clock shows, the ledger and the reference count for nothing; the stores' clocks still
+    count.
     """
     ledger, clock = services.ledger, services.clock
-    there = {store.name: time_of(store) for store in stores} if probe else {}
     now, boot = clock.now(), clock.boot()
     daemon = scheduling.daemon(ledger)
     found = clock_doubt(
@@ -34,7 +34,7 @@ def doubt(
         stores=there,
         stepped_back=not accept and daemon is not None and daemon.clock_suspect,
     )
-    if found is None and probe:
+    if found is None and believe:
         retention.believe(ledger, Reference(wall=now, boot=boot[0], passed=boot[1]), accepted=accept)
     return found
 

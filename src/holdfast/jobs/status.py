@@ -68,7 +68,7 @@ def _status(
             *_problems(target, rows, last, failure, now, writer=writer),
             *(
                 f"retention refuses to go on in {each.store}: {each.said}"
-                for each in retention.refused(services.ledger, name)
+                for each in (retention.refused(services.ledger, name) if target is not None else ())
             ),
         ),
     )

@@ -66,25 +66,37 @@ def verify(services: Services, row: BackupRow, stop: Stop, *, store: str | None 
         )
         for dead in runner.lost_runs(services, "verify", place.target):
             runner.close_lost(services, dead)
-        results.append(_verify_copy(services, place, run, stop))
+        result = _verify_copy(services, place, run, stop)
+        if result is not None:
+            results.append(result)
     return results
 
 
-def _verify_copy(services: Services, place: writing.Place, run: Run, stop: Stop) -> Verified:
+def _verify_copy(services: Services, place: writing.Place, run: Run, stop: Stop) -> Verified | None:
+    """Verify a copy and record the outcome; None for one that retention hid or removed while it was read."""
     name = place.store.name
     try:
         proof = runner.execute(services, run, lambda meter: _verify(services, place, meter, stop))
     except (IntegrityError, NotFoundError, KeyFileError, StoreError) as error:
         if stop.requested:
             raise
+        if _is_leaving(services, place):
+            return None
         if isinstance(error, IntegrityError | NotFoundError):
             record_damage(services, place, error)
         return Verified(target=place.target, backup_id=place.backup_id, store=name, proof=None, error=error)
+    if _is_leaving(services, place):
+        return None
     services.ledger.record_copy(place.backup_id, name, "complete", services.clock.now())
     services.ledger.record_proof(proof)
     scrubs.record(services.ledger, place.backup_id, name, proof.at)
     _keep(services, place, proof)
     return Verified(target=place.target, backup_id=place.backup_id, store=name, proof=proof, error=None)
+
+
+def _is_leaving(services: Services, place: writing.Place) -> bool:
+    row = services.ledger.backup(place.backup_id)
+    return row is None or any((copy.store, copy.state) == (place.store.name, "hidden") for copy in row.copies)
 
 
 def record_damage(services: Services, place: writing.Place, error: Error) -> None:

@@ -50,13 +50,18 @@ class Unusual:
 def record(
     ledger: Ledger, target: str, store: str, done: Done, refused: Sequence[Refusal], now: datetime
 ) -> None:
-    """Record what became of a run in a store; the refusals that are not among these are over."""
+    """Record what became of a run in a store; the refusals that are not among these are over.
+
+    A run that was refused did nothing, and does not count as the last one.
+    """
     at = time_text(now)
     with ledger.writing() as connection:
-        connection.execute(
-            "INSERT OR REPLACE INTO retention (target, store, at, hidden, removed, bytes) VALUES (?, ?, ?, ?, ?, ?)",
-            [target, store, at, done.hidden, done.removed, done.bytes],
-        )
+        if not refused:
+            connection.execute(
+                "INSERT OR REPLACE INTO retention (target, store, at, hidden, removed, bytes)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                [target, store, at, done.hidden, done.removed, done.bytes],
+            )
         before = {
             str(row["cause"]): str(row["since"])
             for row in connection.execute(
@@ -71,6 +76,17 @@ def record(
                 for each in refused
             ],
         )
+
+
+def keep_only(ledger: Ledger, target: str, stores: Sequence[str]) -> None:
+    """Forget what retention did and refused in stores that the target does not use any more."""
+    marks = ", ".join("?" * len(stores))
+    with ledger.writing() as connection:
+        for table in ("retention", "retention_refusals"):
+            connection.execute(
+                f"DELETE FROM {table} WHERE target = ? AND store NOT IN ({marks})",  # noqa: S608 - placeholders
+                [target, *stores],
+            )
 
 
 def last(ledger: Ledger, target: str, store: str) -> datetime | None:

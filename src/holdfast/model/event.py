@@ -29,6 +29,7 @@ _ADVICE = {  # one class of errors is one reaction of the operator
     "key": "Put the right key file in its place.",
     "restore_test": "Do not rely on this backup: look at the differences, and take another.",
     "could_not_test": "Nothing is known of the backup: give the restore test what it lacks.",
+    "retention": "Nothing was removed, and nothing is lost by waiting: see what looks wrong with `holdfast prune --dry-run`.",
     "ledger": "Free the disk of the state directory, or move the ledger away: it is rebuilt.",
     "lost": "See what ended the process: the memory, the power, or somebody.",
 }
