@@ -357,3 +357,37 @@ def test_a_blocked_run_by_schedule_is_a_failure_that_is_told(place: Yard) -> Non
     told = list(desk.of(key, standings.last(place.services.ledger, key)))
     assert [(each.event.kind, each.event.error_code) for each in told] == [("failure", "retention")]
     assert "dated later than can be true" in str(told[0].event.error)
+
+
+def test_a_tombstone_that_was_taken_away_in_the_meantime_removes_nothing(place: Yard) -> None:
+    taken = place.take(6)
+    place.prune()
+    place.clock.sleep(GRACE)
+
+    def undeleted(stage: str) -> None:
+        if stage == "prune:planned":
+            place.drop(taken[0], ["tombstone"])
+
+    place.stage = undeleted
+    assert list(place.prune()[0].removed) == taken[1:3]
+    assert taken[0] in place.ids()
+    place.stage = lambda _: None
+    place.prune()
+    assert taken[0] in place.hidden()  # no rule keeps it: it has its grace anew
+
+
+def test_the_manifest_goes_after_the_parts(place: Yard) -> None:
+    taken = place.take(6)
+    place.prune()
+    place.clock.sleep(GRACE)
+    gone: list[str] = []
+    delete = place.stores["a"].delete
+
+    def noted(key: str) -> None:
+        gone.append(key)
+        delete(key)
+
+    place.stores["a"].delete = noted  # type: ignore[method-assign]
+    place.prune()
+    names = [key.rpartition("/")[2] for key in gone if taken[0] in key]
+    assert names == ["globals.sql.zst.age", "manifest.json", "manifest.json.minisig"]

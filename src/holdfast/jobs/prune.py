@@ -189,10 +189,10 @@ def _do(services: Services, plan: Plan, done: _Tally, stop: Stop, now: datetime)
             done.hidden.append(held.row.backup.id)
     for folder in plan.removing:
         stop.check()
-        locked = prune_steps.remove(services, folder, now)
-        if locked is not None:
-            done.locked.append(locked)
-        else:
+        outcome = prune_steps.remove(services, folder, now)
+        if isinstance(outcome, Locked):
+            done.locked.append(outcome)
+        elif outcome == "removed":
             done.removed.append(folder.place.backup_id)
             done.freed += folder.bytes
     done.swept += prune_steps.sweep(services, plan.sweeping)

@@ -94,17 +94,17 @@ def _missing(place: Place, wanted: dict[str, int]) -> list[str]:
     return lost + [name for name in _MANIFEST if name not in there]
 
 
-def remove(services: Services, folder: Folder, now: datetime) -> Locked | None:
+def remove(services: Services, folder: Folder, now: datetime) -> Literal["removed", "left"] | Locked:
     """Remove what a tombstone says is over: the parts, then the manifest; the tombstone stays.
 
-    It is read once more from the store: whoever took it away meanwhile wants the backup back. Give what the store does
-    not let go; the next run tries again.
+    It is read once more from the store: whoever took it away meanwhile wants the backup back, and it is left. Give
+    what the store does not let go; the next run tries again.
     """
     place = folder.place
     stone = marks.tombstone(place, services.keys)
     if stone is None or marks.remove_after(stone) > now:
         services.reporter.info("left alone: no tombstone says that it may go", backup=place.backup_id)
-        return None
+        return "left"
     services.stage("prune:removing")
     rest = [name for name in folder.sizes if name not in (*_MANIFEST, *_STONE)]
     # The manifest's signature goes after it, so that whoever looks finds either a whole pair or no manifest.
@@ -125,7 +125,7 @@ def remove(services: Services, folder: Folder, now: datetime) -> Locked | None:
         store=place.store.name,
         bytes=folder.bytes,
     )
-    return None
+    return "removed"
 
 
 def _order(name: str) -> tuple[bool, str]:
