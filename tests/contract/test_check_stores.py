@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from holdfast.jobs.check_stores import check_store
 from holdfast.jobs.finding import Finding
-from holdfast.stores.base import Conditions, Store
+from holdfast.stores.base import Conditions, RefusedError, Store
 from holdfast.stores.gcs import GcsStore
 from holdfast.stores.limited import LimitedStore, Meter
 from holdfast.stores.local import LocalStore
@@ -79,3 +80,34 @@ def test_a_store_that_cannot_do_one_thing_fails(broken: str) -> None:
     lies = {"get": lambda *_, **__: iter([b"other"]), "list": lambda *_: iter(()), "delete": lambda *_: None}
     setattr(Broken, broken, lies[broken])
     assert [finding.level for finding in check_store(Broken())][-1] == "fail"
+
+
+class Writer(MemoryStore):
+    def delete(self, key: str) -> None:
+        raise RefusedError(f"memory: cannot delete {key}: 403")
+
+
+def test_a_writer_that_may_not_delete_is_as_it_should_be() -> None:
+    store = Writer()
+    ((level, message),) = found(store)
+    assert level == "ok"
+    assert "deleting is refused" in message
+    assert len(store.objects) == 1
+
+
+def test_the_probes_of_writers_are_removed_by_who_may() -> None:
+    now = [datetime(2026, 1, 1, tzinfo=UTC)]
+    store = MemoryStore(now=lambda: now[0])
+    store.put(".holdfast-probe/old", [b"x"])
+    now[0] += timedelta(minutes=90)
+    store.put(".holdfast-probe/of-another-host-just-now", [b"x"])
+    assert [level for level, _ in found(store)] == ["ok"]
+    assert list(store.objects) == [".holdfast-probe/of-another-host-just-now"]
+
+
+def test_a_probe_that_stays_is_told() -> None:
+    class Deaf(MemoryStore):
+        def delete(self, key: str) -> None:
+            del key
+
+    assert found(Deaf()) == [("fail", "memory://memory: still has what was deleted")]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 
 from holdfast.jobs.finding import Finding, guarded, room
@@ -14,6 +14,7 @@ from holdfast.stores.base import (
     ExistsError,
     RefusedError,
     Store,
+    Stored,
     conditional,
     is_read_only,
     read_all,
@@ -22,6 +23,7 @@ from holdfast.stores.base import (
 from holdfast.stores.locking import Lock, LockedError, LockRule, Locks, Version, locks_of
 
 _PROBE_LOCK = timedelta(minutes=1)
+_STALE_PROBE = timedelta(hours=1)
 _ONE_WRITER = "Two hosts that write the same key at once would not notice: let only one host write there, and only one prune."
 
 
@@ -46,20 +48,27 @@ def _look(store: Store, subject: str) -> Iterator[Finding]:
 
 def _probe(store: Store, subject: str) -> Iterator[Finding]:
     key, data = f"{layout.PROBE_PREFIX}/{secrets.token_hex(8)}", secrets.token_bytes(64)
+    may_delete = False
     store.put(key, [data], absent=True)
     try:
         if read_all(store, key) != data:
             raise IntegrityError(f"{store.location}: reads back differently from what was written")
-        if key not in {found.key for found in store.list(f"{layout.PROBE_PREFIX}/")}:
+        probes = {found.key: found for found in store.list(f"{layout.PROBE_PREFIX}/")}
+        if key not in probes:
             raise IntegrityError(
                 f"{store.location}: does not list what was written", hint="Its listing is not consistent."
             )
         conditions = _conditions(store, key)
     finally:
-        store.delete(key)
-    if store.stat(key) is not None:
-        raise IntegrityError(f"{store.location}: still has what was deleted")
-    yield Finding(level="ok", subject=subject, message=f"{store.location}: write, read, list and delete work")
+        may_delete = _deleted(store, key)
+    if may_delete:
+        yield from _gone(store, key, probes, subject)
+    else:
+        yield Finding(
+            level="ok",
+            subject=subject,
+            message=f"{store.location}: write, read and list work; deleting is refused, as is right for a mere writer",
+        )
     if conditions == "ignored":
         yield Finding(
             level="warn",
@@ -74,6 +83,25 @@ def _probe(store: Store, subject: str) -> Iterator[Finding]:
             message="does not refuse to overwrite by an upload in parts (conditional put of small objects only)",
             hint=_ONE_WRITER,
         )
+
+
+def _deleted(store: Store, key: str) -> bool:
+    """Delete the probe; return False when these credentials may not."""
+    try:
+        store.delete(key)
+    except RefusedError:
+        return False
+    return True
+
+
+def _gone(store: Store, key: str, probes: Mapping[str, Stored], subject: str) -> Iterator[Finding]:
+    """See that the probe is gone, and remove those that hosts without the right to delete left, by the store's clock."""
+    if store.stat(key) is not None:
+        raise IntegrityError(f"{store.location}: still has what was deleted")
+    for old in probes.values():
+        if old.modified_at < probes[key].modified_at - _STALE_PROBE:
+            store.delete(old.key)
+    yield Finding(level="ok", subject=subject, message=f"{store.location}: write, read, list and delete work")
 
 
 def _conditions(store: Store, key: str) -> Conditions:
