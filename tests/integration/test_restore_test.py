@@ -262,7 +262,7 @@ def test_hostile_code_runs_when_it_is_restored_and_reaches_nothing(
 
 @pytest.mark.extended
 def test_the_torture_database_is_proven(cluster: Cluster, tmp_path: Path) -> None:
-    torture.load(cluster.conninfo, "tortured_proof")
+    torture.load(cluster.conninfo, "tortured_proof", torture.MORE)
     try:
         with world(tmp_path, cluster.conninfo.argv_dsn(), databases=("tortured_proof",)) as made:
             done = put_to_test(made, replace(PLAN, jobs=2))
