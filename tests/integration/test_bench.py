@@ -48,6 +48,23 @@ def store() -> Iterator[S3Store]:
 
 
 @pytest.mark.extended
+def test_the_benchmark_of_comparing_prints_a_row_for_each_database() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.compare", "--size", "1MB"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": "src"},
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    rows = [line.split("|")[1].strip() for line in done.stdout.splitlines() if line.startswith("| ")]
+    assert rows == ["case", "shop", "narrow", "wide"]
+    assert "'same': False" not in done.stderr
+
+
+@pytest.mark.extended
 def test_the_benchmark_prints_a_row_for_each_contender() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "bench.bench", "--size", "1MB", "--rounds", "1", "--only", "holdfast"],
