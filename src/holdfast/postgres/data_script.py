@@ -36,7 +36,8 @@ _LARGE_OBJECT = re.compile(
     rb"SELECT pg_catalog\.lo_(?:create|open)\('(\d+)'|.*?\bLARGE OBJECT (\d+)\b", re.DOTALL
 )
 _CREATE, _OPEN, _CLOSE = (b"SELECT pg_catalog.lo_" + word + b"(" for word in (b"create", b"open", b"close"))
-_WRITE = re.compile(rb"SELECT pg_catalog\.lowrite\(0, '\\{1,2}x([0-9a-f]*+)'\);\n")
+_WRITE = re.compile(rb"SELECT pg_catalog\.lowrite\(0, '\\{1,2}x")
+_WRITTEN = b"');\n"
 # Of the session, and the planner's statistics: nobody's data.
 _NO_DATA = (
     b"SET ",
@@ -134,9 +135,12 @@ class DataReader:
         while at < len(data):
             if blank := _BLANK.match(data, at):
                 at = blank.end()
-            elif self._object and (written := _WRITE.match(data, at)):
-                self._content.feed(written[1])
-                at = written.end()
+            elif self._object and (write := _WRITE.match(data, at)):
+                end = data.find(_WRITTEN, write.end())  # in between are hexadecimal digits
+                if end < 0:
+                    return data[at:]
+                self._content.feed(data[write.end() : end])
+                at = end + len(_WRITTEN)
             elif found := _STATEMENT.match(data, at):
                 at = found.end()
                 self._statement(found[0])
