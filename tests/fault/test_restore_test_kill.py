@@ -1,0 +1,89 @@
+"""A restore test that is killed half-way leaves no server, no program and no proof, and the next one sweeps and passes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from holdfast.ledger.ledger import Ledger
+from holdfast.postgres import scratch_home
+from holdfast.postgres.scratch import Cluster
+from holdfast.system.clock import SystemClock
+from support.restoring import create, drop
+from support.world import argv, cli, environment, write_config
+
+# The restore takes some seconds where it builds the index anew.
+SLOW = """CREATE FUNCTION slow(i integer) RETURNS integer LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+  IF current_setting('application_name') LIKE 'holdfast restore%' THEN PERFORM pg_sleep(6); END IF;
+  RETURN i;
+END$$"""
+
+pytestmark = pytest.mark.extended
+
+
+@pytest.fixture
+def env(cluster: Cluster, tmp_path: Path, open_dir: Path) -> Iterator[dict[str, str]]:
+    """Take a backup of a database that takes its time to be restored; give the environment of the command."""
+    create(cluster, "slow_test", "CREATE TABLE t AS SELECT 1 AS x", SLOW, "CREATE INDEX ON t (slow(x))")
+    keys = f'databases = ["slow_test"]\nrestore_test.schedule = ""\nrestore_test.scratch_dir = "{open_dir}"'
+    config = write_config(tmp_path, cluster.conninfo.argv_dsn(), target=keys)
+    made = environment(HOLDFAST_CONFIG=str(config))
+    assert cli("backup", env=made).returncode == 0
+    yield made
+    drop(cluster, "slow_test")
+
+
+def working_in(folder: Path) -> list[str]:
+    """The command lines of the processes that name a folder: servers, and what works with them."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:  # it has just ended
+            continue
+        if str(folder) in line and int(path.parent.name) != os.getpid():
+            found.append(line)
+    return found
+
+
+def until(condition: Callable[[], object], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_an_end_in_the_middle_leaves_nothing_that_works_or_counts(
+    env: dict[str, str],
+    tmp_path: Path,
+    open_dir: Path,
+    number: signal.Signals,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with subprocess.Popen(
+        argv("restore-test"), env=env, stderr=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        until(lambda: any("pg_restore" in line for line in working_in(open_dir)))
+        process.send_signal(number)
+        process.communicate()
+    assert process.returncode == (-9 if number == signal.SIGKILL else 143)
+    until(lambda: not working_in(open_dir), 15)
+    assert not list((tmp_path / "store").rglob("proof-*"))
+    if number == signal.SIGKILL:
+        assert list(open_dir.iterdir())
+        monkeypatch.setattr(scratch_home, "_UNLOCKED_SECONDS", -1)
+        scratch_home.sweep(open_dir)
+    assert list(open_dir.iterdir()) == []
+    done = cli("restore-test", env=env)
+    assert done.returncode == 0, done.stderr
+    with Ledger.open(tmp_path / "state" / "ledger.sqlite", now=SystemClock().now()) as ledger:
+        last, before = ledger.runs("shop", "restore_test")
+    assert (last.status, before.status) == ("succeeded", "lost" if number == signal.SIGKILL else "cancelled")
