@@ -98,12 +98,10 @@ def _chosen(everyone: Sequence[Contender], only: str | None) -> list[Contender]:
     """Leave out who is not asked for or lacks a program; keep who is compared with, and whose backup is restored."""
     able = [each for each in everyone if not each.missing()]
     named = [each for each in able if (only or "").lower() in each.name.lower()]
-    bases, folders = {each.base for each in named}, {each.folder for each in named}
-    return [
-        each
-        for each in able
-        if each in named or each.name in bases or (each.stored and each.folder in folders)
-    ]
+    folders = {each.folder for each in named}
+    wanted = [each for each in able if each in named or (each.stored and each.folder in folders)]
+    bases = {each.base for each in wanted}
+    return [each for each in able if each in wanted or each.name in bases]
 
 
 def _database(cluster: Cluster, name: str, size: int) -> int:

@@ -28,6 +28,7 @@ from holdfast.system.stop import Stop
 
 Tell = Callable[[str], None]
 
+_ALWAYS_THERE = frozenset({"C", "POSIX"})
 # What PostgreSQL says when the machine, and not the backup, is at fault.
 _OF_THE_MACHINE = re.compile(
     r"No space left on device|could not extend file|could not write (to )?file|Disk quota exceeded"
@@ -100,6 +101,9 @@ def require_means(into: Destination, found: Database, plan: RestoreTesting) -> N
             )
             + " Or name it in restore_test.without_extensions: the proof then says what was not proven.",
         )
+    own = found.properties
+    if own.provider == "c" and {own.collate, own.ctype} <= _ALWAYS_THERE:
+        return
     name = restored.SCRATCH + secrets.token_hex(6)
     like = replace(found.properties, owner=into.facts.user)
     try:
