@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from holdfast.jobs import copies, keeping, scheduled
-from holdfast.jobs.find import find, places
-from holdfast.jobs.news import Desk
-from holdfast.jobs.scheduled import KINDS
-from holdfast.jobs.verify import verify
+from holdfast.jobs import keeping
 from holdfast.ledger import marks as kept_marks
-from holdfast.ledger import standings
-from holdfast.ledger.standings import Key
-from holdfast.model.errors import CancelledError, NotFoundError, StoreError
-from holdfast.model.retention import FOREVER, Policy
-from holdfast.model.run import Occasion, Run
-from holdfast.model.target import Rules
+from holdfast.model.errors import CancelledError, NotFoundError
+from holdfast.model.run import Run
 from holdfast.stores.base import RefusedError
 from support.yard import DAY, Yard, yard
 
@@ -254,140 +245,3 @@ def test_an_object_lock_is_a_reason_and_no_error(place: Yard) -> None:
     assert taken[0] in place.ids()
     (run,) = place.services.ledger.runs("shop", "prune", limit=1)
     assert run.status == "succeeded"
-
-
-# Several stores
-
-
-def test_each_store_has_its_own_rules(two: Yard) -> None:
-    taken = two.take(6)
-    for each in taken:
-        _copy(two, each)
-    rules = Rules(policy=Policy(daily=FOREVER))
-    two.target = dataclasses.replace(two.target, retention_in={"b": rules})
-    two.prune()
-    two.clock.sleep(GRACE)
-    two.prune()
-    assert (two.ids("a"), two.ids("b")) == (taken[3:], taken)
-    assert two.listed() == taken
-    assert [copy.store for copy in two.row(taken[0]).copies] == ["b"]
-
-
-def test_a_backup_that_is_hidden_in_one_store_is_restored_from_the_other(two: Yard) -> None:
-    taken = two.take(6)
-    for each in taken:
-        _copy(two, each)
-    two.target = dataclasses.replace(two.target, retention_in={"b": Rules(policy=Policy(daily=FOREVER))})
-    two.prune()
-    row = find(two.services, taken[0])
-    assert not row.hidden
-    assert [each.store.name for each in places(two.services, row)] == ["b"]
-
-
-def test_a_store_that_is_away_keeps_nobody_else_from_its_work(two: Yard) -> None:
-    taken = two.take(6)
-    for each in taken:
-        _copy(two, each)
-
-    def away(_: str = "") -> Iterator[object]:
-        raise StoreError("b is away")
-
-    two.stores["b"].list = away  # type: ignore[method-assign,assignment]
-    with pytest.raises(StoreError, match="store b"):
-        two.prune()
-    assert two.hidden("a") == taken[:3]
-    assert two.hidden("b") == []
-
-
-def _copy(place: Yard, backup_id: str) -> None:
-    for key, data in list(place.stores["a"].objects.items()):
-        if backup_id in key:
-            place.stores["b"].put(key, [data])
-    place.services.ledger.record_copy(backup_id, "b", "complete", place.clock.now())
-
-
-def test_what_retention_removed_from_a_store_is_not_copied_there_again(two: Yard) -> None:
-    taken = two.take(6)
-    for each in taken:
-        _copy(two, each)
-    two.target = dataclasses.replace(two.target, retention_in={"a": Rules(policy=Policy(daily=FOREVER))})
-    two.prune()
-    for _ in range(2):
-        assert copies.missing(two.services, two.target, "b") == []
-        two.clock.sleep(GRACE)
-        two.prune()
-    assert (two.ids("a"), two.ids("b")) == (taken, taken[3:])
-    for _ in range(5):
-        two.clock.sleep(80 * DAY)
-        _copy(two, *two.take(1))
-        two.prune(accept_clock=True)
-    assert copies.missing(two.services, two.target, "b") == []
-
-
-def test_a_copy_that_is_hidden_while_it_is_verified_stays_hidden(place: Yard) -> None:
-    taken = place.take(6)
-    row = place.row(taken[0])
-    place.prune()
-    assert verify(place.services, row, place.made.stop) == []
-    assert place.hidden() == taken[:3]
-    assert place.row(taken[0]).hidden
-
-
-def test_a_store_that_cannot_tell_its_time_keeps_nobody_else_from_its_work(two: Yard) -> None:
-    taken = two.take(6)
-    for each in taken:
-        _copy(two, each)
-
-    def full(*_: object, **__: object) -> bool:
-        raise StoreError("b is full")
-
-    two.stores["b"].put = full  # type: ignore[method-assign]
-    with pytest.raises(StoreError, match="store b"):
-        two.prune()
-    assert (two.hidden("a"), two.hidden("b")) == (taken[:3], [])
-
-
-def test_a_blocked_run_by_schedule_is_a_failure_that_is_told(place: Yard) -> None:
-    place.take(6)
-    place.put(place.clock.now() + DAY)
-    kind = next(each for each in KINDS if each.job == "prune")
-    scheduled.execute(kind, place.services, place.target, place.made.stop, Occasion(trigger="schedule"))
-    desk = Desk(ledger=place.services.ledger, timetables={}, host="db1", now=place.clock.now())
-    key: Key = ("prune", "shop")
-    told = list(desk.of(key, standings.last(place.services.ledger, key)))
-    assert [(each.event.kind, each.event.error_code) for each in told] == [("failure", "retention")]
-    assert "dated later than can be true" in str(told[0].event.error)
-
-
-def test_a_tombstone_that_was_taken_away_in_the_meantime_removes_nothing(place: Yard) -> None:
-    taken = place.take(6)
-    place.prune()
-    place.clock.sleep(GRACE)
-
-    def undeleted(stage: str) -> None:
-        if stage == "prune:planned":
-            place.drop(taken[0], ["tombstone"])
-
-    place.stage = undeleted
-    assert list(place.prune()[0].removed) == taken[1:3]
-    assert taken[0] in place.ids()
-    place.stage = lambda _: None
-    place.prune()
-    assert taken[0] in place.hidden()  # no rule keeps it: it has its grace anew
-
-
-def test_the_manifest_goes_after_the_parts(place: Yard) -> None:
-    taken = place.take(6)
-    place.prune()
-    place.clock.sleep(GRACE)
-    gone: list[str] = []
-    delete = place.stores["a"].delete
-
-    def noted(key: str) -> None:
-        gone.append(key)
-        delete(key)
-
-    place.stores["a"].delete = noted  # type: ignore[method-assign]
-    place.prune()
-    names = [key.rpartition("/")[2] for key in gone if taken[0] in key]
-    assert names == ["globals.sql.zst.age", "manifest.json", "manifest.json.minisig"]

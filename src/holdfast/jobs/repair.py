@@ -90,11 +90,11 @@ def _repair(
         if not _is_damaged(services, place, row, stop):
             return work.done(None)
         runner.execute(services, run, lambda meter: _mend(work, meter))
-        (result,) = verify(services, row, stop, store=place.store.name)
+        verified = verify(services, row, stop, store=place.store.name)
     except Error as error:
         stop.check()
         return work.done(error)
-    return work.done(result.error)
+    return work.done(next((each.error for each in verified), None))
 
 
 def _is_damaged(services: Services, place: writing.Place, row: BackupRow, stop: Stop) -> bool:

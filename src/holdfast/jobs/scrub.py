@@ -35,6 +35,8 @@ def scrub(
     for copy in due(_held(services, rows.values()), services.clock.now(), every=every, interval=interval):
         stop.check()
         store, row = services.stores[copy.store], rows[copy.backup_id]
+        if not _is_complete(services, copy):  # retention hid or removed it meanwhile
+            continue
         if target.scrub == "full" or space(store) is not None:
             results += verify.verify(services, row, stop, store=copy.store)
         else:
@@ -42,9 +44,14 @@ def scrub(
                 _glance(services, Place(store=store, target=target.name, backup_id=copy.backup_id), row, stop)
             )
         meter.add(copy.size)
-        if not isinstance(results[-1].error, StoreError):
+        if results and not isinstance(results[-1].error, StoreError):
             scrubs.record(services.ledger, copy.backup_id, copy.store, services.clock.now())
     return results
+
+
+def _is_complete(services: Services, held: Held) -> bool:
+    row = services.ledger.backup(held.backup_id)
+    return row is not None and any((c.store, c.state) == (held.store, "complete") for c in row.copies)
 
 
 def _held(services: Services, rows: Iterable[BackupRow]) -> list[Held]:
