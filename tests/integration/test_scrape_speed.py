@@ -72,6 +72,7 @@ def _quoted(name: str) -> str:
 
 
 @pytest.mark.extended
+@pytest.mark.timeout(900)
 def test_ten_years_of_two_hundred_targets_are_scraped_at_once(tmp_path: Path) -> None:
     configured = Configured(
         targets=dict.fromkeys(TARGETS, ("disk", "offsite")), stores=("disk", "offsite"), channels=()
