@@ -32,8 +32,7 @@ from holdfast.system.clock import JumpWatch
 from holdfast.system.stop import Stop
 
 _AGAIN = timedelta(minutes=1)
-_REST_AT_ONCE = 2
-_TESTS_AT_ONCE = 1  # each makes a cluster, and works both cores and the disk
+_TESTS_AT_ONCE, _REST_AT_ONCE = 1, 2  # a test makes a cluster, and works both cores and the disk
 _PLACE = ("service", "host", "hostaddr", "port")
 
 
