@@ -43,6 +43,15 @@ def test_a_copy_is_the_same_byte_for_byte(home: World, stores: dict[str, MemoryS
     assert copies(home) == {"a": "complete", "b": "complete"}
 
 
+def test_what_restore_tests_found_comes_along(home: World, stores: dict[str, MemoryStore]) -> None:
+    detail = f"shop/{ID}/detail-20261121T030000Z-0123abcd.json.zst.age"
+    stores["a"].objects[detail] = b"names of tables, encrypted"
+    stores["a"].objects[f"shop/{ID}/of-somebody-else.json"] = b"{}"
+    copy(home.services, "shop", ID, "a", "b", home.stop)
+    assert stores["b"].objects[detail] == stores["a"].objects[detail]
+    assert f"shop/{ID}/of-somebody-else.json" not in stores["b"].objects
+
+
 def test_a_copy_that_is_there_is_not_touched(home: World, stores: dict[str, MemoryStore]) -> None:
     """Else a damaged original would take the last good copy with it."""
     copy(home.services, "shop", ID, "a", "b", home.stop)

@@ -175,3 +175,13 @@ def test_names_say_how_a_part_is_stored() -> None:
 def test_an_empty_stem_names_no_part() -> None:
     with pytest.raises(ValueError, match="cannot name an object"):
         layout.part_name("", "custom", "zstd", encrypted=True)
+
+
+def test_the_detail_of_a_restore_test_is_told_by_its_name() -> None:
+    at = datetime(2026, 11, 22, 2, 0, tzinfo=UTC)
+    for encrypted in (True, False):
+        name = layout.detail_name(at, "0123abcd", encrypted=encrypted)
+        assert layout.is_detail(name)
+        assert layout.mark_kind(name) is None
+    with pytest.raises(ValueError, match="detail"):
+        layout.detail_name(at, "../x", encrypted=True)

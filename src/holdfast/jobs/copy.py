@@ -11,6 +11,7 @@ from holdfast.model import layout
 from holdfast.model.backup import Segment
 from holdfast.model.errors import IntegrityError, NotFoundError
 from holdfast.model.run import Run
+from holdfast.stores.base import read_all
 from holdfast.streams.chunks import Tally, tally
 from holdfast.system.stop import Stop
 
@@ -66,6 +67,7 @@ def _copy(
                 stop.check()
                 _copy_segment(origin, place, segment, meter, stop)
                 show(segment.size)
+    _copy_details(origin, place)
     marks.copy(services, origin, place)
     _copy_commit(origin, place, opened)
 
@@ -101,6 +103,15 @@ def is_there(place: writing.Place, segment: Segment, stop: Stop) -> bool:
     for _ in tally(place.store.get(place.key(segment.name)), read):
         stop.check()
     return read.sha256 == segment.sha256
+
+
+def _copy_details(origin: writing.Place, place: writing.Place) -> None:
+    """Bring what restore tests found; their proofs, which are copied after it, name each by its digest."""
+    there = {found.key for found in place.store.list(place.prefix)}
+    for found in list(origin.store.list(origin.prefix)):
+        where = layout.parse_key(found.key)
+        if where is not None and layout.is_detail(where.name) and place.key(where.name) not in there:
+            writing.put_bytes(place, where.name, read_all(origin.store, found.key))
 
 
 def _copy_commit(origin: writing.Place, place: writing.Place, opened: Opened) -> None:

@@ -17,7 +17,7 @@ from holdfast.jobs.services import Keys, Services
 from holdfast.ledger import marks as kept_marks
 from holdfast.ledger.ledger import BackupRow
 from holdfast.methods.proving import Stopwatch
-from holdfast.model import codec, mark
+from holdfast.model import codec, layout, mark
 from holdfast.model.backup import Backup, Segment
 from holdfast.model.errors import Error, IntegrityError, KeyFileError, NotFoundError
 from holdfast.model.mark import Mark
@@ -140,9 +140,8 @@ def keep(services: Services, opened: Opened, proof: Proof, detail: Detail) -> tu
         "utf-8", "backslashreplace"
     )
     sealed = _sealed(opened.backup, data)
-    name = f"detail-{proof.at:%Y%m%dT%H%M%SZ}-{secrets.token_hex(_TOKEN_BYTES)}.json.zst"
     segment = Segment(
-        name=name + (".age" if opened.backup.encrypted else ""),
+        name=layout.detail_name(proof.at, secrets.token_hex(_TOKEN_BYTES), encrypted=opened.backup.encrypted),
         size=len(sealed),
         sha256=hashlib.sha256(sealed).hexdigest(),
     )

@@ -28,6 +28,7 @@ _ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{4,16}")  # \d would take digits o
 _OBJECT = re.compile(r"[A-Za-z0-9_=-][A-Za-z0-9._=-]{0,254}")
 _SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
 _NUMBERED_MARK = re.compile(r"(pin|proof|ack)-([0-9]{8}T[0-9]{6}Z)-[0-9a-f]{8}\.json")
+_DETAIL = re.compile(r"detail-([0-9]{8}T[0-9]{6}Z)-[0-9a-f]{8}\.json\.zst(\.age)?")
 _EXTENSION: dict[PartFormat, str] = {"custom": "dump", "tar": "tar", "plain": "sql", "json": "json"}
 
 
@@ -141,6 +142,19 @@ def mark_kind(name: str) -> MarkKind | None:
         return "tombstone"
     match = _NUMBERED_MARK.fullmatch(name)
     return next((kind for kind in get_args(MarkKind) if match is not None and match[1] == kind), None)
+
+
+def detail_name(at: datetime, token: str, *, encrypted: bool) -> str:
+    """The object name of the detail of a restore test, which its proof names. `token` is 8 random hexadecimal digits."""
+    name = f"detail-{at.astimezone(UTC):%Y%m%dT%H%M%SZ}-{token}.json.zst{'.age' if encrypted else ''}"
+    if not is_detail(name):
+        raise ValueError(f"{name!r} cannot name a detail")
+    return name
+
+
+def is_detail(name: str) -> bool:
+    """Whether an object is the detail of a restore test."""
+    return _DETAIL.fullmatch(name) is not None
 
 
 def encode(text: str) -> str:

@@ -79,7 +79,9 @@ def amcheck(conn: Connection, stop: Stop) -> tuple[Validity, ...]:
             return tuple(Validity(name=name, checked=0, skipped=refusal) for name in ("heaps", "B-trees"))
         with stop.calling(lambda: sessions.cancel(conn)):
             trees = sql.SQL("SELECT NULL FROM {} AS x(found)").format(
-                sql.SQL("{}(%s::oid::regclass)").format(sql.Identifier(functions, "bt_index_check"))
+                sql.SQL("{}(%s::oid::regclass, heapallindexed => true)").format(
+                    sql.Identifier(functions, "bt_index_check")
+                )
             )
             btrees = _each(conn, "B-trees", _BTREES, trees, stop)
             if conn.info.server_version < _WITH_HEAPS:
