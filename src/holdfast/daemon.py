@@ -23,8 +23,9 @@ from apscheduler.triggers.interval import IntervalTrigger
 from holdfast import __version__, app
 from holdfast.config import Config
 from holdfast.jobs import monitoring
-from holdfast.jobs.dispatch import Dispatcher, Setup
+from holdfast.jobs.dispatch import Dispatcher
 from holdfast.jobs.services import Reporter
+from holdfast.jobs.setup import Setup
 from holdfast.ledger import facts, scheduling
 from holdfast.ledger.facts import Tried
 from holdfast.ledger.ledger import Ledger

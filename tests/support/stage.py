@@ -12,9 +12,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from holdfast.jobs import runner
-from holdfast.jobs.dispatch import Dispatcher, Setup
+from holdfast.jobs.dispatch import Dispatcher
 from holdfast.jobs.scheduled import Kind
 from holdfast.jobs.services import Keys, Services
+from holdfast.jobs.setup import Setup
 from holdfast.ledger import scheduling
 from holdfast.ledger.ledger import Ledger
 from holdfast.ledger.scheduling import Key

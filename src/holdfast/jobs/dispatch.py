@@ -11,7 +11,7 @@ import functools
 import queue
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from traceback import format_exception
@@ -19,13 +19,13 @@ from traceback import format_exception
 from holdfast.jobs import lost, scheduled
 from holdfast.jobs.scheduled import Kind, Pool
 from holdfast.jobs.services import Services
+from holdfast.jobs.setup import Setup
 from holdfast.ledger import scheduling
 from holdfast.ledger.ledger import LedgerGoneError
 from holdfast.ledger.scheduling import Key
 from holdfast.model.errors import Error
-from holdfast.model.planning import Plan, Standing, Timetable, plan
-from holdfast.model.run import Job, Occasion
-from holdfast.model.target import Target
+from holdfast.model.planning import Plan, Standing, plan
+from holdfast.model.run import Occasion
 from holdfast.postgres import conninfo
 from holdfast.system import memory
 from holdfast.system.clock import JumpWatch
@@ -34,43 +34,6 @@ from holdfast.system.stop import Stop
 _AGAIN = timedelta(minutes=1)
 _TESTS_AT_ONCE, _REST_AT_ONCE = 1, 2  # a test makes a cluster, and works both cores and the disk
 _PLACE = ("service", "host", "hostaddr", "port")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setup:
-    """What the config asks for: replaced as a whole by a reload. Runs under way keep what they began with.
-
-    `planned` are the jobs that are to be done by somebody, `timetables` those that this host can do.
-    """
-
-    services: Services
-    targets: Mapping[str, Target]
-    planned: Mapping[Key, Timetable]
-    timetables: Mapping[Key, Timetable]
-    kinds: Mapping[Job, Kind]
-    max_dumps: int
-
-    @classmethod
-    def of(
-        cls,
-        services: Services,
-        targets: tuple[Target, ...],
-        max_dumps: int,
-        kinds: tuple[Kind, ...] = scheduled.KINDS,
-    ) -> Setup:
-        """Make the setup of these targets, and say what this host cannot do."""
-        planned = scheduled.timetables(targets, kinds)
-        refusals = scheduled.refusals(services, kinds)
-        for job in {job for job, _ in planned} & refusals.keys():
-            services.reporter.warn("a job is off", job=job, reason=refusals[job])
-        return cls(
-            services=services,
-            targets={target.name: target for target in targets},
-            planned=planned,
-            timetables={key: timetable for key, timetable in planned.items() if key[0] not in refusals},
-            kinds={kind.job: kind for kind in kinds},
-            max_dumps=max_dumps,
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,51 @@
+"""What the config asks the daemon to do: targets, timetables, and the kinds of jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from holdfast.jobs import scheduled
+from holdfast.jobs.scheduled import Kind
+from holdfast.jobs.services import Services
+from holdfast.ledger.scheduling import Key
+from holdfast.model.planning import Timetable
+from holdfast.model.run import Job
+from holdfast.model.target import Target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """What the config asks for: replaced as a whole by a reload. Runs under way keep what they began with.
+
+    `planned` are the jobs that are to be done by somebody, `timetables` those that this host can do.
+    """
+
+    services: Services
+    targets: Mapping[str, Target]
+    planned: Mapping[Key, Timetable]
+    timetables: Mapping[Key, Timetable]
+    kinds: Mapping[Job, Kind]
+    max_dumps: int
+
+    @classmethod
+    def of(
+        cls,
+        services: Services,
+        targets: tuple[Target, ...],
+        max_dumps: int,
+        kinds: tuple[Kind, ...] = scheduled.KINDS,
+    ) -> Setup:
+        """Make the setup of these targets, and say what this host cannot do."""
+        planned = scheduled.timetables(targets, kinds)
+        refusals = scheduled.refusals(services, kinds)
+        for job in {job for job, _ in planned} & refusals.keys():
+            services.reporter.warn("a job is off", job=job, reason=refusals[job])
+        return cls(
+            services=services,
+            targets={target.name: target for target in targets},
+            planned=planned,
+            timetables={key: timetable for key, timetable in planned.items() if key[0] not in refusals},
+            kinds={kind.job: kind for kind in kinds},
+            max_dumps=max_dumps,
+        )
