@@ -79,13 +79,14 @@ def test_it_is_small_and_has_no_rights(images: Engine) -> None:
     left = images.podman(
         "run",
         "--rm",
+        "--network=none",
         "--entrypoint=sh",
         IMAGE,
         "-c",
         "ls /opt/holdfast/bin; command -v curl wget pip gcc || true",
     )
     assert not re.search(r"(?m)^(.*/)?(curl|wget|pip3?|gcc|hatchling)$", left)
-    assert images.podman("run", "--rm", "--entrypoint=id", IMAGE).startswith(
+    assert images.podman("run", "--rm", "--network=none", "--entrypoint=id", IMAGE).startswith(
         f"uid={USER}(holdfast) gid={USER}(holdfast)"
     )
 
@@ -191,12 +192,17 @@ def test_the_prover_restores_into_servers_of_its_own(images: Engine) -> None:
 
 def test_the_prover_shuts_its_servers_in(images: Engine) -> None:
     script = f"--volume={ROOT / 'tests/support/shut_in.py'}:/shut_in.py:ro"
-    run = ("run", "--rm", *HARDENED, script, "--entrypoint=/opt/holdfast/bin/python")
+    run = ("run", "--rm", "--network=none", *HARDENED, script, "--entrypoint=/opt/holdfast/bin/python")
     assert "the server is isolated" in images.podman(*run, PROVER, "/shut_in.py")
 
 
 @pytest.mark.parametrize("library", ["vector", "pg_cron", "pg_stat_statements"])
 def test_the_prover_has_the_common_extensions(images: Engine, library: str) -> None:
     images.podman(
-        "run", "--rm", "--entrypoint=ls", PROVER, f"/usr/share/postgresql/17/extension/{library}.control"
+        "run",
+        "--rm",
+        "--network=none",
+        "--entrypoint=ls",
+        PROVER,
+        f"/usr/share/postgresql/17/extension/{library}.control",
     )
