@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from holdfast.jobs import keeping
+from holdfast.jobs import keeping, prune_look
 from holdfast.ledger import marks as kept_marks
+from holdfast.model.backup import Segment
 from holdfast.model.errors import CancelledError, NotFoundError
 from holdfast.model.run import Run
 from holdfast.stores.base import RefusedError
@@ -92,6 +94,13 @@ def test_what_is_half_removed_does_not_come_back(place: Yard) -> None:
     place.clock.sleep(GRACE)
     place.prune()
     assert taken[0] not in place.ids()
+
+
+def test_the_text_beside_a_backup_does_not_make_it_whole_or_damaged(place: Yard) -> None:
+    (taken,) = place.take(1)
+    text = Segment(name="RESTORE.txt", size=9, sha256="0" * 64)
+    backup = replace(place.row(taken).backup, documents=(text,))
+    assert set(prune_look.segments(backup)) == {"globals.sql.zst.age"}
 
 
 def test_a_pin_holds_until_it_is_taken_back(place: Yard) -> None:

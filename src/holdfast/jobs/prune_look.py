@@ -13,6 +13,7 @@ from holdfast.ledger.ledger import BackupRow
 from holdfast.ledger.marks import Kept
 from holdfast.model import layout
 from holdfast.model import mark as model
+from holdfast.model.backup import Backup
 from holdfast.model.errors import StoreError
 from holdfast.model.mark import Pin, Tombstone
 from holdfast.model.retention import Candidate
@@ -151,9 +152,14 @@ def _sort(
     return Held(folder=folder, row=row, candidate=_candidate(row, folder, known, now))
 
 
+def segments(backup: Backup) -> dict[str, int]:
+    """What a backup cannot do without, by name and size; the texts beside it only help."""
+    return {segment.name: segment.size for part in backup.parts for segment in part.segments}
+
+
 def _is_whole(row: BackupRow, folder: Folder) -> bool:
-    """Whether every object of the backup is listed, and as large as it was."""
-    wanted = {segment.name: segment.size for segment in row.backup.objects}
+    """Whether every segment of the backup is listed, and as large as it was."""
+    wanted = segments(row.backup)
     return (
         folder.sizes.keys() >= {layout.MANIFEST, layout.signature_name(layout.MANIFEST)}
         and {name: folder.sizes.get(name) for name in wanted} == wanted

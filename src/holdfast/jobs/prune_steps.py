@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from holdfast.jobs import marks
-from holdfast.jobs.prune_look import Folder, Held
+from holdfast.jobs.prune_look import Folder, Held, segments
 from holdfast.jobs.services import Services
 from holdfast.jobs.writing import Place
 from holdfast.ledger import marks as kept_marks
@@ -66,7 +66,7 @@ def bring_back(services: Services, place: Place, now: datetime) -> None:
     row = services.ledger.backup(place.backup_id)
     if row is None or row.backup.target != place.target:
         raise NotFoundError(f"no backup {place.backup_id} of target {place.target}")
-    missing = _missing(place, {segment.name: segment.size for segment in row.backup.objects})
+    missing = _missing(place, segments(row.backup))
     if missing:
         raise NotFoundError(
             f"{place.store.location}: backup {place.backup_id} cannot come back: {missing[0]} is gone already",
