@@ -119,5 +119,7 @@ def _copy_commit(origin: writing.Place, place: writing.Place, opened: Opened) ->
         data = read_document(origin, document)
         if data is not None:
             writing.put_bytes(place, document.name, data)
+    # Of the work of hours somebody may have cleared some away meanwhile.
+    writing.check_there(place, (segment for part in opened.backup.parts for segment in part.segments))
     writing.put_bytes(place, layout.signature_name(layout.MANIFEST), opened.signature)
     writing.put_bytes(place, layout.MANIFEST, opened.manifest)

@@ -8,7 +8,7 @@ from holdfast.jobs import copies, marks, runner, writing
 from holdfast.jobs.reading import open_backup
 from holdfast.jobs.services import Services
 from holdfast.ledger import scheduling
-from holdfast.model.errors import Error, NotFoundError
+from holdfast.model.errors import BusyError, Error, NotFoundError
 from holdfast.model.run import Run, Status
 from holdfast.model.target import Target
 
@@ -58,13 +58,24 @@ def _settle(
     for name in stores if backup_id is not None else ():
         place = writing.Place(store=services.store(name), target=target.name, backup_id=str(backup_id))
         try:
-            found.append(_adopt(services, place))
+            found.append(_adopt_idle(services, target, place))
+        except BusyError as busy:
+            services.reporter.info("left to who copies now", store=name, backup=backup_id, why=str(busy))
+            found.append(None)
         except Error as trouble:
             services.reporter.warn(
                 "could not clear up after an earlier run", store=name, backup=backup_id, error=str(trouble)
             )
             found.append(None)
     return found
+
+
+def _adopt_idle(services: Services, target: Target, place: writing.Place) -> bool:
+    """As `_adopt`; where copies go to, what has no manifest may be one that goes on. Raise BusyError while it may."""
+    if place.store.name == target.stores[0]:
+        return _adopt(services, place)
+    with copies.locked(services, target.name):
+        return _adopt(services, place)
 
 
 def _adopt(services: Services, place: writing.Place) -> bool:

@@ -73,14 +73,17 @@ def verify(services: Services, row: BackupRow, stop: Stop, *, store: str | None 
 
 
 def _verify_copy(services: Services, place: writing.Place, run: Run, stop: Stop) -> Verified | None:
-    """Verify a copy and record the outcome; None for one that retention hid or removed while it was read."""
+    """Verify a copy and record the outcome; None for one that retention hid or removed while it was read.
+
+    And for one that has not come to be yet.
+    """
     name = place.store.name
     try:
         proof = runner.execute(services, run, lambda meter: _verify(services, place, meter, stop))
     except (IntegrityError, NotFoundError, KeyFileError, StoreError) as error:
         if stop.requested:
             raise
-        if _is_leaving(services, place):
+        if _is_leaving(services, place) or (isinstance(error, _GoneError) and _never_came(services, place)):
             return None
         if isinstance(error, IntegrityError | NotFoundError):
             record_damage(services, place, error)
@@ -92,6 +95,13 @@ def _verify_copy(services: Services, place: writing.Place, run: Run, stop: Stop)
     scrubs.record(services.ledger, place.backup_id, name, proof.at)
     _keep(services, place, proof)
     return Verified(target=place.target, backup_id=place.backup_id, store=name, proof=proof, error=None)
+
+
+def _never_came(services: Services, place: writing.Place) -> bool:
+    """Whether the copy goes on, or broke off: nothing is gone, and to call it so would keep it from being made."""
+    row = services.ledger.backup(place.backup_id)
+    wanted = (place.store.name, "copying")
+    return row is not None and any((copy.store, copy.state) == wanted for copy in row.copies)
 
 
 def _is_leaving(services: Services, place: writing.Place) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -166,16 +166,16 @@ def trusted_comment(target: str, backup_id: str, name: str) -> str:
 def commit(services: Services, place: Place, backup: Backup) -> tuple[bytes, bytes]:
     """Write what makes the backup exist; the manifest comes last. Return the manifest and its signature."""
     services.stage("manifest")
-    _check_parts(place, backup)
+    check_there(place, backup.objects)
     data = manifest.dump(backup)
     signature = put_signed(place, layout.MANIFEST, data, services.keys.signer())
     services.stage("committed")
     return data, signature
 
 
-def _check_parts(place: Place, backup: Backup) -> None:
-    """Make sure that all parts still lie there: a filesystem that was unmounted meanwhile leaves an empty folder."""
-    for segment in backup.objects:
+def check_there(place: Place, segments: Iterable[Segment]) -> None:
+    """Make sure that objects still lie there: a filesystem that was unmounted meanwhile leaves an empty folder."""
+    for segment in segments:
         found = place.store.stat(place.key(segment.name))
         if found is None or found.size != segment.size:
             raise StoreError(
