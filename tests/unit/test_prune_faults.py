@@ -92,3 +92,47 @@ def test_a_copy_that_goes_on_or_broke_off_is_not_called_gone(two: Yard) -> None:
     assert [row.backup.id for row in copies.missing(two.services, two.target, "b")] == [taken]
 
 
+# What a person said
+
+
+def test_an_ack_outlives_the_backup_that_it_was_put_beside(place: Yard) -> None:
+    place.rules(monthly=12)
+    taken = place.take(2)
+    with place.services.ledger.writing() as connection:
+        connection.execute(
+            "INSERT INTO measures VALUES ('shop', 'app', 'rows', ?, 10, 1000.0, -5.0)", [taken[0]]
+        )
+    keeping.acknowledge(place.services, place.row(taken[1]), why="the archive was emptied")
+    assert kept.unusual(place.services.ledger, "shop") == []
+    for _ in range(2):
+        place.take(5)
+        place.prune()
+        place.clock.sleep(GRACE)
+        place.prune()
+    assert taken[0] in place.ids()
+    assert taken[1] not in place.ids()
+    assert kept.unusual(place.services.ledger, "shop") == []
+
+
+def test_a_hidden_backup_comes_back_though_its_store_has_another_name_now(place: Yard) -> None:
+    taken = place.take(6)
+    place.prune()
+    store = place.stores["b"] = place.stores.pop("a")
+    store.name = "b"
+    place.made.services = dataclasses.replace(place.made.services, stores={"b": store})
+    catalog.rebuild(place.services)
+    assert {copy.store for copy in place.row(taken[0]).copies} == {"a", "b"}
+    assert keeping.undelete(place.services, place.row(taken[0])) == ("b",)
+    assert place.hidden("b") == taken[1:3]
+
+
+def test_a_damaged_backup_that_is_hidden_stays_damaged_through_a_rebuild(place: Yard) -> None:
+    taken = place.take(6)
+    place.services.ledger.record_copy(taken[0], "a", "damaged", place.clock.now(), "bits rotted")
+    place.prune()
+    assert taken[0] in place.hidden()
+    catalog.rebuild(place.services)
+    keeping.undelete(place.services, place.row(taken[0]))
+    assert [copy.state for copy in place.row(taken[0]).copies] == ["damaged"]
+
+

@@ -184,9 +184,10 @@ def _found_damaged(known: BackupRow | None, manifest: bytes, store: str) -> str 
     """What an earlier verify found wrong with a copy: a listing cannot tell that it was mended, a verify can."""
     if known is None or known.manifest != manifest:
         return None
-    return next(
-        (c.error or "damaged" for c in known.copies if (c.store, c.state) == (store, "damaged")), None
-    )
+    copy = next((each for each in known.copies if each.store == store), None)
+    if copy is None or copy.state not in {"damaged", "hidden"}:
+        return None
+    return copy.error or ("damaged" if copy.state == "damaged" else None)
 
 
 def _doubt_empty(store: Store, before: list[BackupRow], seen: dict[str, _Seen], result: Rebuilt) -> None:

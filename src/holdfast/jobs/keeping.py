@@ -64,7 +64,7 @@ def undelete(services: Services, row: BackupRow) -> tuple[str, ...]:
     Raise NotFoundError where none does, or where its objects are gone already.
     """
     now = services.clock.now()
-    hidden = [copy.store for copy in row.copies if copy.state == "hidden"]
+    hidden = [copy.store for copy in row.copies if copy.state == "hidden" and copy.store in services.stores]
     if not hidden:
         raise NotFoundError(
             f"backup {row.backup.id} is not hidden", hint="`holdfast list --all` shows what is."

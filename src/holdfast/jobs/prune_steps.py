@@ -145,10 +145,13 @@ def _locked(services: Services, place: Place, name: str, error: RefusedError) ->
 
 
 def forget(services: Services, place: Place) -> None:
-    """Let the ledger forget a copy that was removed, and the backup with the last of them. The tombstone it keeps."""
+    """Let the ledger forget a copy that was removed, and the backup with the last of them.
+
+    The tombstone it keeps, and what somebody acknowledged: that was said of the backups before it, too.
+    """
     ledger, store = services.ledger, place.store.name
     for kept in kept_marks.of_backup(ledger, place.backup_id):
-        if kept.store == store and kept.mark.kind != "tombstone":
+        if kept.store == store and kept.mark.kind not in {"tombstone", "ack"}:
             kept_marks.forget(ledger, place.backup_id, store, kept.name)
     ledger.forget_copy(place.backup_id, store)
     row = ledger.backup(place.backup_id)
