@@ -57,7 +57,7 @@ def _as_the_manifest_comes(two: Yard, backup_id: str, act: str) -> None:
                 two.stores["b"].objects.clear()
             else:
                 sweep(two.services, two.target)
-        return listed(prefix)  # type: ignore[return-value]
+        return listed(prefix)
 
     waiting: list[str] = []
     two.stores["b"].put = watched  # type: ignore[method-assign]
@@ -136,3 +136,45 @@ def test_a_damaged_backup_that_is_hidden_stays_damaged_through_a_rebuild(place: 
     assert [copy.state for copy in place.row(taken[0]).copies] == ["damaged"]
 
 
+# Clocks and numbers
+
+
+def test_a_ledger_that_was_made_years_ahead_lets_retention_go_on_when_the_clock_was_put_right(
+    place: Yard,
+) -> None:
+    taken = place.take(6)
+    ahead = "2100-01-01T00:00:00Z"
+    for key in ("created_at", catalog.SETTLE_AFTER):
+        place.services.ledger.meta_set(key, ahead)
+    place.clock.sleep(timedelta(hours=1))
+    with pytest.raises(BlockedError, match="ledger is of 2100"):
+        place.prune()
+    with pytest.raises(BlockedError, match="ledger is of 2031"):
+        place.prune(accept_clock=True)
+    place.take(1)
+    assert list(place.prune()[0].hidden) == taken[:4]
+
+
+def test_many_new_backups_make_no_room_for_a_typo_that_takes_the_old_ones(place: Yard) -> None:
+    place.rules(hourly=24, daily=7, weekly=4, monthly=12, yearly=9)
+    place.take(20, every=timedelta(days=31))
+    place.prune(allow=99)
+    for _ in range(3):
+        place.take(24, every=timedelta(hours=1))
+        place.prune()
+    old = place.listed()
+    place.rules(hourly=24)
+    for _ in range(4):
+        place.take(24, every=timedelta(hours=1))
+        with pytest.raises(BlockedError, match="at once"):
+            place.prune()
+    assert set(old) <= set(place.listed())
+
+
+def test_a_run_may_take_away_what_new_ones_push_out_and_little_more() -> None:
+    assert (largest_run(0, 0), largest_run(90, 0), largest_run(9, 24), largest_run(9, 24, 3)) == (
+        10,
+        30,
+        34,
+        3,
+    )

@@ -19,6 +19,7 @@ from holdfast.stores.base import Store
 SETTLE_AFTER = (
     "settle_after"  # in the ledger's meta: nothing is removed before a backup that is newer than that
 )
+LEDGER_IS_OF = ("created_at", SETTLE_AFTER)
 
 
 @dataclass(slots=True)

@@ -6,9 +6,11 @@ import secrets
 from collections.abc import Mapping
 from datetime import datetime
 
+from holdfast.jobs.catalog import LEDGER_IS_OF
 from holdfast.jobs.services import Services
 from holdfast.ledger import retention, scheduling
 from holdfast.model import layout
+from holdfast.model.codec import parse_time, time_text
 from holdfast.model.errors import StoreError
 from holdfast.model.pruning import Reference, clock_doubt
 from holdfast.stores.base import Store
@@ -36,7 +38,17 @@ def doubt(
     )
     if found is None and believe:
         retention.believe(ledger, Reference(wall=now, boot=boot[0], passed=boot[1]), accepted=accept)
+        if accept:
+            _bring_back_to(services, now)
     return found
+
+
+def _bring_back_to(services: Services, now: datetime) -> None:
+    """Let a ledger that was made or rebuilt while the clock was years ahead be of now: no backup will be later than that."""
+    for key in LEDGER_IS_OF:
+        known = services.ledger.meta_get(key)
+        if known is not None and parse_time(known) > now:
+            services.ledger.meta_set(key, time_text(now))
 
 
 def time_of(store: Store) -> datetime:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from holdfast.jobs import prune_steps
-from holdfast.jobs.catalog import SETTLE_AFTER
+from holdfast.jobs.catalog import LEDGER_IS_OF
 from holdfast.jobs.prune_look import Folder, Held, Leaving, Shelf
 from holdfast.jobs.services import Services
 from holdfast.ledger import marks as kept_marks
@@ -178,7 +178,7 @@ def anomalies(services: Services, target: str) -> tuple[str, ...]:
 
 def _rebuilt(services: Services, shelf: Shelf) -> str | None:
     """Say that the ledger is new and has not seen a backup of this target since; None when it has."""
-    known = [services.ledger.meta_get(key) for key in ("created_at", SETTLE_AFTER)]
+    known = [services.ledger.meta_get(key) for key in LEDGER_IS_OF]
     since = max(parse_time(text) for text in known if text is not None)
     if any(each.candidate.good and each.row.backup.finished_at > since for each in shelf.held):
         return None

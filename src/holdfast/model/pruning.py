@@ -55,8 +55,11 @@ class Circumstances:
 
 
 def largest_run(backups: int, made: int, configured: int | None = None) -> int:
-    """How many backups one run may take away, of so many, when so many were made since the last."""
-    return configured if configured is not None else max(_AT_LEAST, backups // _A_SHARE, 2 * made)
+    """How many backups one run may take away, of so many, when so many were made since the last.
+
+    Each new one pushes out about one. What goes beyond that is history, and of that it may be no more for many new ones.
+    """
+    return configured if configured is not None else max(made + _AT_LEAST, backups // _A_SHARE)
 
 
 def refusals(
