@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from holdfast.jobs.kit import Kit, KitStore, KitTarget
 from holdfast.model.document import Block, Commands, Paragraph, Section
+from holdfast.model.shell_word import shell_word
 from holdfast.words import duration, many
 
 IDENTITY = "identity.txt"
@@ -78,7 +79,7 @@ def _restoring(kit: Kit, target: KitTarget) -> Iterator[Block]:
     seconds = f" It takes about {duration(target.seconds)}." if target.seconds is not None else ""
     databases = target.newest.backup.databases if target.newest is not None else ()
     chosen = f"restore latest --target {shlex.quote(target.name)} --database"
-    database = shlex.quote(databases[0]) if databases else "DATABASE"
+    database = shell_word(databases[0]) if databases else "DATABASE"
     first = next((store for store in kit.stores if store.name in target.stores), None)
     yield Paragraph(f"4. Restore. A lost server: everything, into an empty one.{seconds}")
     if first is not None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from holdfast.jobs.swap import Plan, SwapReport
 from holdfast.jobs.written import SequenceChange, TableChange, Written
 from holdfast.model.codec import Json, to_json
+from holdfast.model.shell_word import shell_word
 from holdfast.postgres import conninfo
 from holdfast.postgres.statements import quoted_name
 from holdfast.render import line
@@ -39,18 +39,7 @@ def way_back(value: SwapReport, options: Sequence[str]) -> str:
     # Behind a `--` no name is taken for an option, whatever it begins with.
     dashed = any(name.startswith("-") for name in names)
     words = (*options, "--", *names) if dashed else (*names, *options)
-    return " ".join(map(_word, ("holdfast", "swap", *words)))
-
-
-def _word(text: str) -> str:
-    """Quote a word for a shell; one with line breaks and the like as bash writes it, so that it stays on a line."""
-    if text.isprintable():
-        return shlex.quote(text)
-    plain = (
-        chr(byte) if byte in range(0x20, 0x7F) and byte not in b"\\'" else f"\\x{byte:02x}"
-        for byte in text.encode("utf-8", "surrogateescape")
-    )
-    return f"$'{''.join(plain)}'"
+    return " ".join(map(shell_word, ("holdfast", "swap", *words)))
 
 
 def facts(value: SwapReport, options: Sequence[str]) -> dict[str, Json]:

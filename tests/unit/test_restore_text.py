@@ -33,3 +33,15 @@ def test_a_database_cannot_add_a_command_by_its_name() -> None:
         assert f"cat ./{stem} |" in told
         assert "rm -rf" not in told
         assert told.encode()
+
+
+def test_a_name_with_line_breaks_stays_on_the_line_of_its_command() -> None:
+    """Who takes the lines that begin with four spaces, gets whole commands and nothing else."""
+    made = sample_backup()
+    name = "a\nb'\n    ; rm -rf /;\n"
+    part = replace(made.parts[0], role="database", format="plain", database=name)
+    told = restore_text(replace(made, parts=(part,)), to_create={name: "UTF8"})
+    (create, load) = [line for line in told.splitlines() if "a\\x0ab" in line]
+    assert create.startswith("    createdb ")
+    assert load.startswith("    cat ")
+    assert not any(line.lstrip().startswith(";") for line in told.splitlines())

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Mapping
 
 from holdfast.model import codec
 from holdfast.model.backup import Backup, Part
+from holdfast.model.shell_word import shell_word
 
 _HEAD = """\
 Holdfast backup {id} of target {target}
@@ -141,11 +141,11 @@ def _plain(part: Part, to_create: Mapping[str, str]) -> str:
         return f"    {_open(part)} | {psql} -d postgres"
     encoding = f"--encoding={to_create[name]} " if re.fullmatch(r"\w+", to_create[name]) else ""
     create = (
-        f"    createdb --template=template0 {encoding}-- {shlex.quote(name)}\n" if name != "postgres" else ""
+        f"    createdb --template=template0 {encoding}-- {shell_word(name)}\n" if name != "postgres" else ""
     )
     # A name alone could be taken for a connection string.
     where = "dbname='" + re.sub(r"(['\\])", r"\\\1", name) + "'"
-    return f"{create}    {_open(part)} | {psql} -d {shlex.quote(where)}"
+    return f"{create}    {_open(part)} | {psql} -d {shell_word(where)}"
 
 
 def _database(part: Part) -> str:

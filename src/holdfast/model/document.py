@@ -98,24 +98,26 @@ def as_html(document: Document) -> str:
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(document.title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
-        f'<h1>{escape(document.title)}</h1>\n<p class="under">{escape(document.under)}</p>\n{body}</body>\n</html>\n'
+        f"<title>{_html(document.title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
+        f'<h1>{_html(document.title)}</h1>\n<p class="under">{_html(document.under)}</p>\n{body}</body>\n</html>\n'
     )
 
 
+def _html(text: str) -> str:
+    return escape(one_line(text))
+
+
 def _html_section(section: Section) -> str:
-    return f"<h2>{escape(section.title)}</h2>\n" + "".join(map(_html_block, section.blocks))
+    return f"<h2>{_html(section.title)}</h2>\n" + "".join(map(_html_block, section.blocks))
 
 
 def _html_block(block: Block) -> str:
     match block:
         case Paragraph(text):
-            return f"<p>{escape(text)}</p>\n"
+            return f"<p>{_html(text)}</p>\n"
         case Commands(lines):
-            return f"<pre>{escape(chr(10).join(lines))}</pre>\n"
+            return f"<pre>{chr(10).join(map(_html, lines))}</pre>\n"
         case Table(columns, rows):
-            head = "".join(f"<th>{escape(cell)}</th>" for cell in columns)
-            body = "".join(
-                f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>\n" for row in rows
-            )
+            head = "".join(f"<th>{_html(cell)}</th>" for cell in columns)
+            body = "".join(f"<tr>{''.join(f'<td>{_html(cell)}</td>' for cell in row)}</tr>\n" for row in rows)
             return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>\n</table>\n"
