@@ -9,15 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.jobs import catalog, copies, keeping
+from holdfast.jobs import catalog, copies, disaster, keeping
 from holdfast.jobs.copies import catch_up
 from holdfast.jobs.sweep import sweep
 from holdfast.jobs.verify import verify
 from holdfast.ledger import retention as kept
 from holdfast.model.errors import BlockedError, StoreError
+from holdfast.model.proof import Proof
 from holdfast.model.pruning import largest_run
 from holdfast.model.run import Run
-from support.yard import Yard, yard
+from support.memory_store import MemoryStore
+from support.yard import DAY, Yard, yard
 
 GRACE = timedelta(days=3, minutes=1)
 
@@ -120,7 +122,7 @@ def test_a_hidden_backup_comes_back_though_its_store_has_another_name_now(place:
     store = place.stores["b"] = place.stores.pop("a")
     store.name = "b"
     place.made.services = dataclasses.replace(place.made.services, stores={"b": store})
-    catalog.rebuild(place.services)
+    catalog.rebuild(place.services, forget=False)
     assert {copy.store for copy in place.row(taken[0]).copies} == {"a", "b"}
     assert keeping.undelete(place.services, place.row(taken[0])) == ("b",)
     assert place.hidden("b") == taken[1:3]
@@ -178,3 +180,51 @@ def test_a_run_may_take_away_what_new_ones_push_out_and_little_more() -> None:
         34,
         3,
     )
+
+
+# Stores that come and go
+
+
+def _proven(place: Yard, backup_id: str) -> None:
+    proof = Proof(
+        backup_id=backup_id, target="shop", level="proven", method="restored", at=place.clock.now(), store="a"
+    )
+    place.services.ledger.record_proof(proof)
+
+
+def _without_a(two: Yard) -> None:
+    """The first store breaks down for good, and is taken out of the config."""
+    two.made.services = dataclasses.replace(two.made.services, stores={"b": two.stores["b"]})
+    two.target = dataclasses.replace(two.target, stores=("b",))
+
+
+def test_a_disaster_is_not_answered_with_a_backup_that_nobody_can_reach(two: Yard) -> None:
+    (lost,) = two.take(1, store="a")
+    _proven(two, lost)
+    two.clock.sleep(DAY)
+    (there,) = two.take(1, store="b")
+    _without_a(two)
+    assert disaster.choose(two.services, "shop", two.clock.now() + DAY).row.backup.id == there
+
+
+def test_a_rebuild_forgets_what_lies_in_stores_that_the_config_has_no_more(two: Yard) -> None:
+    two.take(2, store="a")
+    two.clock.sleep(DAY)
+    there = two.take(2, store="b")
+    _without_a(two)
+    result = catalog.rebuild(two.services, store="b")
+    assert (len(two.listed()), result.forgotten) == (4, 0)
+    assert catalog.rebuild(two.services).forgotten == 2
+    assert two.listed() == there
+
+
+def test_what_nobody_can_reach_takes_no_place_of_what_is_copied(two: Yard) -> None:
+    early = two.take(3, store="a")
+    two.clock.sleep(timedelta(hours=1))
+    later = [two.put(two.clock.now() - number * DAY, store="b") for number in (2, 1, 0)]
+    new = MemoryStore("c", now=two.clock.now)
+    two.made.services = dataclasses.replace(two.made.services, stores={"b": two.stores["b"], "c": new})
+    two.target = dataclasses.replace(two.target, stores=("b", "c"))
+    found = [row.backup.id for row in copies.missing(two.services, two.target, "c")]
+    assert found == sorted(later)
+    assert not set(found) & set(early)

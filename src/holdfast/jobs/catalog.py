@@ -39,6 +39,7 @@ def rebuild(
 
     `quick` does not read again the manifests that the ledger knows, as long as all their objects are listed. Without
     `forget` a copy that is gone is recorded as missing, and is a problem in the result; one with a tombstone is not.
+    What lies in stores that the config has no more is forgotten as well, unless one is named in `store`.
     A store that cannot be listed is a problem, too, and nothing is forgotten on its account; nor on that of one that
     lists no backup at all, unless it is named in `store`: a disk that is not mounted looks like that.
     """
@@ -56,6 +57,8 @@ def rebuild(
         if store is None and not seen[each.name].held:
             _doubt_empty(each, before, seen, result)
     _settle_gone(services, before, seen, result, forget=forget)
+    if forget and store is None:
+        _forget_strangers(services, before, result)
     if forget:
         services.ledger.meta_set(SETTLE_AFTER, codec.time_text(services.clock.now()))
     if result.stores == list(services.stores):
@@ -228,6 +231,18 @@ def _settle_gone(
             elif copy.state != "missing":
                 _record_gone(services, row, copy.store, result)
         if len(forgotten) == len(row.copies):
+            services.ledger.forget_backup(row.backup.id)
+            result.forgotten += 1
+
+
+def _forget_strangers(services: Services, before: list[BackupRow], result: Rebuilt) -> None:
+    """Forget the copies in stores that the config has no more: nobody can reach them, and they count for nothing."""
+    for row in before:
+        strange = [copy for copy in row.copies if copy.store not in services.stores]
+        for copy in strange:
+            services.ledger.forget_copy(row.backup.id, copy.store)
+        known = services.ledger.backup(row.backup.id)
+        if strange and known is not None and not known.copies:
             services.ledger.forget_backup(row.backup.id)
             result.forgotten += 1
 

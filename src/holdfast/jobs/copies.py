@@ -87,7 +87,11 @@ def missing(services: Services, target: Target, store: str) -> list[BackupRow]:
     Not those that retention would take away there at once; nor those whose copy was there and is gone or damaged: why
     that is, a person has to see first.
     """
-    rows = [row for row in reversed(services.ledger.backups(target.name)) if not row.hidden]
+    rows = [
+        row
+        for row in reversed(services.ledger.backups(target.name))
+        if not row.hidden and any(copy.store in target.stores for copy in row.copies)
+    ]
     lacking = [row for row in rows if _lacks(row, store) and _source(row, target, store) is not None]
     if not lacking:
         return []

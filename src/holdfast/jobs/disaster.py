@@ -41,7 +41,12 @@ def choose(services: Services, target: str, before: datetime) -> Choice:
 
     Raise NotFoundError where there is no whole one.
     """
-    rows = [row for row in services.ledger.backups(target) if row.good and row.backup.started_at < before]
+    rows = [
+        row
+        for row in services.ledger.backups(target)
+        if row.backup.started_at < before
+        and any(copy.state == "complete" and copy.store in services.stores for copy in row.copies)
+    ]
     if not rows:
         raise NotFoundError(
             f"no whole backup of {target} from before {before:%Y-%m-%d %H:%M:%SZ}",
