@@ -132,6 +132,7 @@ def _target_problems(
     for key, wrong in _timing_problems(target, config.daemon.timezone):
         yield Problem(where=place(key), text=wrong)
     yield from _retention_problems(name, target, config, layers)
+    yield from _restore_test_problems(name, target, config, layers)
     for option in target.pg_dump_options:
         if text := config_options.problem(option, target.compression):
             yield Problem(where=place("pg_dump_options"), text=text)
@@ -148,6 +149,16 @@ def _retention_problems(
     for store, settings in config.stores.items():
         if settings.retention is not None and (text := target.retention.under(settings.retention).problem()):
             yield Problem(where=where_is(layers, ("stores", store, "retention")), text=text)
+
+
+def _restore_test_problems(
+    name: str, target: TargetSettings, config: Config, layers: Sequence[Layer]
+) -> Iterator[Problem]:
+    """Find a scratch server that nobody allowed restored code to run on."""
+    if text := target.restore_test.problem():
+        own = config.target_settings[name].restore_test.scratch_url is not None
+        place = ("targets", name) if own else ("defaults",)
+        yield Problem(where=where_is(layers, (*place, "restore_test", "scratch_url")), text=text)
 
 
 def _timing_problems(target: TargetSettings, timezone: str) -> Iterator[tuple[str, str]]:

@@ -135,15 +135,10 @@ class Defaults(Section):
     lock_database: Text = "postgres"
 
 
-def _checked_url(url: SecretStr) -> SecretStr:
-    values.target_url(url.get_secret_value())
-    return url
-
-
 class TargetSettings(Defaults):
     """`[targets.NAME]`: one server."""
 
-    url: Annotated[SecretStr, AfterValidator(_checked_url)] | None = None
+    url: Annotated[SecretStr, AfterValidator(values.secret_target_url)] | None = None
     url_file: Path | None = None
     password: SecretStr | None = None
     password_file: Path | None = None
@@ -274,6 +269,8 @@ class Config(Section):
         for target in self.target_settings.values():
             found.update(values.passwords_in(secret_text(target.url) or ""))
             found.add(secret_text(target.password) or "")
+        for settings in (self.defaults, *self.target_settings.values()):
+            found.update(values.passwords_in(secret_text(settings.restore_test.scratch_url) or ""))
         for store in self.stores.values():
             found.update(store.secrets())
         for channel in self.notify.values():

@@ -31,12 +31,14 @@ def prepare(layer: Layer, home: Path) -> None:
             elif is_path(key) and isinstance(value, str | Path):
                 table[key] = _absolute(value, layer.base, home)
             elif key == "restore_test" and isinstance(value, dict):
+                _read_twin(layer, (*place, key, "scratch_url"), value, home)
                 _place_restore_test(value, layer.base, home)
 
 
 def _place_restore_test(table: dict[str, Any], base: Path, home: Path) -> None:
-    if isinstance(place := table.get("scratch_dir"), str | Path) and str(place):
-        table["scratch_dir"] = _absolute(place, base, home)
+    for key in ("scratch_dir", "scratch_url_file"):
+        if isinstance(place := table.get(key), str | Path) and str(place):
+            table[key] = _absolute(place, base, home)
     if isinstance(found := table.get("server_bin_dirs"), list):
         table["server_bin_dirs"] = [
             str(_absolute(each, base, home)) if isinstance(each, str) and each else each for each in found

@@ -5,7 +5,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
 from holdfast import config_values as values
 from holdfast.model.planning import Timetable
@@ -57,6 +57,8 @@ class RestoreTestSettings(_Section):
     jobs: Annotated[int, Field(ge=1, le=64)] = 2
     isolation: Literal["required", "preferred"] = "required"
     scratch_dir: Path | None = None
+    scratch_url: Annotated[SecretStr, AfterValidator(values.secret_target_url)] | None = None
+    scratch_url_file: Path | None = None
     server_bin_dirs: Words = ()
     without_extensions: Words = ()
     amcheck: bool = True
@@ -70,8 +72,14 @@ class RestoreTestSettings(_Section):
         missing = defaults.model_fields_set - self.model_fields_set
         return self.model_copy(update={name: getattr(defaults, name) for name in missing})
 
-    def plan(self, timetable: Timetable | None) -> RestoreTesting:
-        """What the job is given."""
+    def problem(self) -> str | None:
+        """Say what cannot be meant."""
+        if self.scratch_url is None or self.isolation != "required":
+            return None
+        return 'restored code cannot be shut in on a server of yours: set isolation = "preferred" too, or remove it'
+
+    def plan(self, timetable: Timetable | None, *, source_url: str | None) -> RestoreTesting:
+        """What the job is given; `source_url` is the target's own server."""
         if timetable is not None:  # a monthly slot that a weekend's outage ate is made up for
             timetable = replace(timetable, catch_up=max(timetable.catch_up, _CATCH_UP))
         return RestoreTesting(
@@ -80,6 +88,8 @@ class RestoreTestSettings(_Section):
             jobs=self.jobs,
             isolation=self.isolation,
             scratch_dir=self.scratch_dir,
+            scratch_url=values.secret_text(self.scratch_url),
+            source_url=source_url,
             server_bin_dirs=tuple(map(Path, self.server_bin_dirs)),
             without_extensions=self.without_extensions,
             amcheck=self.amcheck,

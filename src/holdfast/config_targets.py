@@ -57,7 +57,9 @@ def target(name: str, settings: TargetSettings, everywhere: tuple[str, ...], con
         scrub_every=settings.scrub_every,
         scrub=settings.scrub,
         copy=settings.punctual(_copying(settings, everywhere), timezone),
-        restore_test=settings.restore_test.plan(settings.timetable(settings.restore_test.schedule, timezone)),
+        restore_test=settings.restore_test.plan(
+            settings.timetable(settings.restore_test.schedule, timezone), source_url=secret_text(settings.url)
+        ),
         prune=settings.prune_timetable(timezone),
         retention=settings.rules_in(None, timezone),
         retention_in={

@@ -242,6 +242,12 @@ def target_url(text: str) -> str:
     return text
 
 
+def secret_target_url(url: SecretStr) -> SecretStr:
+    """Check the shape of one that is a secret."""
+    target_url(url.get_secret_value())
+    return url
+
+
 def passwords_in(url: str) -> frozenset[str]:
     """Find the passwords in a libpq URI or keyword string, as they stand there and decoded."""
     found = {match[1] for expression in _URL_PASSWORDS for match in expression.finditer(url)}

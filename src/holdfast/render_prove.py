@@ -18,22 +18,30 @@ Facts = dict[str, Json]
 _SHOWN = 20
 _MEANING = (
     (
-        "The archive was read from the store, its signature and digests checked, decrypted and restored into an empty server"
+        "The archive was read from the store, its signature and digests checked, decrypted and restored into an empty database"
         " with the programs that a real restore uses. Each table of the restored database was then dumped again, and its rows"
         " compared with those of the archive by their number and a digest that does not depend on their order; the"
         " definitions, one by one, by their text. Where row counts of the source are given, they were taken in the same"
         " snapshot as the dump."
     ),
+)
+_OWN_SERVER, _BORROWED_SERVER = (
     (
         "The scratch server ran without durability, and not where the original runs: the time says how fast a restore goes"
         " there. Passwords, subscriptions, event triggers and scheduled jobs were not put to work, and nothing that the"
         " database speaks to outside itself was there."
+    ),
+    (
+        "The scratch server is one that the owner named, and its speed is not that of the original. Passwords,"
+        " subscriptions, event triggers and scheduled jobs were not put to work. What the database speaks to outside itself"
+        " was not kept out of reach."
     ),
 )
 _VERDICTS = {
     "passed": "PROVEN: restored, and identical to what was archived",
     "failed": "FAILED: this backup is not proven",
 }
+_WITHOUT_OWNERS = "IDENTICAL, but not all is proven: roles, owners and privileges were not tested"
 
 
 def result_facts(value: Result) -> Facts:
@@ -71,7 +79,7 @@ def result(value: Result) -> None:
         line(f"not restored: {item.kind} {item.name} ({item.reason})")
     if tested.isolation != "isolated":
         line(f"the scratch server was {tested.isolation}")
-    line(f"{_VERDICTS[tested.outcome]} ({duration(tested.seconds)}; restore {_rate(value.proof)})")
+    line(f"{_verdict_of(tested)} ({duration(tested.seconds)}; restore {_rate(value.proof)})")
 
 
 def repaired_facts(value: Repaired) -> Facts:
@@ -127,6 +135,14 @@ def _difference(value: Difference) -> str:
     return f"{value.kind} {value.name} is {value.how}{sides}{example}"
 
 
+def _verdict_of(tested: Tested) -> str:
+    return _VERDICTS[tested.outcome] if tested.owners or tested.outcome == "failed" else _WITHOUT_OWNERS
+
+
+def _meaning(tested: Tested) -> tuple[str, ...]:
+    return (*_MEANING, _OWN_SERVER if tested.owners else _BORROWED_SERVER)
+
+
 def _rate(proof: Proof) -> str:
     if not proof.restore_seconds:
         return size(proof.archive_bytes)
@@ -142,7 +158,7 @@ def document(value: Shown) -> Document:
     """The proof as a page: the verdict, who says so, what was done, and what was found."""
     proof, tested = value.proof, _tested(value.proof)
     sections = [
-        Section(f"{_VERDICTS[tested.outcome]}", tuple(_verdict(value))),
+        Section(_verdict_of(tested), tuple(_verdict(value))),
         Section("What was tested", (Table(("FACT", "VALUE"), tuple(_facts(value))),)),
         Section("What was compared", (Table(("THING", "COUNT"), tuple(_counts(tested))),)),
         Section(
@@ -161,7 +177,7 @@ def document(value: Shown) -> Document:
     if value.without_detail is not None:
         text = f"The names of what was compared are not shown here: {value.without_detail}."
         sections.append(Section("Detail", (Paragraph(text),)))
-    sections.append(Section("What this proves, and what not", tuple(map(Paragraph, _MEANING))))
+    sections.append(Section("What this proves, and what not", tuple(map(Paragraph, _meaning(tested)))))
     return Document(
         f"Restore test of {proof.target}, {proof.backup_id}",
         f"tested {when(proof.at)} on {value.mark.host} by Holdfast {tested.holdfast}",
@@ -181,6 +197,11 @@ def _verdict(value: Shown) -> Iterator[Block]:
     if not tested.whole:
         yield Paragraph(
             "Only one database of the backup was tested, so the backup as a whole is not proven by this."
+        )
+    if not tested.owners:
+        yield Paragraph(
+            "It was restored on a server of the owner's, which has other roles: without the backup's roles, owners and"
+            " privileges, which are not proven by this. Restored code could act on that server."
         )
 
 

@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 
 from holdfast.ledger.ledger import Ledger
-from holdfast.postgres import scratch_home
+from holdfast.postgres import borrowed, scratch_home
+from holdfast.postgres.conninfo import keyword_string
 from holdfast.postgres.scratch import Cluster
+from holdfast.postgres.server import connect
 from holdfast.system.clock import SystemClock
-from support.restoring import create, drop
+from support.restoring import create, databases, drop
 from support.world import argv, cli, environment, write_config
 
 # The restore takes some seconds where it builds the index anew.
@@ -87,3 +89,33 @@ def test_an_end_in_the_middle_leaves_nothing_that_works_or_counts(
     with Ledger.open(tmp_path / "state" / "ledger.sqlite", now=SystemClock().now()) as ledger:
         last, before = ledger.runs("shop", "restore_test")
     assert (last.status, before.status) == ("succeeded", "lost" if number == signal.SIGKILL else "cancelled")
+
+
+def test_what_a_killed_test_left_on_a_server_of_the_owners_goes_with_the_next(
+    cluster: Cluster, second_cluster: Cluster, tmp_path: Path
+) -> None:
+    before = databases(second_cluster)
+    create(cluster, "slow_test", "CREATE TABLE t AS SELECT 1 AS x", SLOW, "CREATE INDEX ON t (slow(x))")
+    scratch = keyword_string(second_cluster.conninfo.params).replace("'", "")
+    keys = (
+        'databases = ["slow_test"]\nrestore_test.schedule = ""\nrestore_test.isolation = "preferred"'
+        f'\nrestore_test.scratch_url = "{scratch}"'
+    )
+    made = environment(HOLDFAST_CONFIG=str(write_config(tmp_path, cluster.conninfo.argv_dsn(), target=keys)))
+    try:
+        assert cli("backup", env=made).returncode == 0
+        with subprocess.Popen(
+            argv("restore-test"), env=made, stderr=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as process:
+            until(lambda: any("pg_restore" in line for line in working_in(second_cluster.data_dir.parent)))
+            process.kill()
+            process.communicate()
+        [left] = databases(second_cluster) - before
+        with connect(second_cluster.conninfo, application_name="test") as connection:
+            assert borrowed.left_behind(connection) == [left]
+        done = cli("restore-test", env=made)
+        assert done.returncode == 0, done.stderr
+        assert f"dropping {left}, which a run that died left behind" in done.stderr
+        assert databases(second_cluster) == before
+    finally:
+        drop(cluster, "slow_test")

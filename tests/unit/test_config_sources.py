@@ -8,6 +8,7 @@ import pytest
 
 from holdfast import config_sources
 from holdfast.config import load
+from holdfast.model.errors import ConfigError
 from support.config import BASE, CONTAINER, RECIPIENT, Place, schedule_of
 
 
@@ -68,6 +69,29 @@ def test_a_secret_is_read_from_the_file_beside_the_config(place: Place, twin: st
     config = place.load(BASE.replace('url = "postgresql://app@db/shop"', "") + f'{twin} = "secret"')
     (target,) = config.targets()
     assert (target.password if twin == "password_file" else target.url) == "postgresql://x:pa ss@h/d"
+
+
+@pytest.mark.parametrize("section", ["defaults", "targets.shop"])
+def test_the_scratch_servers_url_is_a_secret_that_may_stand_in_a_file(place: Place, section: str) -> None:
+    (place.folder / "secret").write_text("postgresql://x:p%40ss@scratch\n")
+    said = f'[{section}.restore_test]\nscratch_url_file = "secret"\nisolation = "preferred"\n'
+    config = place.load(f"{BASE}\n{said}")
+    (target,) = config.targets()
+    assert target.restore_test.scratch_url == "postgresql://x:p%40ss@scratch"
+    assert target.restore_test.source_url == target.url
+    assert {"p%40ss", "p@ss"} <= set(config.secrets())
+    assert "@scratch" not in repr(target.restore_test)
+
+
+def test_a_scratch_server_has_to_be_allowed_to_see_what_is_restored(place: Place) -> None:
+    said = '\n[defaults.restore_test]\nscratch_url = "postgresql://x:secret@scratch"\n'
+    with pytest.raises(ConfigError) as caught:
+        place.load(BASE + said)
+    assert "defaults.restore_test.scratch_url" in caught.value.message
+    assert 'isolation = "preferred"' in caught.value.message
+    assert "secret@" not in caught.value.message
+    with pytest.raises(ConfigError, match=r"restore_test\.scratch_url: postgresql://"):
+        place.load(BASE + said.replace("postgresql://", "scratch at "))
 
 
 def test_a_variables_password_beats_the_files_password_file(place: Place) -> None:

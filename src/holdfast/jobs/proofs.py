@@ -44,6 +44,7 @@ class Facts:
     clients: str
     whole: bool
     roles: int
+    owners: bool
     watch: Stopwatch
 
 
@@ -92,11 +93,12 @@ def of(services: Services, opened: Opened, detail: Detail, facts: Facts) -> Proo
         checks=len(checks),
         checks_failed=sum(1 for check in checks if check.problem is not None),
         left_out=_counted(item.kind for each in detail.databases for item in each.left_out),
+        owners=facts.owners,
     )
     return Proof(
         backup_id=opened.backup.id,
         target=opened.backup.target,
-        level="proven" if not why and facts.whole else "verified",
+        level="proven" if not why and facts.whole and facts.owners else "verified",
         method="restored",
         at=now,
         store=opened.place.store.name,

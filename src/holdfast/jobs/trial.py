@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from holdfast.jobs import proofs, restore, runner
 from holdfast.jobs.part_archive import in_words
 from holdfast.jobs.reading import Opened, plain_chunks, read_catalog, read_plain
 from holdfast.jobs.services import Services
-from holdfast.methods import logical_globals, proving, staging
+from holdfast.methods import borrowed_server, logical_globals, proving, staging
 from holdfast.methods.destination import Destination, destination
 from holdfast.methods.identity_globals import compare_globals
 from holdfast.methods.proving import Stopwatch, Subjected
@@ -33,8 +33,22 @@ _MAINTENANCE = "template1"  # a database that no backup holds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """Where a test restores: a cluster of its own, whose first role is `first`, or (None) a server of the owner's."""
+
+    into: Destination
+    isolation: str
+    first: str | None
+
+    @property
+    def borrowed(self) -> bool:
+        """Whether it is a server of the owner's."""
+        return self.first is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """One test under way. `hidden` files and directories are not for restored code to see."""
+    """One test under way."""
 
     services: Services
     opened: Opened
@@ -48,32 +62,28 @@ class Trial:
         began, watch = services.clock.now(), Stopwatch(services.clock)
         parts = self._parts(database)
         catalog = read_catalog(self.opened, services.keys)
-        programs = self._programs()
-        place = self._place(catalog, parts)
         roles = backup.part("globals")
         text = b"" if roles is None else read_plain(self.opened.place, roles, services.keys)
         done: list[DatabaseTested] = []
-        first = bootstrap.superuser(text)
-        with self._cluster(watch, programs, place, first, catalog) as cluster:
-            services.stage("cluster")
-            maintenance = cluster.conninfo.with_database(_MAINTENANCE)
-            with destination(maintenance, dump_version=backup.tools.get("pg_dump")) as into:
-                with watch.phase("roles"):
-                    notes = self._globals(into, text)
-                    compared = self._compared(into, text, first)
-                for part in parts:
-                    self.stop.check()
-                    done.append(self._database(into, restore.described(catalog, part), part, watch))
-                    services.stage("compared")
-                facts = proofs.Facts(
-                    began=began,
-                    isolation=cluster.isolation,
-                    server=into.facts.version_text,
-                    clients=into.toolset.text,
-                    whole=database is None,
-                    roles=len(catalog.roles) if text else 0,
-                    watch=watch,
-                )
+        with self._ground(watch, catalog, parts, text) as ground:
+            into = ground.into
+            with watch.phase("roles"):
+                notes = self._globals(ground, text)
+                compared = self._compared(ground, text)
+            for part in parts:
+                self.stop.check()
+                done.append(self._database(ground, restore.described(catalog, part), part, watch))
+                services.stage("compared")
+            facts = proofs.Facts(
+                began=began,
+                isolation=ground.isolation,
+                server=into.facts.version_text,
+                clients=into.toolset.text,
+                whole=database is None,
+                roles=len(catalog.roles) if text and not ground.borrowed else 0,
+                owners=not ground.borrowed,
+                watch=watch,
+            )
         return (
             Detail(
                 backup_id=backup.id,
@@ -103,6 +113,45 @@ class Trial:
                 )
         return tuple(sorted(parts, key=lambda part: part.database == "postgres"))
 
+    @contextmanager
+    def _ground(
+        self, watch: Stopwatch, catalog: Catalog, parts: Sequence[Part], text: bytes
+    ) -> Iterator[Ground]:
+        """Make a cluster to restore into, or borrow the server that the config names."""
+        dumped_with = self.opened.backup.tools.get("pg_dump")
+        if self.plan.scratch_url is not None:
+            with self._borrowed(self.plan.scratch_url, parts) as into:
+                self.services.stage("cluster")
+                yield Ground(into=into, isolation=borrowed_server.ISOLATION, first=None)
+            return
+        programs, place, first = self._programs(), self._place(catalog, parts), bootstrap.superuser(text)
+        with self._cluster(watch, programs, place, first, catalog) as cluster:
+            self.services.stage("cluster")
+            maintenance = cluster.conninfo.with_database(_MAINTENANCE)
+            with destination(maintenance, dump_version=dumped_with) as into:
+                yield Ground(into=into, isolation=cluster.isolation, first=first)
+
+    @contextmanager
+    def _borrowed(self, url: str, parts: Sequence[Part]) -> Iterator[Destination]:
+        services, backup = self.services, self.opened.backup
+        if self.plan.isolation == "required":
+            raise CouldNotTestError(
+                "restored code cannot be shut in on the server of restore_test.scratch_url",
+                hint="Remove scratch_url: the test then makes a cluster that is shut in. Or, if what is restored is"
+                ' trusted with that server, set restore_test.isolation = "preferred".',
+            )
+        confined.require_room(services.spool_dir, max((part.size for part in parts), default=0))
+        known = (row.backup.server.system_identifier for row in services.ledger.backups())
+        services.reporter.doing("asking the configured scratch server what it is")
+        with borrowed_server.borrowed_server(
+            url,
+            backup,
+            source_url=self.plan.source_url,
+            sources={each for each in known if each is not None},
+            warn=lambda said: services.reporter.warn(said, backup=backup.id),
+        ) as into:
+            yield into
+
     def _programs(self) -> tools.Toolset:
         """Find server programs of the backup's own major: another one would write definitions in other words."""
         wanted = tools.major(self.opened.backup.server.version_num)
@@ -117,7 +166,7 @@ class Trial:
             " or name their directory in restore_test.server_bin_dirs.",
         )
 
-    def _place(self, catalog: Catalog, parts: tuple[Part, ...]) -> Path:
+    def _place(self, catalog: Catalog, parts: Sequence[Part]) -> Path:
         """Choose where the cluster lies, and make sure that there is room: for the largest database, and its archive."""
         place = self.plan.scratch_dir or self.services.spool_dir
         largest = max((part.size for part in parts), default=0)
@@ -154,26 +203,31 @@ class Trial:
             with watch.phase("removal"):
                 stack.close()
 
-    def _globals(self, into: Destination, text: bytes) -> tuple[str, ...]:
+    def _globals(self, ground: Ground, text: bytes) -> tuple[str, ...]:
         """Make the roles as a restore does."""
+        if ground.borrowed:
+            return (borrowed_server.NOTE,)
         if not text:
             return ("the backup holds no roles",)
-        applied = logical_globals.apply(into.connection, text, tablespace_map={})
+        applied = logical_globals.apply(ground.into.connection, text, tablespace_map={})
         return tuple(
             f"tablespace {name} was left out: what is in it lies in the default one"
             for name in applied.tablespaces_left_out
         )
 
-    def _compared(self, into: Destination, text: bytes, first: str) -> GlobalsCompared | None:
-        if not text:
+    def _compared(self, ground: Ground, text: bytes) -> GlobalsCompared | None:
+        if not text or ground.first is None:
             return None
+        into = ground.into
         return compare_globals(
-            text, into.conninfo, into.toolset, own={first}, tablespaces=False, stop=self.stop
+            text, into.conninfo, into.toolset, own={ground.first}, tablespaces=False, stop=self.stop
         )
 
-    def _database(self, into: Destination, found: Database, part: Part, watch: Stopwatch) -> DatabaseTested:
-        services = self.services
+    def _database(self, ground: Ground, found: Database, part: Part, watch: Stopwatch) -> DatabaseTested:
+        services, into = self.services, ground.into
         proving.require_means(into, found, self.plan)
+        if not ground.borrowed:
+            proving.require_locale(into, found)
         with (
             services.reporter.progress(f"test {part.database}", part.size) as show,
             self._staged(found, part, watch, show) as (staged, left_out),
@@ -188,6 +242,7 @@ class Trial:
                     staged=staged,
                     archive_bytes=part.size,
                     left_out=left_out,
+                    borrowed=ground.borrowed,
                     plan=self.plan,
                     doing=services.reporter.doing,
                 ),

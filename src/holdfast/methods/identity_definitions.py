@@ -41,7 +41,7 @@ def compare_definitions(subject: Subject, toc: Toc, *, quoted: bool, stop: Stop)
     Raise IntegrityError where the archive cannot be read, SourceError where the server does not work.
     """
     head = _head(subject, toc)
-    flags = ["--schema-only", *_chosen(subject)]
+    flags = ["--schema-only", *subject.of_definitions]
     text = scripts.text_of_archive(subject.clients, [head], flags, stop)
     encoding = found[1].decode() if (found := _ENCODING.search(text)) else "UTF8"
     codec = python_codec(encoding)
@@ -72,10 +72,6 @@ def python_codec(encoding: str) -> str:
         return codecs.lookup(encoding.replace("WIN", "cp")).name
     except LookupError:
         return "utf-8"
-
-
-def _chosen(subject: Subject) -> list[str]:
-    return [] if subject.tablespaces else ["--no-tablespaces"]
 
 
 def _head(subject: Subject, toc: Toc) -> bytes:
@@ -125,7 +121,7 @@ def _prepare(subject: Subject, where: Conninfo) -> None:
 
 
 def _restore(subject: Subject, where: Conninfo, head: bytes, stop: Stop) -> None:
-    flags = ("--schema-only", "--exit-on-error", "--no-password", *_chosen(subject))
+    flags = ("--schema-only", "--exit-on-error", "--no-password", *subject.of_definitions)
     argv = (subject.clients.program("pg_restore"), *flags, f"--dbname={where.argv_dsn()}")
     with child(where, application_name=LABEL, options=WRITING) as given:
         command = proc.Command(argv=argv, env=given.env, pass_fds=given.pass_fds)

@@ -51,7 +51,7 @@ def read_both(subject: Subject, look: Look, stop: Stop) -> Both:
 
     def archive(limited: Stop) -> DataDigest:
         chunks = subject.archive()
-        scripts.of_archive(subject.clients, chunks, ["--data-only"], limited, ours.feed)
+        scripts.of_archive(subject.clients, chunks, ["--data-only", *subject.of_data], limited, ours.feed)
         return ours.finish()
 
     def database(limited: Stop) -> DataDigest:
@@ -76,7 +76,7 @@ def read_restored(subject: Subject, look: Look, grouped: Mapping[Name, Name], st
 
 def _dumped(subject: Subject, look: Look, stop: Stop) -> DataDigest:
     theirs = DataReader(look.codec, look.theirs)
-    flags = ["--data-only", *_flags(look), *sorted(look.inserts)]
+    flags = ["--data-only", *subject.of_data, *_flags(look), *sorted(look.inserts)]
     scripts.of_database(subject.clients, subject.where, flags, stop, theirs.feed, zone=look.zone)
     return theirs.finish()
 

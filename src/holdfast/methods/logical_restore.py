@@ -103,7 +103,7 @@ def _prepare(into: Destination, task: Task, wanted: model.Properties, *, created
         if created:
             with suppress(SourceError):  # a help, and who may create a database may not always comment on it
                 marks.mark(into.connection, task.name, task.backup_id)
-            _drop_what_was_dropped(connection, task.found)
+            drop_what_was_dropped(connection, task.found)
         else:
             there = properties.read_properties(connection, task.name)
             for what in ("encoding", "collate", "ctype"):
@@ -119,7 +119,7 @@ def _prepare(into: Destination, task: Task, wanted: model.Properties, *, created
             sessions.execute(into.connection, statement, what=f"set the settings of database {task.name!r}")
 
 
-def _drop_what_was_dropped(connection: server.Connection, found: model.Database) -> None:
+def drop_what_was_dropped(connection: server.Connection, found: model.Database) -> None:
     """A new database has a schema and an extension that the one backed up may have lost."""
     if "public" not in found.schemas:
         sessions.execute(connection, "DROP SCHEMA IF EXISTS public", what="drop schema public")

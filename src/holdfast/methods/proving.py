@@ -6,12 +6,12 @@ import os
 import re
 import secrets
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 
-from holdfast.methods import logical_restore, restore_hints
+from holdfast.methods import borrowed_server, logical_restore, restore_hints
 from holdfast.methods.destination import Destination
 from holdfast.methods.identity import Subject, compare_database
 from holdfast.methods.pg_restore import Options
@@ -22,6 +22,7 @@ from holdfast.model.errors import CouldNotTestError, Error, IntegrityError, Sour
 from holdfast.model.proof import CheckResult, DatabaseTested
 from holdfast.model.testing import RestoreTesting
 from holdfast.postgres import owner_checks, properties, readiness, restored, server, sessions
+from holdfast.postgres.conninfo import Conninfo
 from holdfast.system.clock import Clock
 from holdfast.system.proc import READ_BYTES
 from holdfast.system.stop import Stop
@@ -37,6 +38,15 @@ _OF_THE_MACHINE = re.compile(
     r"|extension \"[^\"]+\" is not available|shared_preload_libraries"
     r"|out of memory|Cannot allocate memory|out of shared memory|too many clients"
     r"|no connection to the server|server closed the connection|the database system is|could not connect"
+)
+# The same, where the server is one of the owner's: the backup's roles are not made there, nor its settings.
+_OF_A_BORROWED = re.compile(
+    r"(role|user) \"[^\"]*\" does not exist|can only create extension in database|must be loaded via"
+    r"|security label provider \"[^\"]*\" is not loaded|terminating connection|connection to server|invalid connection option"
+)
+_ROLES = (
+    "Make the roles that policies, user mappings or functions name on that server (NOLOGIN will do), or remove"
+    " restore_test.scratch_url: in a throwaway cluster all roles are made."
 )
 
 
@@ -64,7 +74,10 @@ class Stopwatch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subjected:
-    """One database to be proven: what the catalog says, the archive with what was kept out of it, and the plan."""
+    """One database to be proven: what the catalog says, the archive with what was kept out of it, and the plan.
+
+    When `borrowed`, it is restored on a server of the owner's: under a name of ours, without owners and privileges.
+    """
 
     backup_id: str
     taken_at: datetime
@@ -72,6 +85,7 @@ class Subjected:
     staged: Staged = field(repr=False)
     archive_bytes: int
     left_out: tuple[LeftOut, ...]
+    borrowed: bool
     plan: RestoreTesting = field(repr=False)
     doing: Tell = field(repr=False)
 
@@ -91,7 +105,7 @@ class Subjected:
 
 
 def require_means(into: Destination, found: Database, plan: RestoreTesting) -> None:
-    """Raise CouldNotTestError where the scratch server lacks an extension or a locale of the database."""
+    """Raise CouldNotTestError where the scratch server lacks an extension of the database."""
     wanted = {extension.name for extension in found.extensions} - set(plan.without_extensions)
     if missing := readiness.missing_extensions(into.connection, wanted):
         raise CouldNotTestError(
@@ -101,6 +115,10 @@ def require_means(into: Destination, found: Database, plan: RestoreTesting) -> N
             )
             + " Or name it in restore_test.without_extensions: the proof then says what was not proven.",
         )
+
+
+def require_locale(into: Destination, found: Database) -> None:
+    """Raise CouldNotTestError where a scratch cluster of our own cannot have a database like this one."""
     own = found.properties
     if own.provider == "c" and {own.collate, own.ctype} <= _ALWAYS_THERE:
         return
@@ -126,42 +144,61 @@ def prove_database(
     """
     own = Stopwatch(watch.clock)
     warnings: list[str] = []
-    name = one.found.name
-    if server.has_database(into.connection, name):  # the scratch server's own of that name is nothing like it
-        properties.drop_database(into.connection, into.conninfo, name)
     failure: str | None = None
     comparison: Comparison | None = None
     checks: tuple[CheckResult, ...] = ()
-    try:
+    with _place(into, one, watch, warn) as name:
         with watch.phase("restore"), own.phase("restore"):
-            failure = _restored(into, one, stop=stop, warn=warnings.append)
+            failure = _restored(into, one, name, stop=stop, warn=warnings.append)
         if failure is None:
-            comparison = _compared(into, one, watch, own, stop=stop)
+            where = into.conninfo.with_database(name)
+            comparison = _compared(into, one, where, watch, own, stop=stop)
             with watch.phase("checks"), own.phase("checks"):
-                checks = _checked(into, one, stop)
-    finally:
-        with watch.phase("removal"):
-            _drop(into, name, warn)
+                checks = _checked(where, one, stop)
     return DatabaseTested(
-        name=name,
+        name=one.found.name,
         archive_bytes=one.archive_bytes,
         phases=own.phases,
         comparison=comparison,
         checks=checks,
         failure=failure,
         warnings=tuple(dict.fromkeys(warnings)),
-        left_out=one.left_out,
+        left_out=(*one.left_out, borrowed_server.LEFT_OUT) if one.borrowed else one.left_out,
     )
 
 
-def _restored(into: Destination, one: Subjected, *, stop: Stop, warn: Tell) -> str | None:
+@contextmanager
+def _place(into: Destination, one: Subjected, watch: Stopwatch, warn: Tell) -> Iterator[str]:
+    """Give the name to restore under, and take away at the end what is there then."""
+    if one.borrowed:
+        with ExitStack() as stack:
+            yield stack.enter_context(borrowed_server.borrowed_database(into, one.found, warn))
+            with watch.phase("removal"):
+                stack.close()
+        return
+    name = one.found.name
+    if server.has_database(into.connection, name):  # the scratch server's own of that name is nothing like it
+        properties.drop_database(into.connection, into.conninfo, name)
+    try:
+        yield name
+    finally:
+        with watch.phase("removal"):
+            _drop(into, name, warn)
+
+
+def _expected(into: Destination, one: Subjected) -> Database:
+    return borrowed_server.as_restored(one.restored, into.facts.user) if one.borrowed else one.restored
+
+
+def _restored(into: Destination, one: Subjected, name: str, *, stop: Stop, warn: Tell) -> str | None:
     """Restore as `restore` does; give why it failed, where that is the backup's own fault."""
+    how = borrowed_server.OPTIONS if one.borrowed else Options(analyze=False)
     task = logical_restore.Task(
         backup_id=one.backup_id,
-        found=one.restored,
-        name=one.found.name,
+        found=_expected(into, one),
+        name=name,
         archive=one.staged,
-        options=Options(jobs=one.plan.jobs, analyze=False),
+        options=replace(how, jobs=one.plan.jobs),
         tablespaces=False,
         doing=one.doing,
     )
@@ -173,21 +210,26 @@ def _restored(into: Destination, one: Subjected, *, stop: Stop, warn: Tell) -> s
             raise CouldNotTestError(
                 f"database {one.found.name!r} could not be restored here: {error.message}", hint=error.hint
             ) from error
+        if one.borrowed and _OF_A_BORROWED.search(error.message):
+            raise CouldNotTestError(
+                f"database {one.found.name!r} could not be restored on that server: {error.message}",
+                hint=_ROLES if "does not exist" in error.message else error.hint,
+            ) from error
         return error.message
     return None
 
 
 def _compared(
-    into: Destination, one: Subjected, watch: Stopwatch, own: Stopwatch, *, stop: Stop
+    into: Destination, one: Subjected, where: Conninfo, watch: Stopwatch, own: Stopwatch, *, stop: Stop
 ) -> Comparison:
-    where = into.conninfo.with_database(one.found.name)
     subject = Subject(
         archive=partial(chunks_of, one.staged),
-        found=one.restored,
+        found=_expected(into, one),
         where=where,
         clients=into.toolset,
         left_out=one.left_out,
         tablespaces=False,
+        owners=not one.borrowed,
     )
     try:
         with watch.phase("comparison"), own.phase("comparison"):
@@ -199,12 +241,13 @@ def _compared(
         ) from error
 
 
-def _checked(into: Destination, one: Subjected, stop: Stop) -> tuple[CheckResult, ...]:
+def _checked(where: Conninfo, one: Subjected, stop: Stop) -> tuple[CheckResult, ...]:
     one.doing("asking the owner's checks")
     return tuple(
         owner_checks.ask(
-            into.conninfo.with_database(one.found.name),
+            where,
             one.plan.checks,
+            database=one.found.name,
             taken_at=one.taken_at,
             seconds=one.plan.check_timeout,
             stop=stop,

@@ -27,7 +27,8 @@ class Subject:
     What the restore test kept out of it on purpose (subscriptions, event triggers, what fills a materialised view over
     foreign tables) is not in it, and is named in `left_out`: the kind in pg_dump's words in lower case, the name with
     its schema. `found` is what the backup's catalog says of the database. `clients` are those that restored it.
-    `tablespaces` says whether it was restored into the tablespaces that it was in.
+    `tablespaces` says whether it was restored into the tablespaces that it was in, `owners` whether with its owners and
+    privileges.
     """
 
     archive: Callable[[], Iterator[bytes]] = field(repr=False)
@@ -36,6 +37,17 @@ class Subject:
     clients: Toolset
     left_out: tuple[LeftOut, ...] = ()
     tablespaces: bool = False
+    owners: bool = True
+
+    @property
+    def of_data(self) -> tuple[str, ...]:
+        """The options of pg_dump and pg_restore that leave out of the rows what was not restored."""
+        return () if self.owners else ("--no-owner", "--no-privileges")
+
+    @property
+    def of_definitions(self) -> tuple[str, ...]:
+        """The same, of the definitions."""
+        return self.of_data if self.tablespaces else (*self.of_data, "--no-tablespaces")
 
 
 @contextmanager

@@ -28,8 +28,9 @@ class Tested:
     """What a restore test found, in numbers alone: a proof lies in the clear, and names are in `detail`, which is encrypted.
 
     `why` says what failed (`restore`, `differences`, `soundness`, `checks`). `databases` None are all of the backup.
-    `phases` and `seconds` are wall time; `isolation` how the scratch server was shut in; `detail_sha256` is of the
-    detail's JSON before encryption, so that whoever opens it knows that it is what was signed.
+    `phases` and `seconds` are wall time; `isolation` how the scratch server was shut in; without `owners` neither roles
+    nor owners and privileges were restored and compared; `detail_sha256` is of the detail's JSON before encryption, so
+    that whoever opens it knows that it is what was signed.
     """
 
     outcome: Outcome
@@ -55,6 +56,7 @@ class Tested:
     checks: int
     checks_failed: int
     left_out: tuple[Count, ...] = ()
+    owners: bool = True
     detail: Segment | None = None
     detail_sha256: str = ""
 

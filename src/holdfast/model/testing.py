@@ -35,8 +35,9 @@ class Check:
 class RestoreTesting:
     """How a target's backups are tested. `timetable` None: never by itself; `also_older` counts random older backups.
 
-    The cluster lies in `scratch_dir` (None: the spool directory), and `settings` are its own besides ours. `timeout` and
-    `check_timeout` are in seconds.
+    The cluster lies in `scratch_dir` (None: the spool directory), and `settings` are its own besides ours. With
+    `scratch_url` there is none: a database on that server, which is not that of `source_url`, the target's own. `timeout`
+    and `check_timeout` are in seconds.
     """
 
     timetable: Timetable | None = None
@@ -44,6 +45,8 @@ class RestoreTesting:
     jobs: int = 2
     isolation: Isolation = "required"
     scratch_dir: Path | None = None
+    scratch_url: str | None = field(default=None, repr=False)
+    source_url: str | None = field(default=None, repr=False)
     server_bin_dirs: tuple[Path, ...] = ()
     without_extensions: tuple[str, ...] = ()
     amcheck: bool = True

@@ -18,10 +18,12 @@ _LABEL = "holdfast check"
 
 
 def ask(
-    where: Conninfo, checks: Iterable[Check], *, taken_at: datetime, seconds: float, stop: Stop
+    where: Conninfo, checks: Iterable[Check], *, database: str, taken_at: datetime, seconds: float, stop: Stop
 ) -> Iterator[CheckResult]:
-    """Ask the checks that are for this database. A question that fails is an answer, too; SourceError: no connection."""
-    database = where.database or ""
+    """Ask the checks that are for this database, `database` being its name in the backup.
+
+    A question that fails is an answer, too. Raise SourceError without a connection.
+    """
     wanted = [check for check in checks if check.database in (None, database)]
     if not wanted:
         return
