@@ -14,7 +14,7 @@ from holdfast.jobs.restore_test import Result, require_pass, run_one
 from holdfast.methods import borrowed_server
 from holdfast.model.errors import CouldNotTestError
 from holdfast.model.testing import Check, RestoreTesting
-from holdfast.postgres import borrowed, server
+from holdfast.postgres import borrowed
 from holdfast.postgres.conninfo import Conninfo, keyword_string
 from holdfast.postgres.scratch import Cluster
 from support import torture
@@ -99,7 +99,7 @@ def test_a_backup_is_compared_there_and_nothing_stays(shop: World, second_cluste
     assert (done.proof.level, tested.owners) == ("verified", False)
     [found] = done.detail.databases
     assert found.name == "lent"
-    assert [item.kind for item in found.left_out] == ["subscription", "owners and privileges"]
+    assert [item.kind for item in found.left_out] == ["subscription", "owners and privileges", "comment"]
     assert done.detail.notes == (borrowed_server.NOTE,)
     row = shop.services.ledger.backup(done.proof.backup_id)
     assert row is not None
@@ -129,13 +129,16 @@ def test_what_differs_there_is_found(shop: World, second_cluster: Cluster) -> No
     assert databases(second_cluster) == before
 
 
-def test_production_is_refused_by_whatever_name(
+def test_production_and_what_could_give_no_honest_answer_is_refused(
     shop: World, cluster: Cluster, second_cluster: Cluster
 ) -> None:
     opened = take(shop)
     before = databases(cluster)
     unknown = replace(opened.backup, server=replace(opened.backup.server, system_identifier=None))
+    older = replace(opened.backup, server=replace(opened.backup.server, version_num=90600))
     assert cluster.tcp is not None
+    limited = Conninfo(params={**second_cluster.conninfo.params, "user": "lent_nothing"})
+    execute(second_cluster.conninfo, "CREATE ROLE lent_nothing LOGIN")
     for plan, tested, said in (
         (plan_of(cluster.tcp), opened, "its system identifier is the same"),
         (
@@ -144,26 +147,24 @@ def test_production_is_refused_by_whatever_name(
             "the target's own server",
         ),
         (plan_of(second_cluster.conninfo), replace(opened, backup=unknown), "is not known"),
+        (plan_of(second_cluster.conninfo), replace(opened, backup=older), "the backup is of PostgreSQL 9"),
+        (plan_of(limited), opened, "lent_nothing is no superuser"),
         (plan_of(second_cluster.conninfo, isolation="required"), opened, "cannot be shut in"),
     ):
         with pytest.raises(CouldNotTestError, match=said) as caught:
             run_one(shop.services, tested, plan, shop.stop)
         assert caught.value.hint
+    execute(second_cluster.conninfo, "DROP ROLE lent_nothing")
     assert databases(cluster) == before
 
 
 def test_a_server_that_another_backup_came_from_is_refused(shop: World, second_cluster: Cluster) -> None:
     opened = take(shop)
-    with server.connect(second_cluster.conninfo, application_name="test") as connection:
-        own = server.facts(connection).system_identifier
-    assert own is not None
-    with (
-        pytest.raises(CouldNotTestError, match="is a server that is backed up"),
-        borrowed_server.borrowed_server(
-            url_of(second_cluster.conninfo), opened.backup, source_url=None, sources={own}, warn=print
-        ),
-    ):
-        pass
+    take(shop, name="other", url=second_cluster.conninfo.argv_dsn(), databases=("postgres",))
+    before = databases(second_cluster)
+    with pytest.raises(CouldNotTestError, match="is a server that is backed up"):
+        run_one(shop.services, opened, plan_of(second_cluster.conninfo), shop.stop)
+    assert databases(second_cluster) == before
 
 
 def test_only_what_killed_tests_left_is_dropped_and_the_slots_of_its_subscriptions_stay(

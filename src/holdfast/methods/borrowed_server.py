@@ -20,7 +20,7 @@ from holdfast.postgres.conninfo import Conninfo
 ISOLATION = "not isolated: a configured server"
 # Roles are the whole server's, and it has its own.
 OPTIONS = Options(no_owner=True, no_privileges=True, analyze=False)
-LEFT_OUT = LeftOut(
+_OWNERS = LeftOut(
     kind="owners and privileges",
     name="all",
     reason="a configured server has roles of its own, and the backup's are not made there",
@@ -139,6 +139,15 @@ def borrowed_database(into: Destination, found: Database, warn: Tell) -> Iterato
         yield name
     finally:
         _drop(into, name, warn)
+
+
+def left_out(found: Database) -> Iterator[LeftOut]:
+    """Name what of a database is neither restored nor compared on such a server."""
+    yield _OWNERS
+    if found.properties.comment is not None:
+        yield LeftOut(
+            kind="comment", name=f"database {found.name}", reason="the mark of the test is in its place"
+        )
 
 
 def as_restored(found: Database, user: str) -> Database:

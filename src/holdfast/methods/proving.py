@@ -147,6 +147,7 @@ def prove_database(
     failure: str | None = None
     comparison: Comparison | None = None
     checks: tuple[CheckResult, ...] = ()
+    unproven = tuple(borrowed_server.left_out(one.found)) if one.borrowed else ()
     with _place(into, one, watch, warn) as name:
         with watch.phase("restore"), own.phase("restore"):
             failure = _restored(into, one, name, stop=stop, warn=warnings.append)
@@ -163,7 +164,7 @@ def prove_database(
         checks=checks,
         failure=failure,
         warnings=tuple(dict.fromkeys(warnings)),
-        left_out=(*one.left_out, borrowed_server.LEFT_OUT) if one.borrowed else one.left_out,
+        left_out=(*one.left_out, *unproven),
     )
 
 
