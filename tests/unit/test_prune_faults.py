@@ -138,7 +138,32 @@ def test_a_damaged_backup_that_is_hidden_stays_damaged_through_a_rebuild(place: 
     assert [copy.state for copy in place.row(taken[0]).copies] == ["damaged"]
 
 
+def test_the_pin_that_was_put_last_holds_though_another_host_s_clock_is_ahead(place: Yard) -> None:
+    taken = place.take(6)
+    row, right = place.row(taken[0]), place.clock.now()
+    keeping.pin(place.services, row, why="audit", until=None)
+    place.clock.set(right + timedelta(minutes=50))
+    keeping.unpin(place.services, row, why="over")
+    place.clock.set(right + timedelta(minutes=1))
+    keeping.pin(place.services, row, why="the audit goes on", until=None)
+    assert list(place.prune()[0].hidden) == taken[1:3]
+    keeping.unpin(place.services, row, why="over")
+    assert list(place.prune()[0].hidden) == taken[:1]
+
+
 # Clocks and numbers
+
+
+def test_a_clock_that_jumped_takes_no_tombstone_away(place: Yard) -> None:
+    taken = place.take(6)
+    place.prune()
+    place.clock.sleep(GRACE)
+    place.prune()
+    right = place.clock.now()
+    place.clock.set(right + timedelta(days=3650))
+    with pytest.raises(BlockedError, match="jumped forward"):
+        place.prune()
+    assert f"shop/{taken[0]}/tombstone.json" in place.stores["a"].objects
 
 
 def test_a_ledger_that_was_made_years_ahead_lets_retention_go_on_when_the_clock_was_put_right(

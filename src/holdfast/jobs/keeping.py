@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from holdfast.jobs import marks, prune_steps, runner
 from holdfast.jobs.find import places
@@ -37,8 +37,9 @@ def pin(services: Services, row: BackupRow, *, why: str, until: datetime | None)
         raise UsageError(
             "the pin would be over already", hint="Give a later --until, or none: then it holds for good."
         )
+    at = _last_word(services, row, now)
     return _everywhere(
-        services, row, lambda place: marks.put(services, place, Pin(why=why, until=until), at=now)
+        services, row, lambda place: marks.put(services, place, Pin(why=why, until=until), at=at)
     )
 
 
@@ -47,9 +48,16 @@ def unpin(services: Services, row: BackupRow, *, why: str) -> tuple[str, ...]:
     now = services.clock.now()
     if pinned(kept_marks.of_backup(services.ledger, row.backup.id), now) is None:
         raise NotFoundError(f"backup {row.backup.id} is not pinned")
+    at = _last_word(services, row, now)
     return _everywhere(
-        services, row, lambda place: marks.put(services, place, Pin(why=why, until=now), at=now)
+        services, row, lambda place: marks.put(services, place, Pin(why=why, until=now), at=at)
     )
+
+
+def _last_word(services: Services, row: BackupRow, now: datetime) -> datetime:
+    """When to date a pin: now, or after the one before it, which a host whose clock is ahead may have put there."""
+    pins = kept_marks.of_backup(services.ledger, row.backup.id, "pin")
+    return now if not pins else max(now, pins[-1].mark.at + timedelta(seconds=1))
 
 
 def acknowledge(services: Services, row: BackupRow, *, why: str) -> tuple[str, ...]:

@@ -85,12 +85,19 @@ def plan(
     sweeping = tuple(
         each for each in shelf.strays if prune_steps.is_old(each, now) and each.place.backup_id not in busy
     )
+    stones = tuple(
+        each
+        for each in shelf.stones
+        if now - each.mark.at >= prune_steps.STONES_STAY
+        and services.ledger.backup(each.mark.backup_id)
+        is None  # or another store's copy would be brought here
+    )
     counted = [each for each in verdicts if held[each.backup.id].stone is None or each.kept]
     refused = refusals(
         counted,
         rules.policy,
         _circumstances(services, target, shelf, rules, clock=clock, allow=allow),
-        removing=bool(removing or sweeping),
+        removing=bool(removing or sweeping or stones),
     )
     return Plan(
         shelf=shelf,
@@ -101,13 +108,7 @@ def plan(
         returning=tuple(each for each in shelf.held if fates[each.row.backup.id] == "return"),
         removing=removing,
         sweeping=sweeping,
-        stones=tuple(
-            each
-            for each in shelf.stones
-            if now - each.mark.at >= prune_steps.STONES_STAY
-            and services.ledger.backup(each.mark.backup_id)
-            is None  # or another store's copy would be brought here
-        ),
+        stones=stones,
     )
 
 

@@ -71,8 +71,8 @@ def _settle(
 
 
 def _adopt_idle(services: Services, target: Target, place: writing.Place) -> bool:
-    """As `_adopt`; where copies go to, what has no manifest may be one that goes on. Raise BusyError while it may."""
-    if place.store.name == target.stores[0]:
+    """As `_adopt`; of a known backup, what has no manifest may be a copy that goes on. Raise BusyError while it may."""
+    if services.ledger.backup(place.backup_id) is None:
         return _adopt(services, place)
     with copies.locked(services, target.name):
         return _adopt(services, place)
