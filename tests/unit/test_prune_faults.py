@@ -17,7 +17,10 @@ from holdfast.ledger import retention as kept
 from holdfast.model.errors import BlockedError, StoreError
 from holdfast.model.proof import Proof
 from holdfast.model.pruning import largest_run
+from holdfast.model.retention import FOREVER, Policy
 from holdfast.model.run import Run
+from holdfast.model.target import Rules
+from holdfast.stores.base import Stored
 from support.memory_store import MemoryStore
 from support.yard import DAY, Yard, yard
 
@@ -149,6 +152,62 @@ def test_the_pin_that_was_put_last_holds_though_another_host_s_clock_is_ahead(pl
     assert list(place.prune()[0].hidden) == taken[1:3]
     keeping.unpin(place.services, row, why="over")
     assert list(place.prune()[0].hidden) == taken[:1]
+
+
+def test_what_a_listing_that_was_cut_short_lacked_is_whole_in_the_next(place: Yard) -> None:
+    taken = place.take(3)
+    store, listed = place.stores["a"], place.stores["a"].list
+    store.list = lambda prefix="": (each for each in listed(prefix) if "globals" not in each.key)  # type: ignore[method-assign]
+    catalog.rebuild(place.services, quick=True, forget=False)
+    assert place.listed() == []
+    store.list = listed  # type: ignore[method-assign]
+    catalog.rebuild(place.services, quick=True, forget=False)
+    assert place.listed() == taken
+
+
+@pytest.mark.parametrize("lacks", ["globals", "manifest.json"])
+def test_a_listing_that_was_cut_short_removes_nothing_that_the_rules_keep(place: Yard, lacks: str) -> None:
+    taken = place.take(6)
+    place.prune()
+    place.clock.sleep(GRACE)
+    place.rules(daily=6)
+    store, listed = place.stores["a"], place.stores["a"].list
+    store.list = lambda prefix="": (  # type: ignore[method-assign]
+        each for each in listed(prefix) if not (lacks in each.key and taken[0] in each.key)
+    )
+    assert place.prune()[0].removed == ()
+    store.list = listed  # type: ignore[method-assign]
+    place.prune()
+    assert place.listed() == taken
+
+
+@pytest.mark.parametrize("elsewhere", [True, False])
+def test_a_hidden_copy_that_one_listing_shows_and_another_does_not_is_left_for_the_next_run(
+    two: Yard, *, elsewhere: bool
+) -> None:
+    taken = two.take(6)
+    two.target = dataclasses.replace(two.target, retention_in={"b": Rules(policy=Policy(daily=FOREVER))})
+    if elsewhere:
+        catch_up(two.services, two.target, two.made.stop)
+    two.prune()
+    two.clock.sleep(GRACE)
+    two.rules(daily=6)
+    store, listed = two.stores["a"], two.stores["a"].list
+    cut = [taken[0]]
+
+    def lists(prefix: str = "") -> Iterator[Stored]:
+        short, cut[:] = list(cut), []
+        return (
+            each
+            for each in listed(prefix)
+            if "tombstone" in each.key or not any(found in each.key for found in short)
+        )
+
+    store.list = lists  # type: ignore[method-assign]
+    two.prune()
+    assert two.ids("a") == taken
+    two.prune()
+    assert (two.ids("a"), two.hidden("a")) == (taken, [])
 
 
 # Clocks and numbers

@@ -20,6 +20,7 @@ SETTLE_AFTER = (
     "settle_after"  # in the ledger's meta: nothing is removed before a backup that is newer than that
 )
 LEDGER_IS_OF = ("created_at", SETTLE_AFTER)
+_MISSING, _RESIZED = "missing", "of another size"
 
 
 @dataclass(slots=True)
@@ -149,9 +150,7 @@ def _wrong(backup: Backup, sizes: Mapping[str, int]) -> str | None:
     missing = [each.name for each in segments if each.name not in sizes]
     resized = [each.name for each in segments if sizes.get(each.name, each.size) != each.size]
     said = [
-        f"{what}: {', '.join(names)}"
-        for what, names in (("missing", missing), ("of another size", resized))
-        if names
+        f"{what}: {', '.join(names)}" for what, names in ((_MISSING, missing), (_RESIZED, resized)) if names
     ]
     return "; ".join(said) or None
 
@@ -185,11 +184,15 @@ def _adopt(
 
 
 def _found_damaged(known: BackupRow | None, manifest: bytes, store: str) -> str | None:
-    """What an earlier verify found wrong with a copy: a listing cannot tell that it was mended, a verify can."""
+    """What an earlier verify found wrong with a copy: a listing cannot tell that it was mended, a verify can.
+
+    What only a listing found wrong, such as one that was cut short, the next may find right.
+    """
     if known is None or known.manifest != manifest:
         return None
     copy = next((each for each in known.copies if each.store == store), None)
-    if copy is None or copy.state not in {"damaged", "hidden"}:
+    listed = (f"{_MISSING}: ", f"{_RESIZED}: ")
+    if copy is None or copy.state not in {"damaged", "hidden"} or (copy.error or "").startswith(listed):
         return None
     return copy.error or ("damaged" if copy.state == "damaged" else None)
 

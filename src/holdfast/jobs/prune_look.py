@@ -20,6 +20,7 @@ from holdfast.model.retention import Candidate
 from holdfast.stores.base import Store
 
 _THERE = frozenset({"complete", "damaged", "hidden"})
+_ANY = -1  # of any size
 _NO_TIMES = 1990  # a filesystem that keeps no times shows an earlier year
 
 
@@ -139,12 +140,7 @@ def _sort(
     """Tell what a folder is; None for a manifest that the ledger does not take, or what is left of a lost one."""
     store = folder.place.store.name
     if stone is not None and layout.TOMBSTONE in folder.sizes:
-        said = model.content(stone.mark, Tombstone)
-        if folder.sizes.keys() <= {layout.TOMBSTONE, layout.signature_name(layout.TOMBSTONE)}:
-            return stone
-        if row is None or not _is_whole(row, folder):
-            return Leaving(folder=folder, stone=said)
-        return Held(folder=folder, row=row, candidate=_candidate(row, folder, known, now), stone=said)
+        return _sort_hidden(folder, row, known, stone, now)
     if layout.MANIFEST not in folder.sizes:
         return folder if row is None and not known else None
     if row is None or not any(copy.store == store and copy.state in _THERE for copy in row.copies):
@@ -157,6 +153,21 @@ def segments(backup: Backup) -> dict[str, int]:
     return {segment.name: segment.size for part in backup.parts for segment in part.segments}
 
 
+def _sort_hidden(
+    folder: Folder, row: BackupRow | None, known: list[Kept], stone: Kept, now: datetime
+) -> Held | Leaving | Kept | None:
+    """As `_sort`. None also where the listing is not to be believed: it lacks what is there, or has what it lacked just now."""
+    said = model.content(stone.mark, Tombstone)
+    if folder.sizes.keys() <= {layout.TOMBSTONE, layout.signature_name(layout.TOMBSTONE)}:
+        return stone
+    wanted = {layout.MANIFEST: _ANY, **({} if row is None else segments(row.backup))}
+    if row is None or not _is_whole(row, folder):
+        return None if _is_there(folder, wanted) else Leaving(folder=folder, stone=said)
+    if all(copy.store != folder.place.store.name for copy in row.copies):
+        return None
+    return Held(folder=folder, row=row, candidate=_candidate(row, folder, known, now), stone=said)
+
+
 def _is_whole(row: BackupRow, folder: Folder) -> bool:
     """Whether every segment of the backup is listed, and as large as it was."""
     wanted = segments(row.backup)
@@ -164,6 +175,19 @@ def _is_whole(row: BackupRow, folder: Folder) -> bool:
         folder.sizes.keys() >= {layout.MANIFEST, layout.signature_name(layout.MANIFEST)}
         and {name: folder.sizes.get(name) for name in wanted} == wanted
     )
+
+
+def _is_there(folder: Folder, wanted: Mapping[str, int]) -> bool:
+    """Whether all of that lies there, listed or not: what was cut short is no backup whose removal began."""
+    place = folder.place
+    for name, size in wanted.items():
+        known = folder.sizes.get(name)
+        if known is None:
+            found = place.store.stat(place.key(name))
+            known = None if found is None else found.size
+        if known is None or known != size >= 0:
+            return False
+    return True
 
 
 def _candidate(row: BackupRow, folder: Folder, known: list[Kept], now: datetime) -> Candidate:
