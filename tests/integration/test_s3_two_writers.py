@@ -23,13 +23,13 @@ def test_what_may_be_another_writers_is_not_removed(server: str) -> None:
     """A store that ignores conditions and keeps no metadata."""
 
     def overwritten(found: Answer) -> Answer:
-        moto_server.raw_client(server).put_object(Bucket="backups", Key="p/k", Body=b"theirs")
+        moto_server.raw_client(server).put_object(Bucket="backups", Key="two-writers/k", Body=b"theirs")
         silent = ("etag", "x-amz-meta-holdfast-upload")
         kept = tuple(pair for pair in found.headers if pair[0].lower() not in silent)
         return replace(found, headers=(*kept, ("ETag", '"opaque"')))
 
     with proxy_to(server) as proxy:
-        store = S3Store(moto_server.settings(proxy.url, prefix="p"))
+        store = S3Store(moto_server.settings(proxy.url, prefix="two-writers"))
         proxy.rules.append(Rule(method="HEAD", act=changed(overwritten), skip=2))
         with pytest.raises(ExistsError):
             store.put("k", [b"a manifest"], absent=True)
