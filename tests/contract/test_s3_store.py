@@ -59,7 +59,10 @@ def test_a_source_that_breaks_leaves_no_unfinished_upload(url: str, home: str, p
     assert uploads(url) == []
 
 
-@pytest.mark.parametrize("size", [0, 1, PART - 1, PART, 2 * PART, 2 * PART + 1])
+@pytest.mark.parametrize(
+    "size",
+    [0, PART, 2 * PART + 1, *(pytest.param(n, marks=pytest.mark.extended) for n in (1, PART - 1, 2 * PART))],
+)
 @pytest.mark.parametrize("checksum", ["sha256", "none"])
 def test_the_store_vouches_for_what_it_took(url: str, home: str, size: int, checksum: str) -> None:
     store = S3Store(moto_server.settings(url, prefix=home, part_bytes=PART, checksum=checksum))

@@ -240,6 +240,7 @@ def test_a_locked_ledger_delays_no_stop(shop: Conninfo, tmp_path: Path) -> None:
     assert all_runs(folder.state, status="running") == []
 
 
+@pytest.mark.extended
 def test_a_stop_in_the_middle_of_an_upload_aborts_it(cluster: Cluster, tmp_path: Path) -> None:
     with new_database(cluster) as database, moto.moto_server() as url, proxy_to(url) as proxy:
         fill(database, 30_000_000)

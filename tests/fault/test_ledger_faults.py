@@ -104,6 +104,7 @@ def test_an_empty_database_is_not_taken_for_a_ledger(tmp_path: Path) -> None:
     assert_replaced(path, path.read_bytes())
 
 
+@pytest.mark.extended
 def test_any_overwritten_page_is_noticed_or_harmless(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite"
     filled(path)

@@ -130,6 +130,7 @@ def quiet(cluster: Cluster) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.extended
 def test_a_killed_restore_leaves_the_database_as_it_was_and_the_next_one_succeeds(
     cluster: Cluster, shop: Conninfo, tmp_path: Path
 ) -> None:

@@ -253,7 +253,7 @@ def test_without_the_right_identity_nothing_is_opened(ours: Shelf, tmp_path: Pat
     ("do", "status", "says"),
     [
         (lambda on: on.flip(DUMP, 5000), 22, DUMP),
-        (_strangers_signature, 23, MANIFEST),
+        pytest.param(_strangers_signature, 23, MANIFEST, marks=pytest.mark.extended),
     ],
     ids=["flipped", "stranger"],
 )

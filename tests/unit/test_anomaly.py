@@ -80,7 +80,7 @@ def test_a_year_has_one_false_alarm_at_most(season: Season, noise: float, seed: 
     assert alarms(judged(year(season, noise, seed))) <= 1
 
 
-@pytest.mark.parametrize("a_day", [2, 3, 4, 8, 24])
+@pytest.mark.parametrize("a_day", [2, 24, *(pytest.param(n, marks=pytest.mark.extended) for n in (3, 4, 8))])
 @pytest.mark.parametrize("larger", [2, 6])
 def test_a_load_in_the_night_is_learnt_where_there_are_several_backups_a_day(
     a_day: int, larger: float

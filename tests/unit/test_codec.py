@@ -75,7 +75,7 @@ def test_a_proof_round_trips(value: Proof) -> None:
     assert again(value) == value
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=10)
 @given(st.builds(Catalog, version=sizes, version_num=sizes, tablespaces=st.dictionaries(names, names)))
 def test_a_catalog_round_trips(value: Catalog) -> None:
     assert again(value) == value

@@ -25,7 +25,7 @@ def changed(change: Change) -> bytes:
     return json.dumps(value).encode()
 
 
-@settings(deadline=None)
+@settings(max_examples=40)
 @given(backups())
 def test_a_manifest_is_read_as_it_was_written(backup: Backup) -> None:
     data = manifest.dump(backup)

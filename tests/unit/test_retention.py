@@ -337,6 +337,7 @@ def test_ten_years_of_daily_backups_with_outages() -> None:
     assert {each.at.year for each in shelf.values()} == set(range(2026, 2036))
 
 
+@pytest.mark.extended
 def test_ten_years_of_hourly_backups_with_outages() -> None:
     chance, zone = random.Random(11), ZoneInfo("America/New_York")
     policy = Policy(hourly=24, daily=7, weekly=4, monthly=12, yearly=3, zone=zone)
