@@ -19,6 +19,8 @@ from holdfast.stores.local import LocalStore
 
 
 class TestLocalStore(StoreContract):
+    many = 50  # a directory has no pages
+
     @pytest.fixture
     def store(self, tmp_path: Path) -> Store:
         return LocalStore("disk", tmp_path / "store")

@@ -80,7 +80,7 @@ def counted(ledger: Ledger, query: str) -> set[tuple[object, ...]]:
     return {row for row in found if row[2] != 0}
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=25)
 @given(st.lists(steps, max_size=25))
 @example([*((step, IDS[day], *more) for day in (2, 1) for step, *more in WHOLE)])  # the older one comes later
 @example([*((step, IDS[day], *more) for day in (1, 2, 3) for step, *more in WHOLE), ("forget", IDS[3])])
@@ -100,7 +100,7 @@ def test_backups_and_copies_are_counted_right(history: list[tuple[object, ...]])
         assert counted(ledger, complete) == counted(ledger, recount)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 @given(st.lists(st.tuples(st.sampled_from(["failed", "succeeded", "lost"]), st.booleans()), max_size=8))
 def test_each_run_is_counted_once_when_it_ends(ends: list[tuple[Status, bool]]) -> None:
     with fresh() as ledger:
