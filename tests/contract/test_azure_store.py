@@ -50,6 +50,7 @@ def container(service: Container) -> Container:
     return service
 
 
+@pytest.mark.extended  # the same server as below, for all of the contract
 class TestAzureStore(StoreContract):
     edge = BLOCK
     many = 1005

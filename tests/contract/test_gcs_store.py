@@ -51,6 +51,7 @@ def bucket(service: Bucket) -> Bucket:
     return service
 
 
+@pytest.mark.extended  # the same server as below, for all of the contract
 class TestGcsStore(StoreContract):
     edge = GRAIN
     many = 1005

@@ -90,6 +90,7 @@ def test_a_pause_has_an_end_that_is_to_come_and_a_target_that_is_there(home: Hom
     assert home.facts("schedule", "shop", "-n", "1")[0]["paused"] is True
 
 
+@pytest.mark.extended
 def test_the_latest_backup_is_verified_by_itself(home: Home) -> None:
     home.run("backup", "--quiet")
     scheduled(home, 'verify_schedule = "* * * * *"')

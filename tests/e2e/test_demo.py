@@ -123,9 +123,8 @@ def _identical(out: str) -> list[tuple[str, int]]:
     return [(kind, int(n.replace(",", ""))) for n, kind in re.findall(r"identical +([\d,]+) (.*)", out)]
 
 
-@pytest.mark.parametrize(
-    "moment", ["1. Start", pytest.param("   $ holdfast backup", marks=pytest.mark.extended)]
-)
+@pytest.mark.parametrize("moment", ["1. Start", "   $ holdfast backup"])
+@pytest.mark.extended
 def test_an_interrupt_cleans_up(place: Path, moment: str) -> None:
     with _start(place) as process:
         assert process.stdout is not None

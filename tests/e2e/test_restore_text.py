@@ -109,6 +109,7 @@ def same(source: Cluster, into: Cluster) -> None:
     assert globals_text(source) == globals_text(into)
 
 
+@pytest.mark.extended
 def test_the_commands_restore_a_server_of_hostile_names(
     source: Cluster, shop: World, stand_ins: Path, tmp_path: Path
 ) -> None:

@@ -87,6 +87,7 @@ def opened_files(folder: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.extended
 def test_a_restore_that_is_told_to_end_takes_everything_away(
     source: Cluster, home: dict[str, str], tmp_path: Path, jobs: int
 ) -> None:

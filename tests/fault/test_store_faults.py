@@ -40,6 +40,7 @@ def shop(cluster: Cluster) -> Iterator[Conninfo]:
 # Full disks
 
 
+@pytest.mark.extended
 def test_a_file_limit_ends_the_run_and_leaves_no_file(shop: Conninfo, tmp_path: Path) -> None:
     short = home(tmp_path, shop)
     done = subprocess.run(
@@ -157,6 +158,7 @@ def cut(proxy: Proxy) -> None:
         ),
     ],
 )
+@pytest.mark.extended
 def test_a_bucket_that_goes_away_ends_the_run_and_is_tidied_up_later(
     cluster: Cluster, shop: Conninfo, bucket: str, proxy: Proxy, tmp_path: Path, stage: str
 ) -> None:

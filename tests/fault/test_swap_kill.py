@@ -15,6 +15,8 @@ from support.postgres import query, running_cluster
 from support.restoring import databases
 from support.swapping import pair, stopped_session, swapping_process, wait_for, who_is, who_is_soon
 
+pytestmark = pytest.mark.extended
+
 RENAMING = "application_name = 'holdfast swap' AND query LIKE 'ALTER DATABASE%' AND state = 'active'"
 
 

@@ -162,6 +162,7 @@ def test_a_missing_role_is_named(shop: World, opened: Opened, small: Cluster) ->
     assert "create the role other" in advice
 
 
+@pytest.mark.extended
 def test_too_few_locks(shop: World, opened: Opened, small: Cluster) -> None:
     put_back(shop, opened, small, database="locks", rename="locks", options=Options(sections=("pre-data",)))
     try:
@@ -173,6 +174,7 @@ def test_too_few_locks(shop: World, opened: Opened, small: Cluster) -> None:
     assert "Raise max_locks_per_transaction" in advice
 
 
+@pytest.mark.extended
 def test_too_few_connections(shop: World, opened: Opened, small: Cluster) -> None:
     said, advice = refused(shop, opened, small, "locks", jobs=12)
     assert "too many clients" in said or "remaining connection slots" in said
@@ -364,6 +366,7 @@ def test_a_library_that_has_to_be_loaded_first(source: Cluster, shop: World) -> 
     assert "Add pg_stat_statements to shared_preload_libraries" in advice
 
 
+@pytest.mark.extended
 def test_a_server_that_is_set_to_be_read_only(shop: World, opened: Opened, small: Cluster) -> None:
     execute(small.conninfo, "ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()")
     try:

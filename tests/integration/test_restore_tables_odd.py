@@ -24,6 +24,8 @@ from support.restoring import create, drop, put_back, take
 from support.tables import Content, bring_back, content, unlike
 from support.world import World, world
 
+pytestmark = pytest.mark.extended
+
 FUNCTION = "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RETURN NULL; END$$"
 # `b c` on the table `a` has the tag that `c` on the table `a b` would have.
 ALIKE = (

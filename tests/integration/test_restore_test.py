@@ -103,6 +103,7 @@ def test_a_backup_is_proven_and_everybody_who_can_read_the_store_learns_it(
     assert json.loads(json.dumps(own.proof.tested.outcome if own.proof.tested else None)) == "passed"
 
 
+@pytest.mark.extended
 def test_a_check_that_does_not_hold_fails_the_test(shop: World) -> None:
     checks = (
         Check(name="many", sql="SELECT count(*) FROM merchants", min=Decimal(501)),
