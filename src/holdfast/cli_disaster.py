@@ -37,8 +37,9 @@ class _Walk:
     def say(self, text: str = "") -> None:
         """Tell the operator and the protocol."""
         from holdfast import render
+        from holdfast.system import logs
 
-        render.line(text)
+        render.line(logs.redacted(text))  # it may be what a program said
         if text:
             self.protocol.note(text)
 
