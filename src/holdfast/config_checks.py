@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from holdfast import config_notify, config_options, config_sources
+from holdfast import config_notify, config_options, config_sources, config_supabase
 from holdfast.config_sources import PREFIX, SHORTHAND, Layer, Problem, where_is
 from holdfast.config_values import nearest
 
@@ -129,7 +129,8 @@ def _target_problems(
             )
     if target.databases == ():
         yield Problem(where=place("databases"), text='it is empty; name databases, or write "all"')
-    for key, wrong in _timing_problems(target, config.daemon.timezone):
+    timing = _timing_problems(target, config.daemon.timezone)
+    for key, wrong in (*config_supabase.problems(target), *timing):
         yield Problem(where=place(key), text=wrong)
     yield from _retention_problems(name, target, config, layers)
     yield from _restore_test_problems(name, target, config, layers)

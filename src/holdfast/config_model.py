@@ -16,6 +16,7 @@ from holdfast.config_notify import ChannelSettings
 from holdfast.config_restore_test import RestoreTestSettings
 from holdfast.config_retention import RetentionSettings
 from holdfast.config_stores import StoreSettings
+from holdfast.config_supabase import ProviderKeys
 from holdfast.config_values import secret_text
 from holdfast.jobs.notifying import Subscription
 from holdfast.metrics import auth
@@ -135,7 +136,7 @@ class Defaults(Section):
     lock_database: Text = "postgres"
 
 
-class TargetSettings(Defaults):
+class TargetSettings(ProviderKeys, Defaults):
     """`[targets.NAME]`: one server."""
 
     url: Annotated[SecretStr, AfterValidator(values.secret_target_url)] | None = None
@@ -268,7 +269,7 @@ class Config(Section):
         found = {secret_text(self.daemon.auth_password) or ""}
         for target in self.target_settings.values():
             found.update(values.passwords_in(secret_text(target.url) or ""))
-            found.add(secret_text(target.password) or "")
+            found.update(secret_text(each) or "" for each in (target.password, target.access_token))
         for settings in (self.defaults, *self.target_settings.values()):
             found.update(values.passwords_in(secret_text(settings.restore_test.scratch_url) or ""))
         for store in self.stores.values():

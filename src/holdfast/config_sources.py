@@ -26,7 +26,7 @@ SYSTEM_STATE = Path("/var/lib/holdfast")
 FILE_NAMES = (Path("holdfast.toml"), Path("/etc/holdfast/holdfast.toml"))
 SECRETS = {
     "daemon": ("auth_password",),
-    "targets": ("url", "password"),
+    "targets": ("url", "password", "access_token"),
     "stores": (
         "access_key_id",
         "secret_access_key",

@@ -5,23 +5,27 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from holdfast import config_supabase
 from holdfast.config_sources import plain_environment
 from holdfast.config_values import secret_text
+from holdfast.model.supabase import PROJECT_DATABASE
 from holdfast.model.target import Compression, Hooks, Limits, Selection, Target
 
 if TYPE_CHECKING:
     from holdfast.config_model import Config, TargetSettings
+    from holdfast.model.supabase import Project
 
 
 def target(name: str, settings: TargetSettings, everywhere: tuple[str, ...], config: Config) -> Target:
     """Give the target; `everywhere` are the stores of one that names none."""
     timezone = config.daemon.timezone
+    project = config_supabase.project(settings)
     return Target(
         name=name,
         stores=everywhere if settings.stores is None else settings.stores,
         url=secret_text(settings.url),
         password=secret_text(settings.password),
-        databases=settings.databases,
+        databases=_databases(settings, project),
         exclude_databases=settings.exclude_databases,
         selection=Selection(
             include_schemas=settings.include_schemas,
@@ -31,6 +35,7 @@ def target(name: str, settings: TargetSettings, everywhere: tuple[str, ...], con
             exclude_table_data=settings.exclude_table_data,
         ),
         globals=settings.globals,
+        supabase=project,
         options=settings.pg_dump_options,
         lock_wait_timeout=settings.lock_wait_timeout,
         blocking_limit=settings.blocking_limit,
@@ -68,6 +73,13 @@ def target(name: str, settings: TargetSettings, everywhere: tuple[str, ...], con
             if store.retention is not None
         },
     )
+
+
+def _databases(settings: TargetSettings, project: Project | None) -> tuple[str, ...] | None:
+    """A project's own database is the one; what else may lie on its server is the platform's."""
+    if project is not None and "databases" not in settings.model_fields_set:
+        return (PROJECT_DATABASE,)
+    return settings.databases
 
 
 def _copying(settings: TargetSettings, everywhere: tuple[str, ...]) -> str | None:

@@ -9,6 +9,7 @@ from typing import Literal
 
 from holdfast.model.planning import Timetable
 from holdfast.model.retention import Policy
+from holdfast.model.supabase import Project
 from holdfast.model.testing import RestoreTesting
 
 CompressionKind = Literal["zstd", "none", "pg_dump"]
@@ -78,7 +79,7 @@ class Target:
     `verify` is when the latest backup is verified (if `verify_latest`) and the scrub goes on, which looks at each copy every
     `scrub_every` seconds; by reading it where it lies on a disk, or with `full` everywhere. A
     `blocking_limit` of None never aborts a dump that others wait for. `backup`, `verify`, `copy` and `prune` are when the
-    daemon does that by itself. `retention` holds in each store that has no rules of its own in `retention_in`.
+    daemon does that by itself. `supabase` is the project that the target is, if any. `retention` holds in each store that has no rules of its own in `retention_in`.
     """
 
     name: str
@@ -89,6 +90,7 @@ class Target:
     exclude_databases: tuple[str, ...] = ()
     selection: Selection = Selection()
     globals: bool = True
+    supabase: Project | None = None
     options: tuple[str, ...] = ()
     lock_wait_timeout: float = 60
     blocking_limit: float | None = 120
