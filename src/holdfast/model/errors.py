@@ -128,6 +128,32 @@ class BlockedError(Error):
     exit_code = 25
 
 
+class ProviderError(Error):
+    """The API of a hosting platform could not be reached, refused, or answered what it does not promise.
+
+    `status` is HTTP's, or None where no whole answer came; `said` is the platform's own message; `retry_after` is for how
+    many seconds it wants to be left alone.
+    """
+
+    code = "provider"
+    exit_code = 26
+    retryable = True
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        status: int | None = None,
+        said: str = "",
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+        self.said = said
+        self.retry_after = retry_after
+
+
 class LedgerError(Error):
     """The ledger cannot be opened or written."""
 

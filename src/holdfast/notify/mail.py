@@ -15,7 +15,7 @@ from typing import Literal
 
 from holdfast.model.event import Event, one_line, subject, text
 from holdfast.notify.base import USUAL, DeliveryError, Limits
-from holdfast.notify.deadlines import deadline
+from holdfast.system.deadlines import deadline
 
 Tls = Literal["starttls", "tls", "none"]
 

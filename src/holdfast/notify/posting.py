@@ -6,17 +6,15 @@ Proxies are those of the environment (HTTPS_PROXY, NO_PROXY).
 from __future__ import annotations
 
 import http.client
-import ssl
-import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from holdfast.model.event import one_line
 from holdfast.notify.base import DeliveryError, Limits
-from holdfast.notify.deadlines import deadline
+from holdfast.system.deadlines import deadline
+from holdfast.system.web import FAILURES, WebOpener, explained
 
 _ANSWER_BYTES = 300
 _HINTS = {
@@ -42,58 +40,15 @@ def post(
         url, data=body, headers={"User-Agent": "Holdfast", **headers}, method="POST"
     )
     try:
-        opener = _Opener(ca_bundle)
+        opener = WebOpener(ca_bundle)
         with deadline(opener.socket, limits.total):
             response = opener.director.open(request, timeout=limits.step)
         with response:
             status, reason = int(response.status), str(response.reason)
             if not 200 <= status < 300:  # noqa: PLR2004 - HTTP's success
                 raise _refused(host, f"{status} {reason}", response)
-    except (OSError, http.client.HTTPException, ValueError) as error:
+    except FAILURES as error:
         raise _failed(host, error) from error
-
-
-class _Opener:
-    """Opens http and https only, through the environment's proxies, and knows its socket."""
-
-    def __init__(self, ca_bundle: Path | None) -> None:
-        context = ssl.create_default_context(cafile=None if ca_bundle is None else str(ca_bundle))
-        self.connections: list[http.client.HTTPConnection] = []
-        self.director = urllib.request.OpenerDirector()
-        for handler in (urllib.request.ProxyHandler(), _Plain(self), _Tls(self, context)):
-            self.director.add_handler(handler)
-
-    def socket(self) -> Any:  # noqa: ANN401 - http.client says so
-        """The socket of the connection, when there is one."""
-        return self.connections[-1].sock if self.connections else None
-
-
-class _Plain(urllib.request.HTTPHandler):
-    def __init__(self, opener: _Opener) -> None:
-        super().__init__()
-        self._opener = opener
-
-    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        def connection(host: str, **keys: Any) -> http.client.HTTPConnection:  # noqa: ANN401 - urllib's own
-            self._opener.connections.append(http.client.HTTPConnection(host, **keys))
-            return self._opener.connections[-1]
-
-        return self.do_open(connection, req)
-
-
-class _Tls(urllib.request.HTTPSHandler):
-    def __init__(self, opener: _Opener, context: ssl.SSLContext) -> None:
-        super().__init__(context=context)
-        self._opener = opener
-        self._own_context = context
-
-    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        def connection(host: str, **keys: Any) -> http.client.HTTPConnection:  # noqa: ANN401 - urllib's own
-            made = http.client.HTTPSConnection(host, context=self._own_context, **keys)
-            self._opener.connections.append(made)
-            return made
-
-        return self.do_open(connection, req)
 
 
 def _refused(host: str, answer: str, response: http.client.HTTPResponse) -> DeliveryError:
@@ -116,13 +71,5 @@ def _seconds(text: str | None) -> float | None:
 
 
 def _failed(host: str, error: Exception) -> DeliveryError:
-    reason = error.reason if isinstance(error, urllib.error.URLError) else error
-    if isinstance(reason, ssl.SSLCertVerificationError):
-        return DeliveryError(
-            f"{host}: its certificate is not trusted: {reason.verify_message}",
-            hint="If its authority is your own, name it with ca_bundle.",
-        )
-    if isinstance(reason, TimeoutError):
-        return DeliveryError(f"{host}: no answer: {reason}")
-    text = (reason.strerror or str(reason)) if isinstance(reason, OSError) else type(reason).__name__
-    return DeliveryError(f"{host}: {one_line(text)}")
+    text, hint = explained(error)
+    return DeliveryError(f"{host}: {one_line(text)}", hint=hint)
