@@ -19,7 +19,7 @@ from holdfast.jobs.notifying import Notifier
 from holdfast.jobs.services import Keys, Nobody, Reporter, Services, Watcher
 from holdfast.ledger.ledger import BackupRow, Ledger
 from holdfast.model.errors import ConfigError, KeyFileError, NotFoundError, StoreError, UsageError
-from holdfast.model.target import Target
+from holdfast.model.target import Target, needed
 from holdfast.model.testing import RestoreTesting
 from holdfast.postgres import conninfo
 from holdfast.stores.base import Hurrying, Store, layers
@@ -196,13 +196,14 @@ def _opened(
         Ledger.open(loaded.ledger_file, now=clock.now()) as ledger,
         make_notifier(ledger, reporter, seconds=_SECONDS_TO_NOTIFY) as notifier,
     ):
+        ledger.needed = needed(targets := loaded.targets())
         notifier.use(loaded.subscriptions())
         services = make_services(loaded, ledger, reporter, seconds=seconds, watcher=notifier)
         with stop.calling(lambda: hurry(services.stores)):
             try:
                 fill(services)
                 stop.check()
-                yield App(config=loaded, services=services, targets=loaded.targets(), stop=stop)
+                yield App(config=loaded, services=services, targets=targets, stop=stop)
             except StoreError as error:
                 if stop.error is not None:  # the store was not waited for
                     raise stop.error from error

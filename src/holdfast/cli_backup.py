@@ -142,7 +142,7 @@ def status(
     config: ConfigPath = None, overrides: Set = None, as_json: Json = False, quiet: Quiet = False
 ) -> None:
     """Tell whether each target is safe. The last good backup, where it lies, and what failed last."""
-    from holdfast import facts, render
+    from holdfast import facts, render, render_status
     from holdfast.jobs.status import status as job
 
     with opened_app(config, overrides, quiet=quiet, seconds=SECONDS_FOR_STORES) as opened:
@@ -150,7 +150,7 @@ def status(
     if as_json:
         render.facts([facts.target_status(value) for value in values])
     else:
-        render.status(values)
+        render_status.status(values)
     if unsafe := [value.target for value in values if value.problems]:
         raise UnsafeError(
             f"{len(unsafe)} of {len(values)} targets {'is' if len(unsafe) == 1 else 'are'} not safe:"

@@ -116,11 +116,11 @@ def disaster(
 
 
 def _identify(walk: _Walk, before: str | None) -> datetime:
-    from holdfast import render
+    from holdfast import render_status
     from holdfast.jobs.status import status
 
     walk.step(1, "Identify the failure")
-    render.status(status(walk.opened.services, [walk.target]))
+    render_status.status(status(walk.opened.services, [walk.target]))
     if before is None and walk.asks:
         before = typer.prompt(
             "   When was all still well? (UTC; empty: until now)", default="", show_default=False

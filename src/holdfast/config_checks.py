@@ -114,19 +114,8 @@ def _target_problems(
         said = ("targets", name) if key in config.target_settings[name].model_fields_set else ("defaults",)
         return where_is(layers, (*said, key))
 
-    writable = tuple(name for name, store in config.stores.items() if not store.read_only)
-    stores = writable if target.stores is None else target.stores
-    if not stores:
-        yield Problem(where=place("stores"), text="no store is named: a backup needs a place")
-    for store in stores:
-        if store not in config.stores:
-            close = nearest(store, config.stores)
-            meant = f"did you mean {close}?" if close else f"there are {', '.join(config.stores)}"
-            yield Problem(where=place("stores"), text=f"no store {store!r}; {meant}")
-        elif store not in writable:
-            yield Problem(
-                where=place("stores"), text=f"the store {store} is read_only: no backup can go there"
-            )
+    for key, wrong in _store_problems(target, config):
+        yield Problem(where=place(key), text=wrong)
     if target.databases == ():
         yield Problem(where=place("databases"), text='it is empty; name databases, or write "all"')
     timing = _timing_problems(target, config.daemon.timezone)
@@ -137,6 +126,28 @@ def _target_problems(
     for option in target.pg_dump_options:
         if text := config_options.problem(option, target.compression):
             yield Problem(where=place("pg_dump_options"), text=text)
+
+
+def _store_problems(target: TargetSettings, config: Config) -> Iterator[tuple[str, str]]:
+    """Find what is wrong with where a target's backups go: the key, and why."""
+    writable = tuple(name for name, store in config.stores.items() if not store.read_only)
+    stores = writable if target.stores is None else target.stores
+    if not stores:
+        yield "stores", "no store is named: a backup needs a place"
+    for store in stores:
+        if store not in config.stores:
+            close = nearest(store, config.stores)
+            meant = f"did you mean {close}?" if close else f"there are {', '.join(config.stores)}"
+            yield "stores", f"no store {store!r}; {meant}"
+        elif store not in writable:
+            yield "stores", f"the store {store} is read_only: no backup can go there"
+    count = len(set(stores))
+    if stores and target.require_copies > count:
+        places = "one store" if count == 1 else f"{count} stores"
+        yield (
+            "require_copies",
+            f"{target.require_copies} copies are more than {places} can hold: no backup would ever be good",
+        )
 
 
 def _retention_problems(

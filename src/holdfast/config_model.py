@@ -24,7 +24,7 @@ from holdfast.metrics.tls import Files
 from holdfast.model import schedule as schedules
 from holdfast.model.overview import Configured
 from holdfast.model.planning import Timetable
-from holdfast.model.target import Rules, Target
+from holdfast.model.target import Rules, Target, needed
 
 Words = Annotated[tuple[str, ...], BeforeValidator(values.words), AfterValidator(values.filled)]
 Arguments = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(values.words)]
@@ -109,6 +109,7 @@ class Defaults(Section):
     exclude_table_data: Words = ()
     globals: bool = True
     stores: Words | None = None
+    require_copies: Annotated[int, Field(ge=1, le=100)] = 1
     schedule: Schedule | None = None
     every: Interval | None = None
     timezone: TimeZone | None = None
@@ -251,6 +252,8 @@ class Config(Section):
             stores=tuple(self.stores),
             channels=tuple(self.notify),
             databases={target.name: target.databases for target in targets if target.databases},
+            copies=needed(targets),
+            off_site=frozenset(name for name, store in self.stores.items() if store.lies_elsewhere),
         )
 
     @property

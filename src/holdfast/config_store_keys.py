@@ -22,8 +22,24 @@ class StoreKeys(BaseModel):
 
     url: str | None = None
     read_only: bool = False
+    off_site: bool | None = None
     bandwidth_limit: Annotated[float | None, BeforeValidator(values.optional_rate)] = None
     retention: RetentionSettings | None = None
+
+    @property
+    def lies_elsewhere(self) -> bool:
+        """Whether it survives what destroys the site of the servers: a cloud does, unless the config says otherwise."""
+        return self.in_cloud if self.off_site is None else self.off_site
+
+    @property
+    def in_cloud(self) -> bool:
+        """Whether its kind is that of a service, not of a directory."""
+        return False
+
+    @property
+    def locked_as(self) -> str | None:
+        """The mode in which it locks what belongs to backups; None where it does not."""
+        return None
 
 
 class LockKeys(StoreKeys):
@@ -32,6 +48,16 @@ class LockKeys(StoreKeys):
     object_lock: Literal["governance", "compliance"] | None = None
     object_lock_first: Annotated[float, BeforeValidator(values.duration)] = 3 * _DAY
     object_lock_max: Annotated[float, BeforeValidator(values.duration)] = 35 * _DAY
+
+    @property
+    def in_cloud(self) -> bool:
+        """All services that can lock objects are clouds."""
+        return True
+
+    @property
+    def locked_as(self) -> str | None:
+        """The mode of its locks."""
+        return self.object_lock
 
 
 def lock_problem(keys: LockKeys) -> str | None:

@@ -9,7 +9,7 @@ from holdfast import config_supabase
 from holdfast.config_sources import plain_environment
 from holdfast.config_values import secret_text
 from holdfast.model.supabase import PROJECT_DATABASE
-from holdfast.model.target import Compression, Hooks, Limits, Selection, Target
+from holdfast.model.target import Compression, Hooks, Limits, Selection, Target, Whereabouts
 
 if TYPE_CHECKING:
     from holdfast.config_model import Config, TargetSettings
@@ -23,6 +23,11 @@ def target(name: str, settings: TargetSettings, everywhere: tuple[str, ...], con
     return Target(
         name=name,
         stores=everywhere if settings.stores is None else settings.stores,
+        require_copies=settings.require_copies,
+        places={
+            store: Whereabouts(off_site=keys.lies_elsewhere, lock=keys.locked_as)
+            for store, keys in config.stores.items()
+        },
         url=secret_text(settings.url),
         password=secret_text(settings.password),
         databases=_databases(settings, project),

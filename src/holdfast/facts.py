@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # every command prints something, and none needs all of the j
     from holdfast.jobs.copies import CaughtUp
     from holdfast.jobs.export import Exported
     from holdfast.jobs.finding import Finding
+    from holdfast.jobs.spread import Spread
     from holdfast.jobs.status import TargetStatus
     from holdfast.jobs.upcoming import Upcoming
     from holdfast.jobs.verify import Verified
@@ -53,6 +54,8 @@ def row(value: BackupRow) -> Facts:
     return backup(value.backup) | {
         "proof": value.proof,
         "proof_at": to_json(value.proof_at),
+        "good": value.good,
+        "copies_needed": value.needed,
         "copies": [
             {"store": copy.store, "state": copy.state, "at": time_text(copy.at), "error": copy.error}
             for copy in value.copies
@@ -91,6 +94,7 @@ def taken(value: Taken) -> Facts:
     return backup(value.backup) | {
         "coverage": to_json(value.coverage),
         "failed_copies": [{"store": store, "error": error} for store, error in value.failed_copies],
+        "good": value.good,
     }
 
 
@@ -125,6 +129,24 @@ def target_status(value: TargetStatus) -> Facts:
         "last_good": row(value.last_good) if value.last_good is not None else None,
         "last_failure": run(value.last_failure),
         "running": run(value.running),
+        "waiting": row(value.waiting) if value.waiting is not None else None,
+        "spread": spread(value.spread),
+    }
+
+
+def spread(value: Spread | None) -> Json:
+    """How the rule of 3-2-1 is met, or null."""
+    if value is None:
+        return None
+    return {
+        "met": value.met,
+        "id": value.backup_id,
+        "copies": to_json(value.copies),
+        "off_site": to_json(value.off_site),
+        "locked": [{"store": store, "mode": mode} for store, mode in value.locked],
+        "encrypted": value.encrypted,
+        "proven": value.proven,
+        "proven_at": to_json(value.proven_at),
     }
 
 

@@ -22,11 +22,9 @@ if TYPE_CHECKING:  # every command prints something, and none needs all of the j
     from holdfast.jobs.catalog import Rebuilt
     from holdfast.jobs.copies import CaughtUp
     from holdfast.jobs.finding import Finding
-    from holdfast.jobs.status import TargetStatus
     from holdfast.jobs.verify import Verified
     from holdfast.ledger.ledger import BackupRow
     from holdfast.model.catalog import Coverage
-    from holdfast.model.run import Run
 
 _SHOWN = 10
 _LABEL = 60  # so that the bar keeps its place
@@ -87,7 +85,8 @@ def table(
 def copies(row: BackupRow) -> str:
     """Say where a backup lies, and where it is not whole."""
     places = [c.store if c.state == "complete" else f"{c.store} ({c.state})" for c in row.copies]
-    return ", ".join(places) or "nowhere"
+    short = f"; waiting for copies, {row.held} of {row.needed}" if row.whole and row.waiting else ""
+    return (", ".join(places) or "nowhere") + short
 
 
 def backups(rows: Sequence[BackupRow]) -> None:
@@ -184,6 +183,8 @@ def taken(value: Taken) -> None:
     covered(value.coverage)
     for store, text in value.failed_copies:
         line(f"the copy to {store} FAILED: {text}")
+    if not value.good:
+        line("it is not good yet: it waits for copies (require_copies)")
 
 
 def caught_up(target: str, value: CaughtUp) -> None:
@@ -233,36 +234,6 @@ def rebuilt(value: Rebuilt) -> None:
     line(f"{copies} in {where}; {value.forgotten} forgotten")
     for where, problem in value.problems:
         line(f"warn  {where}: {problem}")
-
-
-def status(values: Sequence[TargetStatus]) -> None:
-    """Answer "am I safe?" in one screen."""
-    for value in values:
-        line(f"{'SAFE' if not value.problems else 'LOOK'}  {value.target}" + _why(value.problems))
-        if value.last_good is not None:
-            made = value.last_good.backup
-            age = duration(value.age_seconds or 0)
-            line(f"      last good  {made.id}, {age} ago, {value.last_good.proof}")
-            line(
-                f"      size       {size(made.size)}, stored as {size(made.stored_size)}; {many(value.backups, 'backup')}"
-                + (f", {value.hidden} on their way out" if value.hidden else "")
-            )
-            line(f"      copies     {copies(value.last_good)}")
-        if value.last_failure is not None:
-            line(f"      failed     {_failure(value.last_failure)}")
-        if value.running is not None:
-            line(
-                f"      running    since {when(value.running.started_at)}, {size(value.running.bytes_done)} done"
-            )
-
-
-def _why(problems: Sequence[str]) -> str:
-    return ": " + "; ".join(problems) if problems else ""
-
-
-def _failure(run: Run) -> str:
-    first = (logs.redacted(run.error or "no reason recorded").splitlines() or [""])[0]
-    return f"{when(run.started_at)} {run.error_code or run.status}: {first}"
 
 
 class Reporter:

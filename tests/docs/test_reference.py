@@ -38,6 +38,7 @@ from holdfast.jobs.recover import Found
 from holdfast.jobs.repair import Repaired
 from holdfast.jobs.restore_test import Result
 from holdfast.jobs.schema import SchemaVersion
+from holdfast.jobs.spread import Spread
 from holdfast.jobs.status import TargetStatus
 from holdfast.jobs.upcoming import Upcoming
 from holdfast.jobs.verify import Verified
@@ -65,6 +66,7 @@ SHARED = "## Options of many commands"
 UPCOMING = Upcoming(
     at=NOW, local=NOW, timezone="UTC", job="backup", target="shop", slot=NOW, rule="@daily", paused=False
 )
+_WITHIN = ("last_good.", "waiting.", "last_failure.", "running.")
 OPTION = re.compile(r"`(--?[a-z][a-z-]*)`")
 
 
@@ -131,6 +133,16 @@ def samples() -> dict[str, object]:
         last_failure=run,
         running=run,
         problems=(),
+        waiting=row,
+        spread=Spread(
+            backup_id="x",
+            copies=("a",),
+            off_site=("a",),
+            locked=(("a", "compliance"),),
+            encrypted=True,
+            proven="x",
+            proven_at=NOW,
+        ),
     )
     return {
         "check": [facts.finding(Finding(level="ok", subject="store", message="works"))],
@@ -243,7 +255,7 @@ def test_the_keys_of_json_are_those_on_the_page(command: str) -> None:
         coverage = {key for key in json_keys("backup") if key.startswith("coverage")}
         documented |= json_keys("list") | coverage
     if command == "status":  # the page refers to list and to the ledger for what is within
-        within = {key for key in printed if key.startswith(("last_good.", "last_failure.", "running."))}
+        within = {key for key in printed if key.startswith(_WITHIN)}
         assert {
             key.removeprefix("last_good.") for key in within if key.startswith("last_good.")
         } == json_keys("list")

@@ -31,7 +31,9 @@ def kept(backups: Sequence[Candidate], policy: Policy, now: datetime) -> set[str
     found |= {b.id for b in slotted if _by_rules(b, slotted, good, policy)}
     whole = [b for b in true if b.pinned is None]
     found |= {b.id for b in whole if not b.good and _by_rules(b, whole, true, policy)}
-    found |= {b.id for b in true if not b.good and _newer(b, good) == 0}
+    newer = [b for b in true if not b.good and _newer(b, good) == 0]
+    waiting = [b for b in newer if b.waiting]
+    found |= {b.id for b in newer if not b.waiting or _newer(b, waiting) < policy.minimum}
     if policy.require == "proven":
         found |= {
             b.id

@@ -173,3 +173,27 @@ def test_nothing_is_locked_unasked(place: Place) -> None:
     locks = locks_of(opened(place, "url = 's3://bucket'"))
     assert locks is not None
     assert locks.rule is None
+
+
+def test_a_cloud_lies_elsewhere_and_a_disk_does_not_unless_the_config_says_so(place: Place) -> None:
+    said = (
+        BASE
+        + "[stores.far]\nurl = '/mnt'\noff_site = true\n[stores.cloud]\nurl = 's3://b'\nobject_lock = 'governance'\n"
+    )
+    config = place.load(said + "[stores.near]\nurl = 's3://b/p'\noff_site = false\n")
+    assert config.configured().off_site == {"far", "cloud"}
+    places = config.targets()[0].places
+    assert {name: (each.off_site, each.lock) for name, each in places.items()} == {
+        "disk": (False, None),
+        "far": (True, None),
+        "cloud": (True, "governance"),
+        "near": (False, None),
+    }
+
+
+def test_more_copies_than_stores_are_refused(place: Place) -> None:
+    assert place.load(BASE + "require_copies = 1\n").configured().copies == {}
+    refused = place.refused(BASE + "require_copies = 2\n")
+    assert "2 copies are more than one store can hold" in refused.message
+    two = BASE.replace("[targets", "[stores.other]\nurl = '/b'\n[targets") + "require_copies = 2\n"
+    assert place.load(two).configured().copies == {"shop": 2}

@@ -57,7 +57,7 @@ class Scrape:
         now = NOW + timedelta(hours=1)
         self.found = read(
             collector.scrape(
-                lambda: facts.overview(ledger.path, now),
+                lambda: facts.overview(ledger.path, now, configured.copies),
                 configured,
                 Surroundings(version="1.2.3", state_dir=ledger.path.parent),
                 now.timestamp(),
@@ -146,6 +146,23 @@ def test_the_newest_good_backup_is_told_of(ledger: Ledger) -> None:
     assert scrape.value("backup_last_size_bytes", target="shop", kind="stored") == 700
     assert scrape.value("backups", target="shop", proof="stored") == 1
     assert scrape.value("backup_last_success_timestamp_seconds", target="blog") == 0
+
+
+def test_a_backup_that_waits_for_copies_is_no_success_yet(ledger: Ledger) -> None:
+    first = take_backup(ledger)
+    both = dataclasses.replace(CONFIGURED, copies={"shop": 2}, off_site=frozenset({"offsite"}))
+    waiting = Scrape(ledger, both)
+    assert waiting.value("backup_last_success_timestamp_seconds", target="shop") == 0
+    assert waiting.value("backups", target="shop", proof="stored") == 0
+    assert waiting.value("backups_waiting", target="shop") == 1
+    assert waiting.value("copy_lag_backups", target="shop", store="offsite") == 1
+    ledger.record_copy(first, "offsite", "complete", NOW)
+    good = Scrape(ledger, both)
+    assert good.value("backup_last_success_timestamp_seconds", target="shop") > 0
+    assert good.value("backups", target="shop", proof="stored") == 1
+    assert good.value("backups_waiting", target="shop") == 0
+    assert good.value("backup_copies", target="shop") == 2
+    assert good.value("backup_off_site_copies", target="shop") == 1
 
 
 def test_a_backup_that_lies_nowhere_whole_is_no_success(ledger: Ledger) -> None:

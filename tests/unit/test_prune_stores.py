@@ -103,6 +103,36 @@ def test_what_retention_removed_from_a_store_is_not_copied_there_again(two: Yard
     assert copies.missing(two.services, two.target, "b") == []
 
 
+def test_backups_that_wait_for_copies_push_out_no_good_one(two: Yard) -> None:
+    two.services.ledger.needed = {"shop": 2}
+    taken = two.take(4)
+    for each in taken:
+        _copy(two, each)
+    lonely = two.take(3)
+    results = two.prune()
+    assert [each.hidden for each in results] == [(taken[0],), (taken[0],)]
+    assert (two.listed(), two.row(lonely[0]).waiting) == (taken[1:], True)
+    for each in lonely:
+        _copy(two, each)
+    two.prune()
+    assert two.listed() == lonely
+
+
+def test_a_copy_that_retention_took_away_makes_the_other_no_less_good(two: Yard) -> None:
+    two.services.ledger.needed = {"shop": 2}
+    taken = two.take(6)
+    for each in taken:
+        _copy(two, each)
+    two.target = dataclasses.replace(two.target, retention_in={"b": Rules(policy=Policy(daily=FOREVER))})
+    for _ in range(2):
+        two.prune()
+        assert two.listed() == taken
+        two.clock.sleep(GRACE)
+    assert two.ids("a") == taken[3:]
+    two.services.ledger.record_copy(taken[5], "a", "damaged", two.clock.now(), "bits rotted")
+    assert two.listed() == taken[:5]
+
+
 def test_a_copy_that_is_hidden_while_it_is_verified_stays_hidden(place: Yard) -> None:
     taken = place.take(6)
     row = place.row(taken[0])

@@ -240,11 +240,13 @@ def histories(draw: st.DrawFn) -> list[Candidate]:
     for number in range(draw(st.integers(0, 14))):
         at = NOW + timedelta(days=1) - timedelta(seconds=draw(st.integers(0, spread)))
         parent = f"b{draw(st.integers(0, 14))}" if draw(st.integers(0, 4)) == 0 else None
+        state = draw(st.sampled_from(["good", "good", "good", "damaged", "waiting"]))
         backups.append(
             Candidate(
                 id=f"b{number}",
                 at=at,
-                good=draw(st.integers(0, 4)) > 0,
+                good=state == "good",
+                waiting=state == "waiting",
                 proven=draw(st.booleans()),
                 pinned="why" if draw(st.integers(0, 6)) == 0 else None,
                 parent=parent,
@@ -272,6 +274,16 @@ def test_the_newest_good_and_the_newest_proven_are_always_kept(
     proven = [each.id for each in sound if each.proven]
     assert not proven or proven[-1] in found
     assert len([each for each in sound if each.id in found]) >= min(policy.minimum, len(sound))
+
+
+@given(histories(), policies)
+def test_the_good_ones_are_judged_as_if_those_that_wait_were_not_there(
+    backups: list[Candidate], policy: Policy
+) -> None:
+    alone = [replace(each, parent=None) for each in backups]
+    good = [each for each in alone if not each.waiting]
+    found = {each.backup.id: each.reasons for each in judge(alone, policy, NOW) if each.backup.good}
+    assert found == {each.backup.id: each.reasons for each in judge(good, policy, NOW) if each.backup.good}
 
 
 @given(histories(), policies)

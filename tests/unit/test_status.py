@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from holdfast import render_status
 from holdfast.jobs.status import TargetStatus, status
 from holdfast.model import layout, manifest
 from holdfast.model.planning import Timetable
+from holdfast.model.proof import Proof
 from holdfast.model.run import Run, Status
 from holdfast.model.schedule import parse
+from holdfast.model.target import Whereabouts, needed
 from support.clock import FakeClock
 from support.model_values import NOW, sample_backup
 from support.world import World, world
@@ -68,6 +71,47 @@ def test_how_old_a_backup_may_be_is_a_matter_of_the_schedule(
     found = told(shop, rule)
     assert (found.problems, found.age_seconds) == (problems, age.total_seconds())
     assert (found.limit_seconds < age.total_seconds()) == bool(problems)
+
+
+def test_a_backup_that_waits_for_copies_is_none_yet(shop: World) -> None:
+    shop.target = dataclasses.replace(shop.target, stores=("a", "b"), require_copies=2)
+    shop.services.ledger.needed = needed([shop.target])
+    took(shop, NOW - 2 * HOUR)
+    first = told(shop)
+    assert (first.last_good, first.age_seconds, first.backups) == (None, None, 0)
+    assert first.problems == (
+        "no good backup",
+        "the newest backup is in 1 of 2 stores, and not good until then: it is not in b",
+    )
+    assert first.waiting is not None
+    shop.services.ledger.record_copy(first.waiting.backup.id, "b", "complete", NOW)
+    took(shop, NOW - HOUR)
+    later = told(shop)
+    assert (later.last_good is not None, later.age_seconds) == (True, 2 * HOUR.total_seconds())
+    assert later.problems == first.problems[1:]
+
+
+def test_it_is_said_how_the_rule_of_3_2_1_is_met(shop: World, capsys: pytest.CaptureFixture[str]) -> None:
+    places = {"a": Whereabouts(), "b": Whereabouts(off_site=True, lock="compliance")}
+    shop.target = dataclasses.replace(shop.target, places=places)
+    took(shop, NOW - HOUR)
+    alone = told(shop)
+    assert alone.spread is not None
+    assert (alone.spread.met, alone.spread.copies, alone.spread.off_site) == (False, ("a",), ())
+    shop.services.ledger.record_copy(alone.spread.backup_id, "b", "complete", NOW)
+    proof = Proof(
+        backup_id=alone.spread.backup_id, target="shop", level="proven", method="restored", at=NOW, store="a"
+    )
+    shop.services.ledger.record_proof(proof)
+    both = told(shop)
+    assert both.spread is not None
+    assert both.spread.met
+    render_status.status([alone, both])
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines() if "3-2-1" in line]
+    assert lines == [
+        "3-2-1      NOT met: 1 copy (a), NOT off-site, not locked, encrypted, not proven",
+        "3-2-1      met: 2 copies (a, b), off-site (b), locked (b: compliance), encrypted, proven 2026-11-22 02:00:00Z",
+    ]
 
 
 def test_without_a_backup_nothing_is_safe(shop: World) -> None:

@@ -29,11 +29,15 @@ _TOKEN_BYTES = 2  # many hosts begin at the same moment, and an id is to be one 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
-    """What a backup run gave: the backup, what of the tables it holds, and the copies that failed, with why."""
+    """What a backup run gave: the backup, what of the tables it holds, and the copies that failed, with why.
+
+    It is not `good` while it waits for copies that the target requires.
+    """
 
     backup: Backup
     coverage: catalog_model.Coverage
     failed_copies: tuple[tuple[str, str], ...] = ()
+    good: bool = True
 
 
 def backup(
@@ -209,7 +213,8 @@ def _server_lock(services: Services, target: Target, stop: Stop) -> Iterator[ser
 
 def _copy_out(services: Services, target: Target, taken: Taken, stop: Stop) -> Taken:
     failed = copies.copy_out(services, target, taken.backup.id, stop)
-    return dataclasses.replace(taken, failed_copies=failed)
+    row = services.ledger.backup(taken.backup.id)
+    return dataclasses.replace(taken, failed_copies=failed, good=row is not None and row.good)
 
 
 def backup_all(

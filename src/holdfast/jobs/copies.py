@@ -107,7 +107,7 @@ def _kept(services: Services, target: Target, store: str, rows: list[BackupRow])
         Candidate(
             id=row.backup.id,
             at=row.backup.started_at,
-            good=row.good,
+            good=row.whole,
             proven=row.proof == "proven",
             pinned=pinned(known.get(row.backup.id, []), now),
             parent=row.backup.parent,

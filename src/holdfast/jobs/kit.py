@@ -93,7 +93,7 @@ def gather(
 
 
 def _target(services: Services, target: Target) -> KitTarget:
-    rows = [row for row in services.ledger.backups(target.name) if row.good]
+    rows = [row for row in services.ledger.backups(target.name) if row.whole]
     newest = rows[0] if rows else None
     last = _last_restore(services, target.name)
     return KitTarget(

@@ -36,10 +36,10 @@ class Monitoring:
 
     def metrics(self) -> bytes:
         """The text of a scrape."""
-        now = self.clock.now()
+        now, configured = self.clock.now(), self.configured()
         return collector.scrape(
-            lambda: facts.overview(self.ledger_file, now),
-            self.configured(),
+            lambda: facts.overview(self.ledger_file, now, configured.copies),
+            configured,
             self.surroundings,
             now.timestamp(),
         )

@@ -61,7 +61,7 @@ def _present(services: Services, target: str, store: str, at: datetime) -> list[
             Candidate(
                 id=row.backup.id,
                 at=row.backup.started_at,
-                good=copy.whole,
+                good=copy.whole,  # what waits for copies has them by then
                 proven=row.proof == "proven",
                 pinned=pinned(known.get(row.backup.id, []), at),
                 parent=row.backup.parent,

@@ -192,10 +192,12 @@ def _is_there(folder: Folder, wanted: Mapping[str, int]) -> bool:
 
 def _candidate(row: BackupRow, folder: Folder, known: list[Kept], now: datetime) -> Candidate:
     copy = next(each for each in row.copies if each.store == folder.place.store.name)
+    whole = copy.whole and _is_whole(row, folder)
     return Candidate(
         id=row.backup.id,
         at=row.backup.started_at,
-        good=copy.whole and _is_whole(row, folder),
+        good=whole and not row.waiting,
+        waiting=whole and row.waiting,
         proven=row.proof == "proven",
         pinned=pinned(known, now),
         parent=row.backup.parent,

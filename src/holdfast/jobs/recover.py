@@ -35,8 +35,8 @@ def look(services: Services) -> tuple[Found, ...]:
     return tuple(
         Found(
             target=name,
-            whole=tuple(row for row in rows if row.backup.target == name and row.good),
-            broken=sum(1 for row in rows if row.backup.target == name and not row.good),
+            whole=tuple(row for row in rows if row.backup.target == name and row.whole),
+            broken=sum(1 for row in rows if row.backup.target == name and not row.whole),
         )
         for name in sorted({row.backup.target for row in rows})
     )

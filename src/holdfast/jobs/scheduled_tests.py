@@ -18,7 +18,7 @@ def restore_tests(services: Services, target: Target, stop: Stop, occasion: Occa
     """Make the tests of a slot, under one run. Raise NotProvenError when one failed, CouldNotTestError at the first that was impossible."""
     from holdfast.jobs import restore_test as tests  # noqa: PLC0415 - half of the program: not for the daemon's start
 
-    known = [row for row in services.ledger.backups(target.name) if row.good]
+    known = [row for row in services.ledger.backups(target.name) if row.whole]
     older = known[1:]
     chosen = known[:1] + SystemRandom().sample(older, min(len(older), target.restore_test.also_older))
     run = Run(
@@ -65,4 +65,4 @@ def is_first(services: Services, target: Target) -> bool:
     if ledger.ever(services.ledger, target.name):
         return False
     tried = services.ledger.last_run(target.name, "restore_test", _TRIED)
-    return tried is None and any(row.good for row in services.ledger.backups(target.name))
+    return tried is None and any(row.whole for row in services.ledger.backups(target.name))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from holdfast.jobs.services import Services
+from holdfast.jobs.spread import Spread, spread
 from holdfast.ledger import retention
 from holdfast.ledger.ledger import BackupRow
 from holdfast.model.run import Run
@@ -22,7 +23,8 @@ class TargetStatus:
 
     `limit_seconds` is how old that may be. `hidden` counts the backups that are on their way out.
 
-    `problems` is empty when all is well; each is a sentence without a full stop.
+    `waiting` is the newest whole backup where it is newer than that and not in enough stores; `spread` tells how
+    3-2-1 is met. `problems` is empty when all is well; each is a sentence without a full stop.
     """
 
     target: str
@@ -34,6 +36,8 @@ class TargetStatus:
     last_failure: Run | None
     running: Run | None
     problems: tuple[str, ...]
+    waiting: BackupRow | None = None
+    spread: Spread | None = None
 
 
 def status(services: Services, targets: Sequence[Target]) -> tuple[TargetStatus, ...]:
@@ -54,6 +58,7 @@ def _status(
     rows = services.ledger.backups(name)
     last = next((row for row in rows if row.good), None)
     failure = services.ledger.last_run(name, "backup", ("failed", "lost", "cancelled"))
+    newest = next((row for row in rows if row.whole), None)
     age = (now - last.backup.started_at).total_seconds() if last is not None else None
     return TargetStatus(
         target=name,
@@ -66,12 +71,25 @@ def _status(
         running=next(iter(services.ledger.unfinished(name, "backup")), None),
         problems=(
             *_problems(target, rows, last, failure, now, writer=writer),
+            *_waiting(target, newest),
             *(
                 f"retention refuses to go on in {each.store}: {each.said}"
                 for each in (retention.refused(services.ledger, name) if target is not None else ())
             ),
         ),
+        waiting=newest if newest is not None and newest.waiting else None,
+        spread=spread(target, rows),
     )
+
+
+def _waiting(target: Target | None, newest: BackupRow | None) -> Iterator[str]:
+    """Say what the newest whole backup waits for, if it does: the problems of its copies are those of no good one."""
+    if newest is None or not newest.waiting:
+        return
+    held = {copy.store for copy in newest.copies if copy.state == "complete"} | newest.let_go
+    lacking = [name for name in (target.stores if target is not None else ()) if name not in held]
+    where = f": it is not in {', '.join(lacking)}" if lacking else ""
+    yield f"the newest backup is in {newest.held} of {newest.needed} stores, and not good until then{where}"
 
 
 def limit(target: Target | None) -> timedelta:

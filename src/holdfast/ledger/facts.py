@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -38,12 +39,21 @@ class Tried:
 
 
 # Each looks at a few rows a target, however long the history is: see the tallies and indexes of 0003_metrics.sql.
-_NEWEST_IDS = """
+# In how many stores a backup of b has to be to be good, and whether it is: a tombstone says that a store has held it.
+_NEEDED = "coalesce((SELECT value FROM json_each(:needed) WHERE key = b.target), 1)"
+_ENOUGH = f"""
+    (b.complete >= {_NEEDED} OR b.complete + (
+        SELECT count(DISTINCT store) FROM marks WHERE backup_id = b.id AND kind = 'tombstone'
+    ) >= {_NEEDED})
+"""  # noqa: S608 - our own text
+_NEWEST_IDS = f"""
     WITH newest AS MATERIALIZED (
-        SELECT target, (SELECT max(id) FROM backups WHERE target = t.target AND complete > 0) AS id
+        SELECT target, (
+            SELECT id FROM backups AS b WHERE target = t.target AND complete > 0 AND {_ENOUGH} ORDER BY id DESC LIMIT 1
+        ) AS id
         FROM (SELECT DISTINCT target FROM backup_tallies) AS t
     )
-"""
+"""  # noqa: S608 - our own text
 _NEWEST = f"""
     {_NEWEST_IDS} SELECT target, id, started_at, finished_at, size, stored_size
     FROM newest JOIN backups USING (target, id)
@@ -52,6 +62,13 @@ _MEASURES = f"""
     {_NEWEST_IDS} SELECT m.target, m."database", m.measure, m.value, m.expected, m.score
     FROM newest CROSS JOIN measures AS m INDEXED BY measures_by_backup
     ON m.target = newest.target AND m.backup_id = newest.id
+"""  # noqa: S608 - our own text
+_HELD = f"""
+    {_NEWEST_IDS} SELECT target, store FROM newest JOIN copies ON backup_id = newest.id WHERE state = 'complete'
+"""  # noqa: S608 - our own text
+_WAITING = f"""
+    SELECT target, proof, count(*) FROM backups AS b
+    WHERE target IN (SELECT key FROM json_each(:needed)) AND complete > 0 AND NOT {_ENOUGH} GROUP BY 1, 2
 """  # noqa: S608 - our own text
 _HOLDINGS = """
     SELECT target, store, backups, bytes, objects, (
@@ -82,9 +99,14 @@ _RUNNING = """
 """
 
 
-def overview(path: Path, now: datetime) -> Overview:
-    """Read the facts of the ledger at `path` as they are together at one moment. Raise LedgerError when it cannot be."""
+def overview(path: Path, now: datetime, needed: Mapping[str, int] | None = None) -> Overview:
+    """Read the facts of the ledger at `path` as they are together at one moment. Raise LedgerError when it cannot be.
+
+    `needed` as in the ledger: in how many stores the backups of a target have to be to be good.
+    """
+    asked = {"needed": json.dumps(dict(needed or {}))}
     with database.translated(path), _snapshot(path) as connection:
+        waiting = {(target, proof): count for target, proof, count in connection.execute(_WAITING, asked)}
         return Overview(
             configured_at=dict(_with_times(connection, "SELECT target, configured_at FROM targets")),
             paused=frozenset(
@@ -95,9 +117,9 @@ def overview(path: Path, now: datetime) -> Overview:
             ),
             newest={
                 target: NewestBackup(backup_id, _seconds(began), _seconds(ended), size, stored)
-                for target, backup_id, began, ended, size, stored in connection.execute(_NEWEST)
+                for target, backup_id, began, ended, size, stored in connection.execute(_NEWEST, asked)
             },
-            measures=tuple(Measured(*row) for row in connection.execute(_MEASURES)),
+            measures=tuple(Measured(*row) for row in connection.execute(_MEASURES, asked)),
             schemas=tuple(
                 SchemaFacts(*row)
                 for row in connection.execute(
@@ -105,9 +127,11 @@ def overview(path: Path, now: datetime) -> Overview:
                 )
             ),
             backups={
-                (target, proof): count
+                (target, proof): count - waiting.get((target, proof), 0)
                 for target, proof, count in connection.execute("SELECT * FROM backup_tallies")
             },
+            held=_grouped(connection.execute(_HELD, asked)),
+            waiting=_summed(waiting),
             holdings={
                 (target, store): StoreHolding(*held) for target, store, *held in connection.execute(_HOLDINGS)
             },
@@ -192,6 +216,19 @@ def _daemon(connection: sqlite3.Connection) -> DaemonFacts | None:
 def _with_times(connection: sqlite3.Connection, query: str) -> Iterator[tuple[str, float]]:
     for name, at in connection.execute(query):
         yield name, _seconds(at)
+
+
+def _grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for key, value in pairs:
+        found[key] = (*found.get(key, ()), value)
+    return found
+
+
+def _summed(counts: Mapping[tuple[str, str], int]) -> dict[str, int]:
+    return {
+        target: sum(count for (other, _), count in counts.items() if other == target) for target, _ in counts
+    }
 
 
 def _seconds(text: str) -> float:

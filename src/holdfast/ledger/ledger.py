@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from holdfast.ledger import database, measures, restore_tests, rows
+from holdfast.ledger import database, known, measures, restore_tests, rows
 from holdfast.ledger.rows import GONE, BackupRow, Copy, CopyState, Value
 from holdfast.model import manifest as manifests
 from holdfast.model.backup import Backup
@@ -29,14 +29,6 @@ __all__ = ["BUSY_SECONDS", "GONE", "BackupRow", "Copy", "CopyState", "Ledger", "
 
 BUSY_SECONDS = 30.0
 
-_BACKUPS = """
-    SELECT id, manifest, signature, coverage, proof, proof_at, (
-        SELECT json_group_array(json_object('store', store, 'state', state, 'at', at, 'error', error))
-        FROM copies WHERE backup_id = backups.id
-    ) AS copies
-    FROM backups
-"""
-
 
 class LedgerGoneError(LedgerError):
     """The file is not there any more, or another in its place: only a new start helps."""
@@ -47,13 +39,15 @@ class Ledger:
 
     `opened` says how it came about: `existing`, `created`, or `replaced`, when the file was damaged; then
     `set_aside` is where the damaged one lies. A ledger that was not `existing` knows nothing: rebuild it from the
-    stores. Every method raises LedgerError when the file cannot be read or written.
+    stores. `needed` says by target in how many stores a backup has to be to be good, where that is more than one: it
+    is what the config has now. Every method raises LedgerError when the file cannot be read or written.
     """
 
     def __init__(self, path: Path, opened: database.Opened) -> None:
         self.path = path
         self.opened = opened.how
         self.set_aside = opened.set_aside
+        self.needed: Mapping[str, int] = {}
         self._connection = opened.connection
         self._lock = threading.RLock()
         self._inode = path.stat().st_ino
@@ -195,18 +189,15 @@ class Ledger:
     def backups(self, target: str | None = None) -> list[BackupRow]:
         """All backups (of the target), newest first."""
         where, values = _where({"target": target}, None)
-        found = self.read(f"{_BACKUPS} {where} ORDER BY id DESC", values)
-        return [rows.backup_of(row) for row in found]
+        return known.backups(self, where, values)
 
     def backup(self, backup_id: str) -> BackupRow | None:
         """The backup with that id, or None."""
-        found = self.read(f"{_BACKUPS} WHERE id = ?", [backup_id])
-        return rows.backup_of(found[0]) if found else None
+        return next(iter(known.backups(self, "WHERE id = ?", [backup_id])), None)
 
     def find(self, prefix: str) -> list[BackupRow]:
         """The backups whose ids begin with `prefix`, newest first."""
-        found = self.read(f"{_BACKUPS} WHERE substr(id, 1, length(?1)) = ?1 ORDER BY id DESC", [prefix])
-        return [rows.backup_of(row) for row in found]
+        return known.backups(self, "WHERE substr(id, 1, length(?1)) = ?1", [prefix])
 
     def record_copy(
         self, backup_id: str, store: str, state: CopyState, now: datetime, error: str | None = None

@@ -47,7 +47,8 @@ class BackupRow:
     """A backup with what became known after its commit. `copies` are in the order of their stores' names.
 
     `manifest` and `signature` are the stored bytes. `coverage` is None where the catalog was never opened here;
-    `proof_at` is the time of the proof that gave the level, None for `stored`.
+    `proof_at` is the time of the proof that gave the level, None for `stored`. `let_go` are the stores that held it
+    until a tombstone took it out of them on purpose, and `needed` is how many stores have to have held it.
     """
 
     backup: Backup
@@ -57,11 +58,28 @@ class BackupRow:
     copies: tuple[Copy, ...]
     manifest: bytes = field(repr=False)
     signature: bytes = field(repr=False)
+    let_go: frozenset[str] = frozenset()
+    needed: int = 1
+
+    @property
+    def whole(self) -> bool:
+        """Whether at least one whole copy is known that no tombstone hides."""
+        return any(copy.state == "complete" for copy in self.copies)
+
+    @property
+    def held(self) -> int:
+        """How many stores hold it whole, or held it until retention took it out of them."""
+        return len({copy.store for copy in self.copies if copy.whole} | self.let_go)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether more than one store has to hold it, and not as many do."""
+        return 1 < self.needed > self.held
 
     @property
     def good(self) -> bool:
-        """Whether it counts: at least one whole copy is known, and no tombstone hides it."""
-        return any(copy.state == "complete" for copy in self.copies)
+        """Whether it counts: it is whole, and in as many stores as it has to be."""
+        return self.whole and not self.waiting
 
     @property
     def hidden(self) -> bool:
@@ -137,7 +155,7 @@ def coverage_text(coverage: Coverage | None) -> str | None:
     return None if coverage is None else json.dumps(codec.to_json(coverage))
 
 
-def backup_of(row: Row) -> BackupRow:
+def backup_of(row: Row, *, let_go: frozenset[str] = frozenset(), needed: int = 1) -> BackupRow:
     """Read a row of `backups` with its copies as one JSON array. Raise LedgerError where it makes no sense."""
     where = f"backup {row['id']}"
     data, signature = row["manifest"], row["signature"]
@@ -157,6 +175,8 @@ def backup_of(row: Row) -> BackupRow:
         copies=tuple(sorted(facts.copies, key=lambda copy: copy.store)),
         manifest=data,
         signature=signature,
+        let_go=let_go,
+        needed=needed,
     )
 
 

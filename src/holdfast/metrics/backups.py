@@ -44,6 +44,21 @@ BACKUPS = Family(
     help="Good backups by how far they are proven.",
     labels=("target", "proof"),
 )
+WAITING = Family(
+    name="holdfast_backups_waiting",
+    help="Whole backups that are not in as many stores as require_copies asks for: they are not good yet.",
+    labels=("target",),
+)
+COPIES = Family(
+    name="holdfast_backup_copies",
+    help="Stores that hold the newest good backup whole.",
+    labels=("target",),
+)
+OFF_SITE = Family(
+    name="holdfast_backup_off_site_copies",
+    help="Those of them that lie elsewhere than the servers (off_site).",
+    labels=("target",),
+)
 DATABASE_SIZE = Family(
     name="holdfast_backup_database_size_bytes",
     help="How large the dump of a database is in the newest good backup.",
@@ -77,6 +92,9 @@ FAMILIES = (
     SIZE,
     AGE,
     BACKUPS,
+    WAITING,
+    COPIES,
+    OFF_SITE,
     DATABASE_SIZE,
     EXPECTED,
     ANOMALY,
@@ -110,7 +128,17 @@ def families(scene: Scene) -> Iterator[Filled]:
             for level in LEVELS
         ],
     )
+    yield from _copies(scene)
     yield from _measures(scene)
+
+
+def _copies(scene: Scene) -> Iterator[Filled]:
+    """How the rule of 3-2-1 is met, and what does not count yet."""
+    held = [(target, scene.overview.held.get(target, ())) for target in scene.targets]
+    yield WAITING, [((target,), scene.overview.waiting.get(target, 0)) for target in scene.targets]
+    yield COPIES, [((target,), len(stores)) for target, stores in held]
+    off_site = scene.configured.off_site
+    yield OFF_SITE, [((target,), sum(store in off_site for store in stores)) for target, stores in held]
 
 
 def _measures(scene: Scene) -> Iterator[Filled]:

@@ -31,7 +31,7 @@ OBJECTS = Family(
 )
 LAG = Family(
     name="holdfast_copy_lag_backups",
-    help="Good backups that are newer than the newest in the store.",
+    help="Whole backups that are newer than the newest in the store.",
     labels=("target", "store"),
 )
 DELETED = Family(
@@ -66,4 +66,5 @@ def families(scene: Scene) -> Iterator[Filled]:
 def _lag(scene: Scene, target: str, held: StoreHolding | None) -> int:
     if held is not None:
         return held.behind
-    return sum(count for (name, _), count in scene.overview.backups.items() if name == target)
+    good = sum(count for (name, _), count in scene.overview.backups.items() if name == target)
+    return good + scene.overview.waiting.get(target, 0)

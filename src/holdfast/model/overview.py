@@ -12,13 +12,16 @@ MEASURES = ("size", "tables", "rows")
 class Configured:
     """What the config has now, by name: the stores of each target, all stores, and the channels of notifications.
 
-    `databases` are those of the targets that name theirs.
+    `databases` are those of the targets that name theirs; `copies` in how many stores a backup has to be to be good, where
+    that is more than one; `off_site` the stores that lie elsewhere.
     """
 
     targets: Mapping[str, tuple[str, ...]]
     stores: tuple[str, ...]
     channels: tuple[str, ...] = ()
     databases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    copies: Mapping[str, int] = field(default_factory=dict)
+    off_site: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +137,8 @@ class Overview:
     their beginning; `running` those that go on; `in_a_row` counts the failures of a job and target since its last
     success, where there are any; `notifications` counts by channel and result. `pruned` is how many backups retention hid
     the last time, by target; `refused` why it refuses to, by target and cause.
-    `tests` has the last restore test of each target and outcome, by the outcome's word.
+    `tests` has the last restore test of each target and outcome, by the outcome's word. `held` are the stores that hold
+    the newest good backup of each target whole; `waiting` counts those that are not in enough stores.
     """
 
     configured_at: Mapping[str, float] = field(default_factory=dict)
@@ -154,4 +158,6 @@ class Overview:
     in_a_row: Mapping[tuple[str, str], int] = field(default_factory=dict)
     notifications: Mapping[tuple[str, str], int] = field(default_factory=dict)
     tests: Mapping[tuple[str, str], RestoreTestFacts] = field(default_factory=dict)
+    held: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    waiting: Mapping[str, int] = field(default_factory=dict)
     daemon: DaemonFacts | None = None

@@ -30,6 +30,7 @@ Rule = Literal[
     "parent",
     "unproven",
     "damaged",
+    "waiting",
     "suspect",
 ]
 
@@ -66,7 +67,8 @@ class Policy:
 class Candidate:
     """A committed backup as retention sees it. `stored_at` is when its manifest came into the store, by the store's own clock.
 
-    `pinned` is why somebody pinned it; `proven` counts only where the backup is `good`.
+    `pinned` is why somebody pinned it; `proven` counts only where the backup is `good`. One that is `waiting` is whole,
+    and not good: it is not in as many stores yet as it has to be.
     """
 
     id: str
@@ -76,6 +78,7 @@ class Candidate:
     pinned: str | None = None
     parent: str | None = None
     stored_at: datetime | None = None
+    waiting: bool = False
 
     def suspect(self, now: datetime) -> bool:
         """Whether its date cannot be true: some clock was wrong, or somebody wants the others to expire."""
@@ -117,6 +120,7 @@ _WORDS: Mapping[Rule, str] = {
     "parent": "parent of",
     "unproven": "newer than the newest proven one",
     "damaged": "damaged; were it whole:",
+    "waiting": "waiting for copies; were they made:",
     "suspect": "suspect: its date cannot be true",
 }
 
@@ -137,7 +141,7 @@ def judge(backups: Iterable[Candidate], policy: Policy, now: datetime) -> tuple[
     _newest(good, policy, reasons)
     for backup_id, reason in _slots([each for each in good if each.pinned is None], good, policy):
         reasons[backup_id].append(reason)
-    _damaged(sound, policy, reasons)
+    _not_good(sound, policy, reasons)
     if policy.require == "proven":
         _unproven(good, ordered, reasons)
     _parents(ordered, reasons)
@@ -182,19 +186,29 @@ def _slots(
             yield slotted[number].id, Reason(rule, period.name(local[number]))
 
 
-def _damaged(sound: Sequence[Candidate], policy: Policy, reasons: dict[str, list[Reason]]) -> None:
-    """Keep a damaged backup as long as it would be kept if it were whole: it may be mended, and takes nobody's slot."""
-    damaged = {each.id for each in sound if not each.good}
-    if not damaged:
+def _not_good(sound: Sequence[Candidate], policy: Policy, reasons: dict[str, list[Reason]]) -> None:
+    """Keep what is damaged, or waits for copies, as long as it would be kept if it were good; it takes nobody's slot."""
+    rules: dict[str, Rule] = {
+        each.id: "waiting" if each.waiting else "damaged" for each in sound if not each.good
+    }
+    if not rules:
         return
     unpinned = [each for each in sound if each.pinned is None]
     for backup_id, reason in _slots(unpinned, sound, policy):
-        if backup_id in damaged:
-            reasons[backup_id].append(Reason("damaged", reason.text))
+        if backup_id in rules:
+            reasons[backup_id].append(Reason(rules[backup_id], reason.text))
     newest_good = next((each for each in reversed(sound) if each.good), None)
-    for each in sound:
-        if each.id in damaged and (newest_good is None or _order(each) > _order(newest_good)):
-            reasons[each.id].append(Reason("damaged", "the newest"))
+    newer = [
+        each
+        for each in sound
+        if each.id in rules and (newest_good is None or _order(each) > _order(newest_good))
+    ]
+    # A store that is away for months must not fill the others: of what waits, the fewest that stay are enough.
+    waiting = [each for each in newer if each.waiting]
+    kept = waiting[len(waiting) - min(policy.minimum, len(waiting)) :]
+    for each in newer:
+        if not each.waiting or each in kept:
+            reasons[each.id].append(Reason(rules[each.id], "the newest"))
 
 
 def _unproven(

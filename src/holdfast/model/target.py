@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal
@@ -72,6 +72,14 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Whereabouts:
+    """What kind of place a store is: whether it survives what destroys the servers' site, and in which mode it locks."""
+
+    off_site: bool = False
+    lock: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """One PostgreSQL server and what of it is backed up.
 
@@ -80,10 +88,13 @@ class Target:
     `scrub_every` seconds; by reading it where it lies on a disk, or with `full` everywhere. A
     `blocking_limit` of None never aborts a dump that others wait for. `backup`, `verify`, `copy` and `prune` are when the
     daemon does that by itself. `supabase` is the project that the target is, if any. `retention` holds in each store that has no rules of its own in `retention_in`.
+    A backup is good once `require_copies` of the `stores` hold it; `places` tells of every store of the config.
     """
 
     name: str
     stores: tuple[str, ...]
+    require_copies: int = 1
+    places: Mapping[str, Whereabouts] = field(default_factory=dict)
     url: str | None = field(default=None, repr=False)
     password: str | None = field(default=None, repr=False)
     databases: tuple[str, ...] | None = None
@@ -113,3 +124,8 @@ class Target:
     def rules(self, store: str) -> Rules:
         """What retention does in a store."""
         return self.retention_in.get(store, self.retention)
+
+
+def needed(targets: Iterable[Target]) -> dict[str, int]:
+    """In how many stores a backup has to be to be good, by target, where that is more than one."""
+    return {target.name: target.require_copies for target in targets if target.require_copies > 1}
