@@ -14,7 +14,7 @@ from pathlib import Path
 
 from holdfast import config as configuration
 from holdfast import config_flags, config_stores
-from holdfast.jobs import catalog, find
+from holdfast.jobs import catalog, find, past
 from holdfast.jobs.notifying import Notifier
 from holdfast.jobs.services import Keys, Nobody, Reporter, Services, Watcher
 from holdfast.ledger.ledger import BackupRow, Ledger
@@ -238,11 +238,12 @@ def make_services(
     watcher: Watcher | None = None,
 ) -> Services:
     """Open the stores and read the keys. `seconds` as in `open_app`; the `watcher` is told of runs."""
+    keys, clock = read_keys(loaded), SystemClock()
     return Services(
         ledger=ledger,
-        stores=open_stores(loaded, seconds=seconds),
-        keys=read_keys(loaded),
-        clock=SystemClock(),
+        stores=past.seen_past(open_stores(loaded, seconds=seconds), keys, ledger, clock),
+        keys=keys,
+        clock=clock,
         reporter=reporter,
         state_dir=loaded.daemon.state_dir,
         spool_dir=loaded.daemon.spool_dir,
@@ -272,8 +273,7 @@ def fill(services: Services) -> None:
 
 
 def _rebuild(services: Services, *, quick: bool = False) -> None:
-    result = catalog.rebuild(services, quick=quick, forget=False)
-    for where, problem in result.problems:
+    for where, problem in catalog.rebuild(services, quick=quick, forget=False).problems:
         services.reporter.warn("while reading the stores", where=where, problem=problem)
 
 

@@ -185,7 +185,7 @@ def verify(
     if errors:
         alike = (k for k in (KeyFileError, StoreError) if all(isinstance(error, k) for error in errors))
         kind = next(alike, IntegrityError)
-        raise kind(f"{len(errors)} of {len(results)} copies could not be verified")
+        raise kind(f"{len(errors)} of {len(results)} copies failed")
 
 
 def catalog_rebuild(

@@ -57,7 +57,13 @@ def row(value: BackupRow) -> Facts:
         "good": value.good,
         "copies_needed": value.needed,
         "copies": [
-            {"store": copy.store, "state": copy.state, "at": time_text(copy.at), "error": copy.error}
+            {
+                "store": copy.store,
+                "state": copy.state,
+                "at": time_text(copy.at),
+                "error": copy.error,
+                "covered": copy.covered,
+            }
             for copy in value.copies
         ],
         "migrations": {

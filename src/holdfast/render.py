@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # every command prints something, and none needs all of the j
     from holdfast.jobs.copies import CaughtUp
     from holdfast.jobs.finding import Finding
     from holdfast.jobs.verify import Verified
-    from holdfast.ledger.ledger import BackupRow
+    from holdfast.ledger.ledger import BackupRow, Copy
     from holdfast.model.catalog import Coverage
 
 _SHOWN = 10
@@ -84,9 +84,13 @@ def table(
 
 def copies(row: BackupRow) -> str:
     """Say where a backup lies, and where it is not whole."""
-    places = [c.store if c.state == "complete" else f"{c.store} ({c.state})" for c in row.copies]
-    short = f"; waiting for copies, {row.held} of {row.needed}" if row.whole and row.waiting else ""
-    return (", ".join(places) or "nowhere") + short
+    places = ", ".join(map(_copy, row.copies)) or "nowhere"
+    return places + (f"; waiting for copies, {row.held} of {row.needed}" if row.whole and row.waiting else "")
+
+
+def _copy(value: Copy) -> str:
+    said = [*((value.state,) * (value.state != "complete")), *(("covered",) * (value.covered is not None))]
+    return f"{value.store} ({', '.join(said)})" if said else value.store
 
 
 def backups(rows: Sequence[BackupRow]) -> None:

@@ -90,6 +90,7 @@ def repaired_facts(value: Repaired) -> Facts:
         "store": value.store,
         "ok": value.error is None,
         "objects": to_json(value.objects),
+        "uncovered": to_json(value.uncovered),
         "source": value.source,
         "error": value.error.message if value.error is not None else None,
         "error_code": value.error.code if value.error is not None else None,
@@ -102,7 +103,10 @@ def repaired(values: Iterable[Repaired]) -> None:
         where = f"{value.backup_id} in {value.store}"
         if value.error is not None:
             line(f"FAILED  {where}: {value.error.message}")
-        elif not value.objects:
+            continue
+        if value.uncovered:
+            line(f"uncovered {where}: {', '.join(value.uncovered)}")
+        if not value.objects:
             line(f"whole   {where}")
         else:
             source = f" from {value.source}" if value.source else ""

@@ -198,7 +198,10 @@ def unusual_facts(each: Unusual) -> dict[str, Json]:
 
 
 def marks(row: BackupRow, found: Sequence[Kept]) -> None:
-    """Say what became known of a backup, the same of several stores once."""
+    """Say what became known of a backup, the same of several stores once; and what somebody laid over it."""
+    for copy in row.copies:
+        if copy.covered is not None:
+            line(f"  covered  in {copy.store}: {copy.covered}; what was written lies beneath and is read")
     said = {}
     for each in found:
         why = each.mark.content.get("why", "")

@@ -40,6 +40,10 @@ class LockContract:
         (found,) = (one for one in locks.versions(key) if one.key == key)
         return found
 
+    def test_tells_that_versions_are_kept(self, store: Store, locks: Locks) -> None:
+        store.put("a", [b"x"])
+        assert locks.kept()
+
     def test_tells_every_version_the_oldest_first(self, store: Store, locks: Locks) -> None:
         for key in ("b", "a", "a/x"):
             store.put(key, [b"first"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,7 +17,9 @@ from holdfast.stores.limited import LimitedStore, Meter
 from holdfast.stores.local import LocalStore
 from holdfast.stores.read_only import ReadOnlyStore
 from holdfast.stores.retrying import RetryingStore
+from holdfast.stores.versioned import VersionedStore
 from support.memory_store import MemoryStore
+from support.versioned_store import VersionedMemoryStore
 
 MIB = 1024 * 1024
 
@@ -32,6 +34,23 @@ class TestRetryingStore(StoreContract):
     @pytest.fixture
     def store(self) -> Store:
         return RetryingStore(MemoryStore(), patience=5, pause=0.001)
+
+
+class Once:
+    """Every key is written once, and counts."""
+
+    def of(self, key: str) -> str:
+        return f"{key.rpartition('/')[0]}/".lstrip("/")
+
+    def count(self, folder: str, *, written: Collection[str], there: Collection[str]) -> bool:
+        return bool(folder or written or there)
+
+
+class TestVersionedStore(StoreContract):
+    @pytest.fixture
+    def store(self) -> Store:
+        inner = VersionedMemoryStore()
+        return VersionedStore(inner, inner.locks(), Once())
 
 
 class Away(MemoryStore):

@@ -200,6 +200,9 @@ class _Handler(BaseHTTPRequestHandler):
         if name != BUCKET:
             raise RefusedError(404, "notFound", "The specified bucket does not exist.")
         if not item.strip("/"):
+            if not rest.endswith(("/o", "/o/")):
+                self._json({"name": BUCKET, "versioning": {"enabled": self.bucket.versioned}})
+                return
             self._list(query)
             return
         self._object(unquote(item[1:]), query, body)

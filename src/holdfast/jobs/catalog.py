@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from holdfast.jobs import marks
+from holdfast.jobs import marks, past
 from holdfast.jobs.reading import open_backup
 from holdfast.jobs.services import Services
 from holdfast.jobs.writing import Place
@@ -101,7 +101,15 @@ def _rebuild_store(services: Services, store: Store, result: Rebuilt, *, quick: 
         elif _adopt(services, place, sizes, result, hidden=hidden):
             seen.held.add(backup_id)
             _adopt_proofs(services, place)
+        _tell_covered(services, place, result)
     return seen
+
+
+def _tell_covered(services: Services, place: Place, result: Rebuilt) -> None:
+    """Tell of what somebody deleted or wrote over, and is read from beneath."""
+    found = past.complaint(services, place)
+    if found is not None:
+        result.problems.append((place.prefix, marks.text(found)))
 
 
 def _adopt_marks(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from holdfast.jobs import catalog, prune_clock, prune_look, prune_plan, prune_steps, runner
+from holdfast.jobs import catalog, past, prune_clock, prune_look, prune_plan, prune_steps, runner
 from holdfast.jobs.prune_plan import Plan
 from holdfast.jobs.prune_steps import Locked
 from holdfast.jobs.services import Services
@@ -151,7 +151,7 @@ def _carry_out(services: Services, target: str, plan: Plan, stop: Stop, wish: Wi
     services.stage("prune:planned")
     if not wish.dry_run:
         if not plan.refused:
-            _do(services, plan, done, stop, now)
+            _do(services, target, plan, done, stop, now)
         ledger.record(
             services.ledger,
             target,
@@ -174,7 +174,7 @@ def _carry_out(services: Services, target: str, plan: Plan, stop: Stop, wish: Wi
     )
 
 
-def _do(services: Services, plan: Plan, done: _Tally, stop: Stop, now: datetime) -> None:
+def _do(services: Services, target: str, plan: Plan, done: _Tally, stop: Stop, now: datetime) -> None:
     """What is kept comes first: if anything breaks off, more is there rather than less."""
     policy = plan.rules.policy.text
     for held in plan.returning:
@@ -194,10 +194,17 @@ def _do(services: Services, plan: Plan, done: _Tally, stop: Stop, now: datetime)
             done.locked.append(outcome)
         elif outcome == "removed":
             done.removed.append(folder.place.backup_id)
-            done.freed += folder.bytes
+            done.freed += 0 if past.only_hides(plan.shelf.store) else folder.bytes
     done.swept += prune_steps.sweep(services, plan.sweeping)
+    past.purge(services, plan.shelf.store, target, {*done.returned, *prune_plan.writing(services, target)})
     stones = [each.mark for each in plan.stones]
     prune_steps.lay_stones_to_rest(
         services,
         (Place(store=plan.shelf.store, target=each.target, backup_id=each.backup_id) for each in stones),
     )
+    if done.removed and past.only_hides(plan.shelf.store):
+        services.reporter.warn(
+            "these credentials may delete no version: what was removed takes room until the store's own rule removes"
+            " versions that are not current",
+            store=plan.shelf.store.name,
+        )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from holdfast.jobs import marks
+from holdfast.jobs import marks, past
 from holdfast.jobs.prune_look import Folder, Held, segments
 from holdfast.jobs.services import Services
 from holdfast.jobs.writing import Place
@@ -200,8 +200,10 @@ def _names(place: Place) -> set[str]:
 
 
 def lay_stones_to_rest(services: Services, places: Iterable[Place]) -> None:
-    """Remove tombstones that have stood long enough where all else is gone."""
+    """Remove tombstones that have stood long enough where all else is gone, beneath too."""
     for place in places:
+        if not past.is_empty(place):
+            continue
         try:
             for name in _STONE:
                 place.store.delete(place.key(name))

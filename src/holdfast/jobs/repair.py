@@ -1,4 +1,7 @@
-"""Mends a damaged copy of a backup from a whole one in another store: object by object, and never over a good one."""
+"""Mends a damaged copy of a backup from a whole one in another store: object by object, and never over a good one.
+
+What somebody laid over a copy, in a store that keeps versions, is taken away first.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass, field
 
-from holdfast.jobs import copies, marks, runner, writing
+from holdfast.jobs import copies, marks, past, runner, writing
 from holdfast.jobs.copy import is_there
 from holdfast.jobs.find import places
 from holdfast.jobs.reading import Opened, open_backup
@@ -23,7 +26,10 @@ from holdfast.system.stop import Stop
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repaired:
-    """What became of one copy: the objects that were written again, from which store, and whether it is whole now."""
+    """What became of one copy: the objects that were uncovered, and those that were written again, from which store.
+
+    Without an error it is whole now, and nothing lies over it.
+    """
 
     target: str
     backup_id: str
@@ -31,6 +37,7 @@ class Repaired:
     source: str | None
     objects: tuple[str, ...]
     error: Error | None
+    uncovered: tuple[str, ...] = ()
 
 
 def repair(services: Services, row: BackupRow, stop: Stop, *, store: str | None = None) -> list[Repaired]:
@@ -47,7 +54,7 @@ def repair(services: Services, row: BackupRow, stop: Stop, *, store: str | None 
 
 @dataclass(slots=True, kw_only=True)
 class _Mending:
-    """One copy that is being mended: what was written again so far, and from which stores."""
+    """One copy that is being mended: what was uncovered or written again so far, and from which stores."""
 
     services: Services
     place: writing.Place
@@ -56,6 +63,7 @@ class _Mending:
     stop: Stop
     written: list[str] = field(default_factory=list)
     used: list[str] = field(default_factory=list)
+    uncovered: list[str] = field(default_factory=list)
 
     def done(self, error: Error | None) -> Repaired:
         """Tell of it."""
@@ -66,6 +74,7 @@ class _Mending:
             source=self.used[0] if self.used else None,
             objects=tuple(self.written),
             error=error,
+            uncovered=tuple(self.uncovered),
         )
 
 
@@ -87,7 +96,9 @@ def _repair(
         pid=services.pid,
     )
     try:
-        if not _is_damaged(services, place, row, stop):
+        damaged = _is_damaged(services, place, row, stop)
+        work.uncovered += past.uncover(services, place)
+        if not damaged:
             return work.done(None)
         runner.execute(services, run, lambda meter: _mend(work, meter))
         verified = verify(services, row, stop, store=place.store.name)

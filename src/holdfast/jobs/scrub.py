@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import timedelta
 
-from holdfast.jobs import runner, verify
+from holdfast.jobs import past, runner, verify
 from holdfast.jobs.services import Services
 from holdfast.jobs.verify import Verified
 from holdfast.jobs.writing import Place
@@ -90,7 +90,7 @@ def _glance(services: Services, place: Place, row: BackupRow, stop: Stop) -> Ver
         if place.key(name) not in sizes
     ]
     if not wrong:
-        return told(None)
+        return told(past.complaint(services, place))
     damage = IntegrityError(
         f"{place.store.location}: {place.prefix}: missing or of another size: {', '.join(wrong)}",
         hint="`holdfast repair` mends a copy from another store.",

@@ -127,6 +127,9 @@ def _problems(
     damaged = [row.backup.id for row in rows if any(copy.state == "damaged" for copy in row.copies)]
     if damaged:
         problems.append(f"damaged copies: {', '.join(damaged[:3])}")
+    covered = [row.backup.id for row in rows if any(copy.covered is not None for copy in row.copies)]
+    if covered:
+        problems.append(f"deleted or written over, and read from beneath: {', '.join(covered[:3])}")
     gone = [row.backup.id for row in rows if any(copy.gone for copy in row.copies)]
     if gone:
         problems.append(f"copies that are gone: {', '.join(gone[:3])}")

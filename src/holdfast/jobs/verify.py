@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from holdfast.jobs import marks, runner, writing
+from holdfast.jobs import marks, past, runner, writing
 from holdfast.jobs.find import places
 from holdfast.jobs.reading import (
     Opened,
@@ -33,7 +33,10 @@ from holdfast.system.stop import Stop
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verified:
-    """The outcome for one copy of a backup: a proof, or the error that tells what is wrong."""
+    """The outcome for one copy of a backup: a proof, or the error that tells what is wrong.
+
+    Both where all holds, but somebody deleted it or wrote over it.
+    """
 
     target: str
     backup_id: str
@@ -44,6 +47,14 @@ class Verified:
 
 class _GoneError(IntegrityError):
     """A store holds no manifest of a backup that it has held."""
+
+
+class _CoveredError(IntegrityError):
+    """All that was written holds, and something was laid over it."""
+
+    def __init__(self, proof: Proof, found: IntegrityError) -> None:
+        super().__init__(found.message, hint=found.hint)
+        self.proof = proof
 
 
 def verify(services: Services, row: BackupRow, stop: Stop, *, store: str | None = None) -> list[Verified]:
@@ -77,9 +88,11 @@ def _verify_copy(services: Services, place: writing.Place, run: Run, stop: Stop)
 
     And for one that has not come to be yet.
     """
-    name = place.store.name
+    name, covered = place.store.name, None
     try:
-        proof = runner.execute(services, run, lambda meter: _verify(services, place, meter, stop))
+        proof = runner.execute(services, run, lambda meter: _proven(services, place, meter, stop))
+    except _CoveredError as error:
+        proof, covered = error.proof, error
     except (IntegrityError, NotFoundError, KeyFileError, StoreError) as error:
         if stop.requested:
             raise
@@ -94,7 +107,15 @@ def _verify_copy(services: Services, place: writing.Place, run: Run, stop: Stop)
     services.ledger.record_proof(proof)
     scrubs.record(services.ledger, place.backup_id, name, proof.at)
     _keep(services, place, proof)
-    return Verified(target=place.target, backup_id=place.backup_id, store=name, proof=proof, error=None)
+    return Verified(target=place.target, backup_id=place.backup_id, store=name, proof=proof, error=covered)
+
+
+def _proven(services: Services, place: writing.Place, meter: runner.Meter, stop: Stop) -> Proof:
+    proof = _verify(services, place, meter, stop)
+    found = past.complaint(services, place)
+    if found is not None:
+        raise _CoveredError(proof, found)
+    return proof
 
 
 def _never_came(services: Services, place: writing.Place) -> bool:

@@ -10,7 +10,7 @@ from holdfast.ledger.rows import BackupRow, Value
 
 _BACKUPS = """
     SELECT id, target, manifest, signature, coverage, proof, proof_at, (
-        SELECT json_group_array(json_object('store', store, 'state', state, 'at', at, 'error', error))
+        SELECT json_group_array(json_object('store', store, 'state', state, 'at', at, 'error', error, 'covered', covered))
         FROM copies WHERE backup_id = backups.id
     ) AS copies
     FROM backups

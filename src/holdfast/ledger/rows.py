@@ -24,12 +24,16 @@ GONE = "it was there, and the store holds no manifest of it any more"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Copy:
-    """What is known of a backup in one store: its state since `at`, and why it is not complete."""
+    """What is known of a backup in one store: its state since `at`, and why it is not complete.
+
+    `covered` says what somebody deleted or wrote over there, whose versions lie beneath and are read.
+    """
 
     store: str
     state: CopyState
     at: datetime
     error: str | None = None
+    covered: str | None = None
 
     @property
     def gone(self) -> bool:

@@ -22,6 +22,7 @@ from holdfast.stores.requests import AnswerError, Requests
 
 T = TypeVar("T")
 _PAGE = 1000
+_NO_VERSION = ""
 MODES: dict[LockMode, str] = {"compliance": "Locked", "governance": "Unlocked"}
 _OURS: dict[str, LockMode] = {theirs.lower(): ours for ours, theirs in MODES.items()}
 
@@ -36,6 +37,11 @@ class AzureLocks:
     patience: float
     rule: LockRule | None
 
+    def kept(self) -> bool:
+        """Whether versions are kept; see Locks. Only the blobs tell: those that have one were put since."""
+        found, _ = self._page("", self.root, None)
+        return not found or any(blob.version_id is not None for blob in found)
+
     def versions(self, prefix: str = "") -> Iterator[Version]:
         """Tell of every version; see Locks."""
         return self._versions(prefix, self.root + check_prefix(prefix))
@@ -46,13 +52,13 @@ class AzureLocks:
             found, token = self._page(prefix, path, token)
             for blob in found:
                 key = blob.name.removeprefix(self.root)
-                if is_key(key) and blob.version_id is not None:
+                if is_key(key):  # one from before versions were kept has none, until it is written over
                     yield Version(
                         key=key,
-                        id=blob.version_id,
+                        id=blob.version_id or _NO_VERSION,
                         size=blob.size,
                         modified_at=blob.last_modified,
-                        current=bool(blob.is_current_version),
+                        current=blob.version_id is None or bool(blob.is_current_version),
                     )
             if not token:
                 return
@@ -72,14 +78,14 @@ class AzureLocks:
             path=self.root + check_key(version.key),
             key=version.key,
             patience=self.patience,
-            version=version.id,
+            version=version.id or None,
         )
         return download(origin, start=start, length=length)
 
     def lock_of(self, version: Version) -> Lock:
         """Tell what keeps a version; see Locks."""
         path = self.root + check_key(version.key)
-        found = self._of(version, "look at", lambda: self.client.look(path, version.id))
+        found = self._of(version, "look at", lambda: self.client.look(path, version.id or None))
         policy = found.immutability_policy
         return Lock(
             until=policy.expiry_time,
@@ -113,7 +119,7 @@ class AzureLocks:
             if bypass:
                 self._of(version, "unlock", lambda: self.client.unlock(path, version.id))
             try:
-                self._of(version, "delete", lambda: self.client.delete(path, version=version.id))
+                self._of(version, "delete", lambda: self.client.delete(path, version=version.id or None))
             except RefusedError as error:
                 kept = self.lock_of(version)
                 if not kept.held and kept.until is None:

@@ -64,6 +64,12 @@ class Client:
         blobs = list(next(found.pages, ()))
         return blobs, found.next_page_token
 
+    def keeps_versions(self) -> bool:
+        """Ask the bucket whether it keeps what is deleted or written over."""
+        bucket = self._bucket()
+        bucket.reload(timeout=self._timeout, retry=None)
+        return bool(bucket.versioning_enabled)
+
     def delete(self, path: str, generation: int | None = None) -> None:
         """Remove an object, or one generation of it."""
         self._bucket().blob(path, generation=generation).delete(timeout=self._timeout, retry=None)

@@ -36,6 +36,13 @@ class GcsLocks:
     patience: float
     rule: LockRule | None
 
+    def kept(self) -> bool:
+        """Whether generations are kept; see Locks. To ask takes a right that most roles for objects lack."""
+        try:
+            return self.requests.send(self.client.keeps_versions, "ask whether versions are kept")
+        except RefusedError:
+            return True
+
     def versions(self, prefix: str = "") -> Iterator[Version]:
         """Tell of every generation; see Locks."""
         return self._versions(prefix, self.root + check_prefix(prefix))

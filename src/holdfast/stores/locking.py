@@ -74,6 +74,10 @@ class Locks(Protocol):
         """What the config asks for; None where nothing is to be locked."""
         ...
 
+    def kept(self) -> bool:
+        """Whether what is deleted or written over stays here as a version; True also where these credentials cannot ask."""
+        ...
+
     def versions(self, prefix: str = "") -> Iterator[Version]:
         """Tell of every version of every object whose key begins with `prefix`: by keys, of each the oldest first."""
         ...
@@ -116,7 +120,16 @@ class Lockable(Protocol):
 
 def locks_of(store: Store) -> Locks | None:
     """Give the versions and locks of a store; None where its kind has none, or nothing may be changed from here."""
-    found = next((one for one in layers(store, changing=True) if isinstance(one, Lockable)), None)
+    return _locks(layers(store, changing=True))
+
+
+def versions_of(store: Store) -> Locks | None:
+    """Give the versions of a store to read them only, also of one where nothing may be changed from here."""
+    return _locks(layers(store))
+
+
+def _locks(among: Iterator[object]) -> Locks | None:
+    found = next((one for one in among if isinstance(one, Lockable)), None)
     return None if found is None else found.locks()
 
 

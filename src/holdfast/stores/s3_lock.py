@@ -15,7 +15,7 @@ from holdfast.stores.places import is_key
 from holdfast.stores.requests import AnswerError, Requests
 from holdfast.stores.s3_client import Client
 from holdfast.stores.s3_download import Origin, download
-from holdfast.stores.s3_errors import DENIED, MISSING
+from holdfast.stores.s3_errors import DENIED, MISSING, NOT_IMPLEMENTED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +28,18 @@ class S3Locks:
     root: str
     patience: float
     rule: LockRule | None
+
+    def kept(self) -> bool:
+        """Whether versions are kept; see Locks. Those from before versioning was suspended are there still."""
+        try:
+            told = self.requests.send(
+                lambda: self.client.get_bucket_versioning(Bucket=self.bucket),
+                "ask whether versions are kept",
+                expected=DENIED | NOT_IMPLEMENTED,
+            )
+        except AnswerError as answer:
+            return answer.code in DENIED
+        return "Status" in told
 
     def versions(self, prefix: str = "") -> Iterator[Version]:
         """Tell of every version, and of every mark of a deletion; see Locks."""
