@@ -7,7 +7,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from holdfast.jobs import proofs, restore, runner
+from holdfast.jobs import own_cluster, proofs, restore, runner
 from holdfast.jobs.part_archive import in_words
 from holdfast.jobs.reading import Opened, plain_chunks, read_catalog, read_plain
 from holdfast.jobs.services import Services
@@ -22,13 +22,11 @@ from holdfast.model.comparison import GlobalsCompared
 from holdfast.model.errors import CouldNotTestError, NotFoundError
 from holdfast.model.proof import DatabaseTested, Detail
 from holdfast.model.testing import RestoreTesting
-from holdfast.postgres import acting, bootstrap, confined, cutting, tools
+from holdfast.postgres import acting, bootstrap, confined, cutting
 from holdfast.postgres.archive import TocReader
-from holdfast.postgres.confined import Confined, Confinement
 from holdfast.postgres.entries import Entry, Toc
 from holdfast.system.stop import Stop
 
-_RESERVE = 512 * 1024 * 1024  # WAL, catalogs, sorting
 _MAINTENANCE = "template1"  # a database that no backup holds
 
 
@@ -118,15 +116,25 @@ class Trial:
         self, watch: Stopwatch, catalog: Catalog, parts: Sequence[Part], text: bytes
     ) -> Iterator[Ground]:
         """Make a cluster to restore into, or borrow the server that the config names."""
-        dumped_with = self.opened.backup.tools.get("pg_dump")
+        services, backup = self.services, self.opened.backup
+        dumped_with = backup.tools.get("pg_dump")
         if self.plan.scratch_url is not None:
             with self._borrowed(self.plan.scratch_url, parts) as into:
-                self.services.stage("cluster")
+                services.stage("cluster")
                 yield Ground(into=into, isolation=borrowed_server.ISOLATION, first=None)
             return
-        programs, place, first = self._programs(), self._place(catalog, parts), bootstrap.superuser(text)
-        with self._cluster(watch, programs, place, first, catalog) as cluster:
-            self.services.stage("cluster")
+        programs, first = own_cluster.programs(self.plan, backup), bootstrap.superuser(text)
+        making = own_cluster.own_cluster(
+            services,
+            self.plan,
+            own_cluster.Wanted(
+                programs=programs, place=self._place(catalog, parts), first=first, catalog=catalog
+            ),
+            watch,
+            self.stop,
+        )
+        with making as cluster:
+            services.stage("cluster")
             maintenance = cluster.conninfo.with_database(_MAINTENANCE)
             with destination(maintenance, dump_version=dumped_with) as into:
                 yield Ground(into=into, isolation=cluster.isolation, first=first)
@@ -152,56 +160,13 @@ class Trial:
         ) as into:
             yield into
 
-    def _programs(self) -> tools.Toolset:
-        """Find server programs of the backup's own major: another one would write definitions in other words."""
-        wanted = tools.major(self.opened.backup.server.version_num)
-        found = tools.find_servers(self.plan.server_bin_dirs)
-        for each in found:
-            if each.major == wanted:
-                return each
-        there = ", ".join(sorted({each.text for each in found})) or "none"
-        raise CouldNotTestError(
-            f"the backup is of PostgreSQL {wanted}, and the server programs here are: {there}",
-            hint=f"Install them where the restore test runs: postgresql-{wanted} (apt), postgresql{wanted}-server (dnf);"
-            " or name their directory in restore_test.server_bin_dirs.",
-        )
-
     def _place(self, catalog: Catalog, parts: Sequence[Part]) -> Path:
-        """Choose where the cluster lies, and make sure that there is room: for the largest database, and its archive."""
-        place = self.plan.scratch_dir or self.services.spool_dir
+        """Choose where the cluster lies: there has to be room for the largest database, and for its archive."""
         largest = max((part.size for part in parts), default=0)
-        restored = max((_bytes(restore.described(catalog, part), part) for part in parts), default=0)
-        together = place.stat().st_dev == self.services.spool_dir.stat().st_dev if place.is_dir() else False
-        confined.require_room(place, restored + _RESERVE + (largest if together else 0))
-        if not together:
-            confined.require_room(self.services.spool_dir, largest)
-        return place
-
-    @contextmanager
-    def _cluster(
-        self, watch: Stopwatch, programs: tools.Toolset, place: Path, first: str, catalog: Catalog
-    ) -> Iterator[Confined]:
-        services = self.services
-        services.reporter.doing("making a scratch cluster")
-        hidden = (*services.keys.files, services.state_dir)
-        settings = {**bootstrap.preloads(catalog, programs), **self.plan.settings}
-        making = confined.confined_cluster(
-            bin_dir=programs.bin_dir,
-            parent=place,
-            superuser=first,
-            confinement=Confinement(required=self.plan.isolation == "required", hidden=hidden),
-            settings=settings,
-            stop=self.stop,
+        restored = max(
+            (own_cluster.size(restore.described(catalog, part), part) for part in parts), default=0
         )
-        with ExitStack() as stack:
-            with watch.phase("cluster"):
-                cluster = stack.enter_context(making)
-            try:
-                yield cluster
-            except CouldNotTestError as error:
-                raise confined.explained(error, cluster) from error
-            with watch.phase("removal"):
-                stack.close()
+        return own_cluster.place(self.services, self.plan, restored=restored, staged=largest)
 
     def _globals(self, ground: Ground, text: bytes) -> tuple[str, ...]:
         """Make the roles as a restore does."""
@@ -289,8 +254,3 @@ class Trial:
 
 def _is_no_large_object(entry: Entry) -> bool:
     return not entry.desc.startswith("BLOB") and not (entry.tag or "").startswith("LARGE OBJECT ")
-
-
-def _bytes(found: Database, part: Part) -> int:
-    """How much a database takes at most, by the server's figures when it was backed up, or by its dump."""
-    return max(sum(table.bytes for table in found.tables), 2 * part.size)
