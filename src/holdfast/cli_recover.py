@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from holdfast import cli_asking
 from holdfast.cli_options import Before, Json, Quiet, pair, parse_time
-from holdfast.model.errors import CancelledError, UsageError
+from holdfast.model.errors import CancelledError, RestoreTestError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from holdfast.system.stop import Stop
 
 _STORE = "main"  # the only one, in a config that nobody wrote
 _LOCAL = "postgresql:///postgres"
@@ -56,6 +58,9 @@ def recover(
             "--set", metavar="KEY=VALUE", help="A key of the store: stores.main.endpoint_url=https://…"
         ),
     ] = None,
+    no_compare: Annotated[
+        bool, typer.Option("--no-compare", help="Count rows, and compare no more: for very large databases.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what there is; change nothing.")] = False,
     as_json: Json = False,
@@ -88,6 +93,7 @@ def recover(
             into=opened.destination(to, row.backup.target),
             tablespaces=dict(pair(text, "--tablespace-map", "PATH") for text in tablespace_map or ()),
             options=Options(jobs=jobs),
+            thorough=not no_compare,
         )
         chosen = open_best(services, row)
         output.chosen(row, services.clock.now())
@@ -97,11 +103,11 @@ def recover(
             output.end(found, planned=planned)
             return UsageError.exit_code if planned.problems else 0
         if not yes:
-            _confirm()
+            _confirm(opened.stop)
         report = restore(services, chosen, wish, opened.stop)
         output.restored(report)
         output.end(found, planned=planned, report=report, seconds=services.clock.monotonic() - began)
-    return 0
+    return RestoreTestError.exit_code if report.sameness is not None and report.sameness.differs else 0
 
 
 def _keys(store: str, identity: Path, signers: Sequence[str]) -> dict[str, object]:
@@ -112,11 +118,11 @@ def _keys(store: str, identity: Path, signers: Sequence[str]) -> dict[str, objec
     }
 
 
-def _confirm() -> None:
+def _confirm(stop: Stop) -> None:
     """Ask; raise UsageError where nobody is there to answer, CancelledError after a no."""
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not cli_asking.somebody_is_there():
         raise UsageError("nothing is restored unasked", hint="Say --yes where nobody can answer.")
-    if not typer.confirm("Restore it?"):
+    if not cli_asking.agreed("Restore it?", stop):
         raise CancelledError("nothing was changed")
 
 

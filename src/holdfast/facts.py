@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # every command prints something, and none needs all of the j
     from holdfast.ledger.marks import Kept
     from holdfast.model.backup import Backup
     from holdfast.model.catalog import Coverage
+    from holdfast.model.drill import Drill
     from holdfast.model.run import Run
 
 Facts = dict[str, Json]
@@ -137,6 +138,7 @@ def target_status(value: TargetStatus) -> Facts:
         "running": run(value.running),
         "waiting": row(value.waiting) if value.waiting is not None else None,
         "spread": spread(value.spread),
+        "last_drill": _drill(value.last_drill),
     }
 
 
@@ -154,6 +156,12 @@ def spread(value: Spread | None) -> Json:
         "proven": value.proven,
         "proven_at": to_json(value.proven_at),
     }
+
+
+def _drill(value: Drill | None) -> Facts | None:
+    if value is None:
+        return None
+    return {"at": time_text(value.at), "backup_id": value.backup_id, "seconds": value.seconds}
 
 
 def verified(value: Verified) -> Facts:

@@ -94,7 +94,7 @@ def _short(recipient: str) -> str:
 
 def _backups(kit: Kit) -> Section:
     rows = tuple(_backup_cells(target) for target in kit.targets)
-    columns = ("TARGET", "SERVER", "NEWEST BACKUP", "NEWEST PROVEN", "SIZE", "RESTORING TAKES")
+    columns = ("TARGET", "SERVER", "NEWEST BACKUP", "NEWEST PROVEN", "SIZE", "RESTORING TAKES", "LAST DRILL")
     text = "What was there when this was made. There are newer ones by now, if all went well."
     return Section("3. What there is", (Paragraph(text), Table(columns, rows)))
 
@@ -113,6 +113,7 @@ def _backup_cells(target: KitTarget) -> tuple[str, ...]:
         target.proven.backup.id if target.proven is not None else "none",
         size(newest.backup.size) if newest is not None else "",
         measured,
+        f"{target.drill.at:%Y-%m-%d}, took {duration(target.drill.seconds)}" if target.drill else "none yet",
     )
 
 

@@ -8,10 +8,11 @@ from holdfast.jobs.proofs import Shown, databases, summary
 from holdfast.jobs.repair import Repaired
 from holdfast.jobs.restore_test import Result
 from holdfast.model.codec import Json, to_json
-from holdfast.model.comparison import Comparison, Difference
+from holdfast.model.comparison import Comparison
 from holdfast.model.document import Block, Document, Paragraph, Section, Table
 from holdfast.model.proof import DatabaseTested, Proof, Tested
 from holdfast.render import line
+from holdfast.render_sameness import difference
 from holdfast.words import duration, many, size, when
 
 Facts = dict[str, Json]
@@ -73,8 +74,8 @@ def result(value: Result) -> None:
         for problem in list(_problems(database))[:_SHOWN]:
             line(f"  {problem}")
     if value.detail.globals is not None:
-        for difference in value.detail.globals.differences[:_SHOWN]:
-            line(f"roles: {_difference(difference)}")
+        for each in value.detail.globals.differences[:_SHOWN]:
+            line(f"roles: {difference(each)}")
     for item in (item for database in value.detail.databases for item in database.left_out):
         line(f"not restored: {item.kind} {item.name} ({item.reason})")
     if tested.isolation != "isolated":
@@ -124,19 +125,12 @@ def _database_line(value: DatabaseTested) -> str:
 
 def _problems(value: DatabaseTested) -> Iterator[str]:
     if value.comparison is not None:
-        yield from map(_difference, value.comparison.differences)
+        yield from map(difference, value.comparison.differences)
         for check in value.comparison.validity:
             yield from (f"{check.name}: {problem}" for problem in check.problems)
     for asked in value.checks:
         if asked.problem is not None:
             yield f"check {asked.name}: {asked.problem}"
-
-
-def _difference(value: Difference) -> str:
-    sides = f": expected {value.expected}" if value.expected is not None else ""
-    sides += f"{',' if sides else ':'} found {value.found}" if value.found is not None else ""
-    example = f"; a row only in the {value.example_in}: {value.example}" if value.example else ""
-    return f"{value.kind} {value.name} is {value.how}{sides}{example}"
 
 
 def _verdict_of(tested: Tested) -> str:
@@ -302,7 +296,7 @@ def _globals_blocks(value: Shown) -> Iterable[Block]:
         f"{many(found.roles, 'role')}, {many(found.memberships, 'membership')}, {many(found.settings, 'setting')}."
     )
     if found.differences:
-        yield Table(("DIFFERENT",), tuple((_difference(each),) for each in found.differences))
+        yield Table(("DIFFERENT",), tuple((difference(each),) for each in found.differences))
     if found.left_out:
         yield Table(
             ("NOT COMPARED", "NAME", "WHY"),

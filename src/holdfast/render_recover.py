@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from holdfast import facts, render, render_restore
+from holdfast import facts, render, render_restore, render_sameness
 from holdfast.facts import Facts
 from holdfast.jobs.recover import Found
 from holdfast.jobs.restore import Report
@@ -50,6 +50,10 @@ class Output:
         """Say what was restored."""
         if self._speaks:
             render_restore.report(value)
+        found = value.sameness
+        if found is not None and not self.as_json and (self._speaks or found.differs):
+            for text in render_sameness.lines(found):
+                line(text)
 
     def end(
         self,
@@ -63,7 +67,9 @@ class Output:
         if self.as_json:
             render.facts(all_facts(values, planned=planned, report=report, seconds=seconds))
         elif report is not None and not self.quiet:
-            line(f"recovered {report.target} in {duration(seconds)}")
+            differs = report.sameness is not None and report.sameness.differs
+            but = ", but NOT all is as in the backup: look before you use it" if differs else ""
+            line(f"recovered {report.target} in {duration(seconds)}{but}")
 
 
 def all_facts(
@@ -81,6 +87,9 @@ def all_facts(
         ],
         "plan": None if planned is None else render_restore.plan_facts(planned),
         "restored": None if report is None else render_restore.facts(report),
+        "compared": None
+        if report is None or report.sameness is None
+        else render_sameness.facts(report.sameness),
         "seconds": seconds,
     }
 

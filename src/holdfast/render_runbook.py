@@ -42,6 +42,10 @@ def recover_command(store: KitStore, target: str, *, to: str = _SERVER) -> str:
 def _steps(kit: Kit, target: KitTarget) -> Iterator[Block]:
     name = shlex.quote(target.name)
     yield Paragraph(
+        f"{_drilled(target)} With the server still there, this walks through the steps, and asks:"
+    )
+    yield Commands((f"holdfast disaster {name}",))
+    yield Paragraph(
         "1. Identify the failure. Is the server gone, a database damaged, or a table lost? Note the time of the last"
         " moment when all was well. Write to the damaged server no more than you must."
     )
@@ -65,6 +69,16 @@ def _steps(kit: Kit, target: KitTarget) -> Iterator[Block]:
         "7. Watch, and take a backup of the new state. Write down what happened, and how long each step took."
     )
     yield Commands((f"holdfast backup {name}", "holdfast status"))
+
+
+def _drilled(target: KitTarget) -> str:
+    if target.drill is None:
+        return (
+            f"No drill of this plan was held when this was made (`holdfast disaster {target.name} --drill`)."
+        )
+    longest = max(target.drill.phases, key=lambda phase: phase.seconds, default=None)
+    most = f", most of it {longest.name} ({duration(longest.seconds)})" if longest is not None else ""
+    return f"The last drill of this plan was on {target.drill.at:%Y-%m-%d} and took {duration(target.drill.seconds)}{most}."
 
 
 def _known(target: KitTarget) -> str:

@@ -34,6 +34,9 @@ def status(values: Sequence[TargetStatus]) -> None:
             render.line(f"      3-2-1      {spread(value.spread)}")
         if value.last_failure is not None:
             render.line(f"      failed     {_failure(value.last_failure)}")
+        if value.last_drill is not None:
+            took = duration(value.last_drill.seconds)
+            render.line(f"      drill      {when(value.last_drill.at)}, took {took}")
         if value.running is not None:
             render.line(
                 f"      running    since {when(value.running.started_at)}, {size(value.running.bytes_done)} done"

@@ -97,9 +97,8 @@ def report(value: SwapReport, options: Sequence[str]) -> None:
     if value.properties is not None:
         _statements("the old one had these properties, and the new one has not:", value.properties.only_old)
         _statements("the new one has these, and the old one had not:", value.properties.only_new)
-    if value.written is not None:
-        since = f" of {when(value.restored.taken_at)}" if value.restored is not None else ""
-        _written(value.written, since)
+    for text in written(value):
+        line(text)
     line(f"the way back:       {way_back(value, options)}")
     line(f"when all is well:   DROP DATABASE {quoted_name(value.kept)};")
 
@@ -115,7 +114,14 @@ def _statements(title: str, statements: Sequence[str]) -> None:
         line(f"  {statement}")
 
 
-def _written(value: Written, since: str) -> None:
+def written(report: SwapReport) -> Iterator[str]:
+    """What the old database holds that the backup does not, line by line; nothing where it was not compared."""
+    if report.written is not None:
+        since = f" of {when(report.restored.taken_at)}" if report.restored is not None else ""
+        yield from _written(report.written, since)
+
+
+def _written(value: Written, since: str) -> Iterator[str]:
     differences = [
         *map(_table, value.tables),
         *map(_sequence, value.sequences),
@@ -125,15 +131,13 @@ def _written(value: Written, since: str) -> None:
     unread = [f"{each.name}: {each.error}" for each in value.unread]
     compared = many(value.tables_compared, "table")
     if differences:
-        line(f"the old one differs from the backup{since} ({compared} compared):")
+        yield f"the old one differs from the backup{since} ({compared} compared):"
     else:
-        line(f"nothing was written since the backup{since}, as far as it was compared: {compared}")
-    for text in _first(differences):
-        line(f"  {text}")
+        yield f"nothing was written since the backup{since}, as far as it was compared: {compared}"
+    yield from (f"  {text}" for text in _first(differences))
     if unread:
-        line("not compared:")
-    for text in _first(unread):
-        line(f"  {text}")
+        yield "not compared:"
+    yield from (f"  {text}" for text in _first(unread))
 
 
 def _first(texts: Sequence[str]) -> Iterator[str]:

@@ -57,7 +57,7 @@ from holdfast.model.run import Run
 from holdfast.model.schema import Change
 from support.documents import REFERENCE, first_cells, json_keys, page, section
 from support.home import shape
-from support.model_values import NOW, restore_test, sample_backup
+from support.model_values import NOW, restore_test, sample_backup, sample_drill
 from support.restore_values import planned_restore, restored, restored_tables
 from support.retention_values import future_sample, kept_sample, pruned_sample, unusual_sample
 from support.swap_values import planned_swap, swapped
@@ -143,6 +143,7 @@ def samples() -> dict[str, object]:
             proven="x",
             proven_at=NOW,
         ),
+        last_drill=sample_drill(),
     )
     return {
         "check": [facts.finding(Finding(level="ok", subject="store", message="works"))],

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from holdfast.ledger import drills
+from holdfast.ledger.ledger import Ledger
 from holdfast.postgres.scratch import Cluster
+from holdfast.system.clock import SystemClock
 from support.home import Home
 from support.postgres import execute, query
 from support.terminal import Terminal
@@ -48,7 +54,8 @@ def test_the_walk_brings_a_damaged_database_back(damaged: Home) -> None:
     assert events(damaged) == ["stop_services", "resume_services"]
     steps = [line for line in done.stdout.splitlines() if re.match(r"\d\. ", line)]
     assert [step[0] for step in steps] == list("1234567")
-    assert "1,000 rows, as in the backup" in done.stdout
+    assert "1 table, 1,000 rows, 2 definitions: identical to the backup" in done.stdout
+    assert "table public.items: 10 rows, 1,000 in the backup" in done.stdout
     (protocol,) = (damaged.state / "disasters").iterdir()
     assert protocol.stat().st_mode & 0o077 == 0
     written = protocol.read_text()
@@ -97,3 +104,45 @@ def test_a_database_that_is_gone_comes_back_anew(damaged: Home, cluster: Cluster
     done = damaged.run("disaster", "shop", "--yes")
     assert "anew: it is not there any more" in done.stdout
     assert query(damaged.database, "SELECT count(*) FROM items") == [(1000,)]
+
+
+def listener() -> tuple[socket.socket, list[str]]:
+    """Give a server that nobody is to connect to, and the list of those who did."""
+    server, seen = socket.create_server(("127.0.0.1", 0)), list[str]()
+
+    def listen() -> None:
+        with contextlib.suppress(OSError):  # the end of the test closes it
+            while True:
+                other, _ = server.accept()
+                seen.append("somebody")
+                other.close()
+
+    threading.Thread(target=listen, daemon=True).start()
+    return server, seen
+
+
+def test_a_drill_takes_the_same_steps_and_touches_nothing(damaged: Home) -> None:
+    before = query(damaged.database, "SELECT datname FROM pg_database ORDER BY 1")
+    server, seen = listener()
+    with server:
+        port = server.getsockname()[1]
+        elsewhere = f"targets.shop.url=postgresql://postgres@127.0.0.1:{port}/postgres"
+        done = damaged.run("disaster", "shop", "--drill", "--set", elsewhere)
+    assert seen == []
+    assert events(damaged) == []
+    assert query(damaged.database, "SELECT count(*) FROM items") == [(10,)]
+    assert query(damaged.database, "SELECT datname FROM pg_database ORDER BY 1") == before
+    steps = [line for line in done.stdout.splitlines() if re.match(r"\d\. ", line)]
+    assert [step[0] for step in steps] == list("1234567")
+    assert "the hook would be run now: python3" in done.stdout
+    assert "identical to the backup" in done.stdout
+    assert "the damaged one is kept as" in done.stdout
+    assert "holdfast swap" not in done.stdout
+    with Ledger.open(damaged.state / "ledger.sqlite", now=SystemClock().now()) as ledger:
+        kept = drills.last(ledger, "shop")
+        runs = [(run.job, run.status) for run in ledger.runs()]
+    assert kept is not None
+    assert kept.isolation == "isolated"
+    assert 0 < kept.seconds < 60
+    assert {"cluster", "restore", "comparison", "swap", "checks"} <= {each.name for each in kept.phases}
+    assert runs == [("drill", "succeeded"), ("backup", "succeeded")]

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from holdfast.model import layout
 from holdfast.model.backup import FORMAT_VERSION, Backup, Part, Segment, Server
 from holdfast.model.catalog import Coverage, LeftOut
+from holdfast.model.comparison import Phase
+from holdfast.model.drill import Drill
 from holdfast.model.proof import Outcome, Proof, Tested
 from holdfast.model.run import Run
 
@@ -110,6 +112,20 @@ coverages = st.builds(
     left_out=st.lists(st.builds(LeftOut, kind=names, name=names, reason=names), max_size=3).map(tuple),
 )
 proofs = st.builds(Proof, at=times, archive_bytes=sizes, restore_seconds=st.none() | st.floats(0, 1e9))
+
+
+def sample_drill() -> Drill:
+    """Give a drill of one database."""
+    return Drill(
+        target="shop",
+        backup_id="20261122T020000Z-7f3a",
+        at=NOW,
+        seconds=99.0,
+        phases=(Phase(name="restore", seconds=20.0),),
+        databases=1,
+        size=1,
+        isolation="isolated",
+    )
 
 
 def sample_backup(backup_id: str = "20261122T020000Z-7f3a", target: str = "shop") -> Backup:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TextIO
 
-from holdfast.jobs import restore, swap
+from holdfast.jobs import restore, runner, sameness, swap
 from holdfast.jobs.reading import Opened
 from holdfast.jobs.services import Services
 from holdfast.ledger.ledger import BackupRow
 from holdfast.model.errors import LedgerError, NotFoundError
-from holdfast.model.proof import LEVELS
-from holdfast.postgres import server
+from holdfast.model.proof import LEVELS, CheckResult
+from holdfast.model.testing import RestoreTesting
+from holdfast.postgres import owner_checks, server
 from holdfast.postgres.conninfo import Conninfo
 from holdfast.system import logs
 from holdfast.system.stop import Stop
@@ -32,8 +33,13 @@ class Choice:
     newer: tuple[BackupRow, ...]
 
     def lost_seconds(self, damaged_at: datetime) -> float:
-        """How much time is lost: from when the backup was begun to when all was still well."""
-        return (damaged_at - self.row.backup.started_at).total_seconds()
+        """How much time is lost: from when the backup was begun to when all was still well. Below 0: it was begun later."""
+        return lost_seconds(self.row, damaged_at)
+
+
+def lost_seconds(row: BackupRow, damaged_at: datetime) -> float:
+    """How much time would be lost by going back to a backup, as in `Choice`."""
+    return (damaged_at - row.backup.started_at).total_seconds()
 
 
 def choose(services: Services, target: str, before: datetime) -> Choice:
@@ -73,22 +79,52 @@ class BroughtBack:
 
 
 def bring_back(
-    services: Services, opened: Opened, wish: restore.Wish, stop: Stop, *, live: bool, compare: bool
+    services: Services,
+    opened: Opened,
+    wish: restore.Wish,
+    stop: Stop,
+    *,
+    live: bool,
+    within: runner.Meter | None = None,
 ) -> BroughtBack:
-    """Restore one database: beside the damaged one, which it then replaces, or where there is none any more."""
+    """Restore one database: beside the damaged one, which it then replaces, or where there is none any more.
+
+    When the wish is a thorough one, it is held against the backup, and before it replaces anything; and what the damaged one
+    holds besides is told. `within` is the meter of a run that goes on already. Raise RestoreTestError where it is not
+    the same.
+    """
     began = services.clock.monotonic()
     swapped = None
     if live:
-        swapped = swap.restore_swapped(services, opened, wish, stop, compare=compare)
+        swapped = swap.restore_swapped(services, opened, wish, stop, compare=wish.thorough, within=within)
         assert swapped.restored is not None  # noqa: S101 - it was asked for
         report = swapped.restored
     else:
-        report = restore.restore(services, opened, replace(wish, roles=True), stop)
+        report = restore.restore(services, opened, replace(wish, roles=True), stop, within=within)
+        sameness.require_same(report.sameness)
     return BroughtBack(
         database=wish.database or "",
         seconds=services.clock.monotonic() - began,
         restored=report,
         swapped=swapped,
+    )
+
+
+def ask_checks(
+    into: Conninfo, opened: Opened, databases: Sequence[str], plan: RestoreTesting, stop: Stop
+) -> tuple[CheckResult, ...]:
+    """Ask the owner's checks of restore tests, in what bears the databases' names now. Raise SourceError."""
+    return tuple(
+        answer
+        for name in databases
+        for answer in owner_checks.ask(
+            into.with_database(name),
+            plan.checks,
+            database=name,
+            taken_at=opened.backup.started_at,
+            seconds=plan.check_timeout,
+            stop=stop,
+        )
     )
 
 
@@ -112,10 +148,10 @@ class Protocol:
 
 
 @contextmanager
-def protocol(services: Services, target: str) -> Iterator[Protocol]:
+def protocol(services: Services, name: str) -> Iterator[Protocol]:
     """Begin a protocol in the state directory, readable for its owner only."""
     folder = services.state_dir / "disasters"
-    path = folder / f"{target}-{services.clock.now():%Y%m%dT%H%M%SZ}.log"
+    path = folder / f"{name}-{services.clock.now():%Y%m%dT%H%M%SZ}.log"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)

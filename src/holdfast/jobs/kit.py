@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from holdfast.jobs.services import Services
+from holdfast.ledger import drills
 from holdfast.ledger.ledger import BackupRow
+from holdfast.model.drill import Drill
 from holdfast.model.run import Job, Run, Status
 from holdfast.model.target import Target
 from holdfast.postgres import conninfo
@@ -43,7 +45,7 @@ class KitStore:
 class KitTarget:
     """A target. `newest` is its newest good backup, `proven` the newest that is proven.
 
-    `seconds` is how long restoring the newest would take, by what was measured at `measured_at`.
+    `seconds` is how long restoring the newest would take, by what was measured at `measured_at`; `drill` is the last.
     """
 
     name: str
@@ -53,6 +55,7 @@ class KitTarget:
     proven: BackupRow | None
     seconds: float | None
     measured_at: datetime | None
+    drill: Drill | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +107,7 @@ def _target(services: Services, target: Target) -> KitTarget:
         proven=next((row for row in rows if row.proof == "proven"), None),
         seconds=_estimate(newest, last),
         measured_at=last.finished_at if last is not None else None,
+        drill=drills.last(services.ledger, target.name),
     )
 
 

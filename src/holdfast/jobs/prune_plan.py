@@ -22,7 +22,7 @@ from holdfast.model.target import Rules
 
 Fate = Literal["keep", "hide", "hidden", "in_use", "return", "remove"]
 _SILENT = timedelta(hours=1)
-_READERS: tuple[Job, ...] = ("restore", "verify", "copy", "restore_test")
+_READERS: tuple[Job, ...] = ("restore", "verify", "copy", "restore_test", "drill")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

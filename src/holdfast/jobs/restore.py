@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from holdfast.jobs import runner
+from holdfast.jobs import runner, sameness
 from holdfast.jobs.reading import Opened, can_open, plain_chunks, ranged, read_catalog, read_plain
 from holdfast.jobs.services import Services
 from holdfast.methods import logical_globals, logical_restore, restore_checks, staging
@@ -31,7 +31,8 @@ class Wish:
     """What the operator asked for. `into` is the server; `database` None means everything.
 
     `rename` gives the one database another name; `tablespaces` maps the names of old tablespaces to directories.
-    `roles` applies the globals; by default only when everything is restored. `options` are for pg_restore.
+    `roles` applies the globals; by default only when everything is restored. `options` are for pg_restore. When
+    `thorough`, what came back is held against the backup, row by row, and the report tells.
     """
 
     into: Conninfo = field(repr=False)
@@ -40,6 +41,7 @@ class Wish:
     tablespaces: Mapping[str, str] = field(default_factory=dict)
     roles: bool | None = None
     options: Options = field(default_factory=Options)
+    thorough: bool = False
 
     @property
     def wants_globals(self) -> bool:
@@ -55,7 +57,10 @@ class Wish:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What was restored. `globals` is None when they were not asked for; `size` is in plain bytes."""
+    """What was restored. `globals` is None when they were not asked for; `size` is in plain bytes.
+
+    `seconds` is without comparing; `sameness` is None where rows were counted, and no more.
+    """
 
     backup_id: str
     target: str
@@ -66,13 +71,21 @@ class Report:
     size: int
     seconds: float
     warnings: tuple[str, ...]
+    sameness: sameness.Sameness | None = None
 
 
-def restore(services: Services, opened: Opened, wish: Wish, stop: Stop) -> Report:
-    """Restore a backup as wished, recording the run. Raises what went wrong; databases finished before stay."""
+def restore(
+    services: Services, opened: Opened, wish: Wish, stop: Stop, *, within: runner.Meter | None = None
+) -> Report:
+    """Restore a backup as wished, recording the run. Raises what went wrong; databases finished before stay.
+
+    Within a run that goes on already (`within` is its meter) none of its own is recorded.
+    """
     backup = opened.backup
     parts = chosen_parts(opened, wish)
     require_identity(services, opened)
+    if within is not None:
+        return _restore(services, opened, wish, parts, within, stop)
     for dead in runner.lost_runs(services, "restore", backup.target):
         runner.close_lost(services, dead)
     run = Run(
@@ -164,7 +177,7 @@ def told(opened: Opened, into: Destination) -> Iterator[str]:
 def _restore(
     services: Services, opened: Opened, wish: Wish, parts: tuple[Part, ...], meter: runner.Meter, stop: Stop
 ) -> Report:
-    began = services.clock.monotonic()
+    began, before = services.clock.monotonic(), meter.done
     warnings: list[str] = []
 
     def warn(text: str) -> None:
@@ -173,15 +186,16 @@ def _restore(
 
     catalog = read_catalog(opened, services.keys)
     with destination(wish.into, dump_version=opened.backup.tools.get("pg_dump")) as into:
-        for text in told(opened, into):
-            warn(text)
+        for said in told(opened, into):
+            warn(said)
         for error in obstacles(services, catalog, wish, parts, into):
             raise error
-        applied = _globals(services, opened, wish, into)
+        text = read_globals(services, opened, wish)
+        applied = _globals(services, text, wish, into)
         spaces = logical_globals.has_tablespaces(into.connection, catalog.tablespaces)
         if not spaces and applied is None:
             warn(f"tablespaces are left out, as they are not here: {', '.join(sorted(catalog.tablespaces))}")
-        restored = []
+        restored, held = [], []
         for part in parts:
             stop.check()
             with _archive(services, opened, wish, part, meter, stop) as archive:
@@ -196,6 +210,8 @@ def _restore(
                     doing=services.reporter.doing,
                 )
                 restored.append(logical_restore.restore_database(into, task, stop=stop, warn=warn))
+                if wish.thorough:
+                    held.append(sameness.hold_database(services, opened, part, into, task, stop))
         return Report(
             backup_id=opened.backup.id,
             target=opened.backup.target,
@@ -203,10 +219,27 @@ def _restore(
             into=into.conninfo.safe,
             globals=applied,
             databases=tuple(restored),
-            size=meter.done,
-            seconds=services.clock.monotonic() - began,
+            size=meter.done - before,
+            seconds=services.clock.monotonic() - began - sum(each.seconds for each in held),
             warnings=tuple(warnings),
+            sameness=_sameness(wish, into, text, applied, held, stop),
         )
+
+
+def _sameness(
+    wish: Wish,
+    into: Destination,
+    text: bytes | None,
+    applied: logical_globals.Applied | None,
+    held: Sequence[sameness.Held],
+    stop: Stop,
+) -> sameness.Sameness | None:
+    if not wish.thorough:
+        return None
+    roles = None
+    if text is not None and applied is not None:
+        roles = sameness.hold_globals(into, text, applied, stop)
+    return sameness.Sameness(databases=tuple(held), globals=roles)
 
 
 def read_globals(services: Services, opened: Opened, wish: Wish) -> bytes | None:
@@ -216,9 +249,8 @@ def read_globals(services: Services, opened: Opened, wish: Wish) -> bytes | None
 
 
 def _globals(
-    services: Services, opened: Opened, wish: Wish, into: Destination
+    services: Services, text: bytes | None, wish: Wish, into: Destination
 ) -> logical_globals.Applied | None:
-    text = read_globals(services, opened, wish)
     if text is None:
         return None
     applied = logical_globals.apply(into.connection, text, tablespace_map=wish.tablespaces)

@@ -51,7 +51,7 @@ def restore_test(
 
     Raise CouldNotTestError where no test was possible: that proves nothing, and leaves no proof.
     """
-    with _one_at_a_time(services), _limited(plan, stop) as limited, _could_not(limited):
+    with one_at_a_time(services), _limited(plan, stop) as limited, _could_not(limited):
         _require_identity(services, opened)
         services.keys.signer()
         test = Trial(services=services, opened=opened, plan=plan, meter=meter, stop=limited)
@@ -110,7 +110,7 @@ def require_pass(result: Result) -> None:
 
 
 @contextmanager
-def _one_at_a_time(services: Services) -> Iterator[None]:
+def one_at_a_time(services: Services) -> Iterator[None]:
     """One test burdens a machine enough."""
     since = services.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
     with lock.exclusive(

@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 
 from holdfast.jobs.services import Services
 from holdfast.jobs.spread import Spread, spread
-from holdfast.ledger import retention
+from holdfast.ledger import drills, retention
 from holdfast.ledger.ledger import BackupRow
+from holdfast.model.drill import Drill
 from holdfast.model.run import Run
 from holdfast.model.target import Target
 
@@ -38,6 +39,7 @@ class TargetStatus:
     problems: tuple[str, ...]
     waiting: BackupRow | None = None
     spread: Spread | None = None
+    last_drill: Drill | None = None
 
 
 def status(services: Services, targets: Sequence[Target]) -> tuple[TargetStatus, ...]:
@@ -69,6 +71,7 @@ def _status(
         limit_seconds=limit(target).total_seconds(),
         last_failure=failure,
         running=next(iter(services.ledger.unfinished(name, "backup")), None),
+        last_drill=drills.last(services.ledger, name),
         problems=(
             *_problems(target, rows, last, failure, now, writer=writer),
             *_waiting(target, newest),

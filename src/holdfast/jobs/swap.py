@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 
-from holdfast.jobs import restore, runner
+from holdfast.jobs import restore, runner, sameness
 from holdfast.jobs.reading import Opened
 from holdfast.jobs.services import Services
 from holdfast.jobs.written import Written, written
@@ -102,11 +102,18 @@ def swap(
 
 
 def restore_swapped(
-    services: Services, opened: Opened, wish: restore.Wish, stop: Stop, *, compare: bool = True
+    services: Services,
+    opened: Opened,
+    wish: restore.Wish,
+    stop: Stop,
+    *,
+    compare: bool = True,
+    within: runner.Meter | None = None,
 ) -> SwapReport:
     """Restore one database beside the live one, then let it take its place. Two runs are recorded.
 
-    With `compare` the report names what the old database holds that the backup does not. Raise what went wrong: the
+    With `compare` the report names what the old database holds that the backup does not. Within a run that goes on
+    already (`within` is its meter) none is recorded. Raise what went wrong: the
     live database then is in place and open; a restored one that could not take it stays, and the hint names it.
     """
     live = _live(opened, wish)
@@ -119,7 +126,8 @@ def restore_swapped(
         swap_checks.examine(conn, live)
         name = _new_name(services, conn, live, _MAKING)
         _name_leftovers(services, conn, live)
-    report = restore.restore(services, opened, replace(wish, into=where, rename=name), stop)
+    beside = replace(wish, into=where, rename=name)
+    report = restore.restore(services, opened, beside, stop, within=within)
     services.stage("restored_beside")
     stays = (
         f"The restored database is whole and called {name!r}: `holdfast swap` can still put it in place, and"
@@ -129,6 +137,7 @@ def restore_swapped(
     def work(meter: runner.Meter) -> SwapReport:
         backup = None
         with _hinted(stays):
+            sameness.require_same(report.sameness)
             if compare:
                 # What was restored has run as us already. Everybody waits for it, so it may take what pg_restore took.
                 look = _Look(where=where, name=name, foreign_code=True, jobs=wish.options.jobs)
@@ -137,6 +146,8 @@ def restore_swapped(
                 done = replace(_swapped(services, where, conn, live, name, stop), restored=report)
         return done if backup is None else _with_comparison(services, where, done, backup, meter, stop)
 
+    if within is not None:
+        return work(within)
     return runner.execute(services, _run(services, opened.backup.target, opened.backup.id), work)
 
 

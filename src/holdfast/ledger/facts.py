@@ -16,6 +16,7 @@ from holdfast.ledger.ledger import Ledger
 from holdfast.model.codec import parse_time, time_text
 from holdfast.model.overview import (
     DaemonFacts,
+    DrillFacts,
     Measured,
     NewestBackup,
     Overview,
@@ -94,6 +95,10 @@ _TESTS = """
     SELECT target, outcome, at, seconds, restore_seconds, archive_bytes FROM restore_tests AS t
     WHERE at = (SELECT max(at) FROM restore_tests WHERE target = t.target AND outcome = t.outcome)
 """
+_DRILLS = """
+    SELECT target, at, seconds FROM drills AS d
+    WHERE id = (SELECT id FROM drills WHERE target = d.target ORDER BY at DESC, id DESC LIMIT 1)
+"""
 _RUNNING = """
     SELECT job, target, status, started_at, finished_at, bytes_done FROM runs WHERE status = 'running' ORDER BY id
 """
@@ -160,6 +165,9 @@ def overview(path: Path, now: datetime, needed: Mapping[str, int] | None = None)
             tests={
                 (target, outcome): RestoreTestFacts(_seconds(at), outcome == "passed", *rest)
                 for target, outcome, at, *rest in connection.execute(_TESTS)
+            },
+            drills={
+                target: DrillFacts(_seconds(at), took) for target, at, took in connection.execute(_DRILLS)
             },
             daemon=_daemon(connection),
         )

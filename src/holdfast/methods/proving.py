@@ -64,7 +64,11 @@ class Stopwatch:
         try:
             yield
         finally:
-            self.done[name] = self.done.get(name, 0.0) + self.clock.monotonic() - begun
+            self.add(name, self.clock.monotonic() - begun)
+
+    def add(self, name: str, seconds: float) -> None:
+        """Add what somebody else timed."""
+        self.done[name] = self.done.get(name, 0.0) + seconds
 
     @property
     def phases(self) -> tuple[Phase, ...]:

@@ -1,4 +1,4 @@
-"""The metrics of restore tests: when one last passed, how the last one went, and how long a restore would take."""
+"""The metrics of restore tests and drills: when one last went well, how the last test went, and how long a restore would take."""
 
 from __future__ import annotations
 
@@ -27,7 +27,17 @@ ESTIMATE = Family(
     help="How long restoring the newest good backup would take, at the pace of the last restore or restore test.",
     labels=("target",),
 )
-FAMILIES = (LAST_SUCCESS, LAST_RESULT, DURATION, ESTIMATE)
+DRILL_LAST = Family(
+    name="holdfast_drill_last_success_timestamp_seconds",
+    help="When a drill of the disaster plan last came to its end; 0 before the first.",
+    labels=("target",),
+)
+DRILL_DURATION = Family(
+    name="holdfast_drill_duration_seconds",
+    help="How long that drill took, without making its throwaway server; NaN before the first.",
+    labels=("target",),
+)
+FAMILIES = (LAST_SUCCESS, LAST_RESULT, DURATION, ESTIMATE, DRILL_LAST, DRILL_DURATION)
 
 
 def families(scene: Scene) -> Iterator[Filled]:
@@ -37,6 +47,9 @@ def families(scene: Scene) -> Iterator[Filled]:
     yield LAST_RESULT, [((target,), _last_result(scene, target)) for target in scene.targets]
     yield DURATION, [((target,), test.seconds if test else NAN) for target, test in passed]
     yield ESTIMATE, [((target,), _estimate(scene, target)) for target in scene.targets]
+    drills = [(target, scene.overview.drills.get(target)) for target in scene.targets]
+    yield DRILL_LAST, [((target,), drill.at if drill else 0.0) for target, drill in drills]
+    yield DRILL_DURATION, [((target,), drill.seconds if drill else NAN) for target, drill in drills]
 
 
 def _last_result(scene: Scene, target: str) -> float:

@@ -102,6 +102,14 @@ class RestoreTestFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class DrillFacts:
+    """When a drill came to its end, and how long it took."""
+
+    at: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Planned:
     """A job that the daemon does by itself: the longest regular time between two runs, and when it looks at it next."""
 
@@ -138,7 +146,8 @@ class Overview:
     success, where there are any; `notifications` counts by channel and result. `pruned` is how many backups retention hid
     the last time, by target; `refused` why it refuses to, by target and cause.
     `tests` has the last restore test of each target and outcome, by the outcome's word. `held` are the stores that hold
-    the newest good backup of each target whole; `waiting` counts those that are not in enough stores.
+    the newest good backup of each target whole; `waiting` counts those that are not in enough stores;
+    `drills` has the last drill of each target.
     """
 
     configured_at: Mapping[str, float] = field(default_factory=dict)
@@ -160,4 +169,5 @@ class Overview:
     tests: Mapping[tuple[str, str], RestoreTestFacts] = field(default_factory=dict)
     held: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     waiting: Mapping[str, int] = field(default_factory=dict)
+    drills: Mapping[str, DrillFacts] = field(default_factory=dict)
     daemon: DaemonFacts | None = None
