@@ -57,10 +57,11 @@ def backup(
         render.error(error, prefix=f"target {name}: ")
     if failed and not taken:
         raise failed[-1][1]
-    if failed or any(each.failed_copies for each in taken):
+    if failed or any(each.failed_copies or each.unextended for each in taken):
         raise PartialError(
             f"{len(taken)} backups taken, {len(failed)} failed"
             + "".join(f"; the copy of {t.backup.id} to {s} failed" for t in taken for s, _ in t.failed_copies)
+            + "".join(f"; the locks of {t.backup.id} were not extended" for t in taken if t.unextended)
         )
 
 

@@ -102,6 +102,7 @@ def taken(value: Taken) -> Facts:
         "coverage": to_json(value.coverage),
         "failed_copies": [{"store": store, "error": error} for store, error in value.failed_copies],
         "good": value.good,
+        "locks_error": value.unextended,
     }
 
 

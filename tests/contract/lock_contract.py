@@ -6,22 +6,68 @@ The bucket keeps versions and locks them; what the suite locks, it locks for a m
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
+from holdfast.jobs import keeping, locking
+from holdfast.jobs import prune as job
+from holdfast.jobs.catalog import rebuild
 from holdfast.jobs.check_stores import check_store
+from holdfast.jobs.prune import complain
+from holdfast.ledger import locks as known_locks
+from holdfast.model import layout
 from holdfast.model.errors import NotFoundError
+from holdfast.model.retention import Policy
+from holdfast.model.target import Rules
 from holdfast.stores.base import Store
 from holdfast.stores.limited import LimitedStore, Meter
-from holdfast.stores.locking import LockedError, Locks, Version, locks_of, oldest
+from holdfast.stores.locking import Lock, LockedError, Locks, Version, locks_of, oldest
 from holdfast.stores.read_only import ReadOnlyStore
+from support.shelved import shelved
+from support.world import world
 
 BACKUP = "shop/20261122T020000Z-7f3a/globals.sql.zst.age"
 
 
 def soon(seconds: float = 60) -> datetime:
     return (datetime.now(UTC) + timedelta(seconds=seconds)).replace(microsecond=0)
+
+
+def keeps_a_backup_locked(store: Store, locks: Locks, folder: Path) -> None:
+    """Commit a backup and let retention lock, hold and release it. The locks last two hours at most."""
+    policy = Policy(hourly=2, daily=0, weekly=0, monthly=0, yearly=0, minimum=1)
+    with world(folder, "postgresql://nobody@127.0.0.1:1/", stores={store.name: store}) as made:
+        services, target = made.services, replace(made.target, retention=Rules(policy=policy))
+
+        def prune() -> None:
+            complain(job.prune(services, target, made.stop, wish=job.Wish()))
+
+        def found() -> list[Lock]:
+            return [locks.lock_of(each) for each in locks.versions(f"shop/{taken}/")]
+
+        locking.prepare(services, store, made.stop)
+        now = datetime.now(UTC)
+        taken = layout.new_backup_id(now, "7f3a")
+        shelved(services, store, taken)
+        rebuild(services)
+        row = services.ledger.backup(taken)
+        assert row is not None
+        assert {each.until is not None and each.until < soon(60) for each in found()} == {True}
+        assert locking.begin(services, target, taken, store.name, made.stop) is None
+        end = now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=2)
+        assert {each.until for each in found()} == {end}
+        keeping.pin(services, row, why="audit", until=None)
+        assert {each.held for each in found()} == {True}
+        prune()
+        keeping.unpin(services, row, why="done")
+        prune()
+        assert {each.held for each in found()} == {False}
+        (known,) = known_locks.of_backup(services.ledger, taken)
+        assert (known.until, known.held, known.objects) == (end, "no", len(found()))
+        assert {each.until for each in found()} == {end}
 
 
 class LockContract:
@@ -146,6 +192,9 @@ class LockContract:
         found = [(finding.level, finding.message) for finding in check_store(store)]
         assert "fail" not in {level for level, _ in found}, found
         assert found[-1] == ("ok", "a locked probe could not be deleted (compliance)")
+
+    def test_a_backup_is_locked_and_held_and_let_go(self, store: Store, locks: Locks, tmp_path: Path) -> None:
+        keeps_a_backup_locked(store, locks, tmp_path)
 
     def test_wrappers_pass_on_what_they_may(self, store: Store) -> None:
         assert locks_of(LimitedStore(store, Meter(1e9))) is not None

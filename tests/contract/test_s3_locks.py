@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from contract.lock_contract import LockContract
+from contract.lock_contract import LockContract, keeps_a_backup_locked
 from holdfast.jobs.check_stores import check_store
 from holdfast.stores.base import Store
 from holdfast.stores.locking import LockMode, locks_of
@@ -47,6 +48,14 @@ def test_a_right_to_lift_locks_is_told(url: str, mode: LockMode, level: str) -> 
     store = S3Store(moto_server.settings(url, bucket="locked", prefix=mode, lock=locking.rule(mode)))
     (*_, last) = check_store(store)
     assert last.level == level, last
+
+
+@pytest.mark.parametrize("mode", ["governance", "compliance"])
+def test_a_backup_is_locked_and_held_and_let_go(url: str, mode: LockMode, tmp_path: Path) -> None:
+    store = S3Store(
+        moto_server.settings(url, bucket="locked", prefix=f"kept-{mode}", lock=locking.rule(mode))
+    )
+    keeps_a_backup_locked(store, store.locks(), tmp_path)
 
 
 def test_nothing_is_locked_without_a_rule(url: str) -> None:

@@ -111,9 +111,13 @@ class Yard:
 
 
 @contextmanager
-def yard(folder: Path, names: Sequence[str] = ("a",)) -> Iterator[Yard]:
-    """Make a yard whose target `shop` keeps the first backup of each of three days."""
+def yard(
+    folder: Path,
+    names: Sequence[str] = ("a",),
+    make: Callable[[str, FakeClock], MemoryStore] | None = None,
+) -> Iterator[Yard]:
+    """Make a yard whose target `shop` keeps the first backup of each of three days; `make` makes its stores."""
     clock = FakeClock(START)
-    stores = {name: MemoryStore(name, now=clock.now) for name in names}
+    stores = {name: MemoryStore(name, now=clock.now) if make is None else make(name, clock) for name in names}
     with world(folder, NOWHERE, stores=stores, retention=Rules(policy=FEW)) as made:
         yield Yard(made=made, clock=clock, stores=stores, target=made.target)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
-from holdfast.jobs import copies, hooks, limits, runner, schema_names, slots, sweep, writing
+from holdfast.jobs import copies, hooks, limits, locking, runner, schema_names, slots, sweep, writing
 from holdfast.jobs.restore_text import restore_text
 from holdfast.jobs.services import Services
 from holdfast.methods.base import Method, Source
@@ -32,12 +32,14 @@ class Taken:
     """What a backup run gave: the backup, what of the tables it holds, and the copies that failed, with why.
 
     It is not `good` while it waits for copies that the target requires.
+    `unextended` says why its first store's locks are still as short as they were when it was written, if they are.
     """
 
     backup: Backup
     coverage: catalog_model.Coverage
     failed_copies: tuple[tuple[str, str], ...] = ()
     good: bool = True
+    unextended: str | None = None
 
 
 def backup(
@@ -76,7 +78,8 @@ def backup(
             if not stop.requested and not isinstance(error, runner.SkippedError):
                 hooks.failed(services, target, run, error, stop)
             raise
-        taken = _copy_out(services, target, taken, stop)
+        unextended = locking.begin(services, target, taken.backup.id, target.stores[0], stop)
+        taken = _copy_out(services, target, dataclasses.replace(taken, unextended=unextended), stop)
         hooks.after(services, target, run, taken.backup, tuple(name for name, _ in taken.failed_copies), stop)
         return taken
 
@@ -95,6 +98,7 @@ def _take(
         if run.slot is not None:
             slots.refuse_taken(services, target, run.slot)
         hooks.before(services, target, run, inner)
+        locking.prepare(services, place.store, inner)
         _prepare_store(services, target, place)
         method = Logical(
             target,

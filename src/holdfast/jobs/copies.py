@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from holdfast.jobs import runner, writing
+from holdfast.jobs import locking, runner, writing
 from holdfast.jobs.copy import copy
 from holdfast.jobs.prune_look import pinned
 from holdfast.jobs.services import Services
@@ -66,6 +66,8 @@ def copy_out(services: Services, target: Target, backup_id: str, stop: Stop) -> 
                         raise
                     services.reporter.warn("a copy failed", store=name, backup=backup_id, error=str(error))
                     failed.append((name, error.message))
+                else:
+                    locking.begin(services, target, backup_id, name, stop)
     except BusyError as busy:
         services.reporter.info("the backup is left to who copies now", backup=backup_id, why=str(busy))
     return tuple(failed)
@@ -211,3 +213,4 @@ def _copy(
             away.add(store)
     else:
         done.copied.append((row.backup.id, store))
+        locking.begin(services, target, row.backup.id, store, stop)

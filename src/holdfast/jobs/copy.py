@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from holdfast.jobs import marks, runner, writing
+from holdfast.jobs import locking, marks, runner, writing
 from holdfast.jobs.reading import Opened, open_backup, read_document
 from holdfast.jobs.services import Services
 from holdfast.model import layout
@@ -48,6 +48,7 @@ def _copy(
     services: Services, origin: writing.Place, place: writing.Place, meter: runner.Meter, stop: Stop
 ) -> None:
     opened = open_backup(origin, services.keys)
+    locking.prepare(services, place.store, stop)
     for each in (origin, place):
         if marks.tombstone(each, services.keys) is not None:
             raise NotFoundError(

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from holdfast.jobs import marks, prune_steps, runner
+from holdfast.jobs import locking, marks, prune_steps, runner
 from holdfast.jobs.find import places
 from holdfast.jobs.prune_look import pinned
 from holdfast.jobs.services import Services
@@ -28,7 +28,7 @@ class Unusual:
 
 
 def pin(services: Services, row: BackupRow, *, why: str, until: datetime | None) -> tuple[str, ...]:
-    """Keep a backup whatever the policy says; give the stores that the pin lies in.
+    """Keep a backup whatever the policy says, under a legal hold where objects are locked; give the stores that the pin lies in.
 
     Raise UsageError for a time that is over, NotFoundError for a backup that is hidden.
     """
@@ -38,9 +38,12 @@ def pin(services: Services, row: BackupRow, *, why: str, until: datetime | None)
             "the pin would be over already", hint="Give a later --until, or none: then it holds for good."
         )
     at = _last_word(services, row, now)
-    return _everywhere(
-        services, row, lambda place: marks.put(services, place, Pin(why=why, until=until), at=at)
-    )
+
+    def put(place: Place) -> None:
+        marks.put(services, place, Pin(why=why, until=until), at=at)
+        locking.hold(services, row, place.store)
+
+    return _everywhere(services, row, put)
 
 
 def unpin(services: Services, row: BackupRow, *, why: str) -> tuple[str, ...]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from holdfast.jobs import catalog, past, prune_clock, prune_look, prune_plan, prune_steps, runner
+from holdfast.jobs import catalog, locking, past, prune_clock, prune_look, prune_plan, prune_steps, runner
+from holdfast.jobs.locking import Renewed
 from holdfast.jobs.prune_plan import Plan
 from holdfast.jobs.prune_steps import Locked
 from holdfast.jobs.services import Services
@@ -39,6 +40,7 @@ class Pruned:
     removed: tuple[str, ...] = ()
     swept: tuple[str, ...] = ()
     locked: tuple[Locked, ...] = ()
+    locks: Renewed = field(default_factory=Renewed)
     freed: int = 0
     error: Error | None = None
 
@@ -98,12 +100,10 @@ def prune(
 
 def complain(results: list[Pruned] | tuple[Pruned, ...]) -> None:
     """Raise what kept retention from its work: StoreError before BlockedError, with a sentence for each store."""
-    failed = [each for each in results if each.error is not None]
+    failed = [(each.store, error) for each in results if (error := each.error or each.locks.error())]
     if failed:
-        said = "; ".join(f"store {each.store}: {each.error}" for each in failed)
-        raise StoreError(
-            said, hint=next((each.error.hint for each in failed if each.error is not None), None)
-        )
+        said = "; ".join(f"store {store}: {error}" for store, error in failed)
+        raise StoreError(said, hint=next((error.hint for _, error in failed), None))
     refused = [(each.store, refusal) for each in results if each.plan for refusal in each.plan.refused]
     if refused:
         said = "; ".join(f"store {store}: {refusal.text}" for store, refusal in refused)
@@ -140,7 +140,14 @@ def _each(services: Services, target: Target, stop: Stop, wish: Wish, *, besides
             found = prune_plan.plan(
                 services, target.name, shelf, target.rules(store.name), clock=clock, allow=wish.allow, now=now
             )
-            results.append(_carry_out(services, target.name, found, stop, wish, now))
+            renewed = Renewed()
+            if not wish.dry_run:  # before anything goes: what is kept comes first
+                seen = [each.candidate for each in shelf.held if each.stone is None]
+                renewed = locking.renew(
+                    services, target, store, seen, stop, doubt=clock, releasing=not found.refused
+                )
+            done = _carry_out(services, target.name, found, stop, wish, now)
+            results.append(replace(done, locks=renewed))
         except StoreError as error:
             results.append(Pruned(target=target.name, store=store.name, error=error))
     return tuple(results)

@@ -99,7 +99,7 @@ class GcsLocks:
             raise ValueError("the config asks for no locks")
         wanted = self.rule.check(until)
         found = self.lock_of(version)
-        if found.until is not None and found.until >= until and found.mode in ("compliance", self.rule.mode):
+        if found.until is not None and found.until >= wanted and found.mode in ("compliance", self.rule.mode):
             return found
         later = max(wanted, found.until or wanted).replace(microsecond=0)
         mode: LockMode = "compliance" if found.mode == "compliance" else self.rule.mode

@@ -21,11 +21,19 @@ class LockedError(RefusedError):
     """The service keeps a version, because it is locked or held."""
 
 
+@dataclass(slots=True)
+class Caution:
+    """Why nothing is to be locked at present: a clock that is wrong would lock for years. None where nothing is wrong."""
+
+    why: str | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LockRule:
     """How objects are locked: those whose key `applies`, for `first` when they are put, never beyond `longest`.
 
-    A lock in `governance` may be lifted by those who have a special right, one in `compliance` by nobody.
+    A lock in `governance` may be lifted by those who have a special right, one in `compliance` by nobody. While there is
+    a `caution`, which whoever knows the clock sets, objects are put without a lock.
     """
 
     mode: LockMode
@@ -33,13 +41,18 @@ class LockRule:
     longest: timedelta
     applies: Callable[[str], bool] = field(repr=False)
     now: Callable[[], datetime] = field(default=SystemClock().now, repr=False)
+    caution: Caution = field(default_factory=Caution, repr=False, compare=False)
 
     def at_put(self, key: str) -> datetime | None:
         """Until when a new object is to be locked; None for one that is not."""
-        return (self.now() + self.first).replace(microsecond=0) if self.applies(key) else None
+        if self.caution.why is not None or not self.applies(key):
+            return None
+        return (self.now() + self.first).replace(microsecond=0)
 
     def check(self, until: datetime) -> datetime:
         """Return the time, in whole seconds, if a lock may last so long; else raise ValueError: it could not be undone."""
+        if self.caution.why is not None:
+            raise ValueError(f"nothing is locked: {self.caution.why}")
         if until > self.now() + self.longest:
             raise ValueError(f"a lock until {until} is longer than object_lock_max")
         return until.replace(microsecond=0)

@@ -73,14 +73,15 @@ class S3Locks:
         """Keep a version until then at least; see Locks."""
         if self.rule is None:
             raise ValueError("the config asks for no locks")
-        wanted = Lock(until=self.rule.check(until), mode=self.rule.mode)
+        wanted = self.rule.check(until)
         found = self.lock_of(version)
-        if found.until is not None and found.until >= until and found.mode in ("compliance", wanted.mode):
+        if found.until is not None and found.until >= wanted and found.mode in ("compliance", self.rule.mode):
             return found
-        later = max(until, found.until or until).replace(microsecond=0)
-        told = {"Mode": self.rule.mode.upper(), "RetainUntilDate": later}
+        later = max(wanted, found.until or wanted).replace(microsecond=0)
+        mode: LockMode = "compliance" if found.mode == "compliance" else self.rule.mode
+        told = {"Mode": mode.upper(), "RetainUntilDate": later}
         self._of(version, "lock", self.client.put_object_retention, Retention=told)
-        return Lock(until=later, mode=self.rule.mode, held=found.held)
+        return Lock(until=later, mode=mode, held=found.held)
 
     def make_sure(self, key: str) -> None:
         """Lock an object that was put with a lock, where the service took that and forgot it."""
