@@ -31,6 +31,7 @@ MODULES = {
     "schema": "cli_schema",
     "kit": "cli_kit",
     "notify": "cli_notify",
+    "supabase": "cli_supabase",
     **dict.fromkeys(("restore-test", "proof", "repair"), "cli_prove"),
 }
 

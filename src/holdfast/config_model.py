@@ -254,6 +254,9 @@ class Config(Section):
             databases={target.name: target.databases for target in targets if target.databases},
             copies=needed(targets),
             off_site=frozenset(name for name, store in self.stores.items() if store.lies_elsewhere),
+            providers={
+                target.name: target.provider is not None for target in targets if target.supabase is not None
+            },
         )
 
     @property

@@ -8,10 +8,13 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, SecretStr
 
 from holdfast import config_values as values
+from holdfast.model import schedule as schedules
+from holdfast.model.planning import Timetable
 from holdfast.model.supabase import API_URL, EXTRAS, Extra, Project
 
 _REF = re.compile(r"[a-z]{20}")
 _KEYS = ("project_ref", "access_token", "api_url", "storage_objects", "config_snapshot", "supabase_extras")
+_JITTER = 1800  # seconds, so that many targets do not ask at once
 _NEED_TOKEN = ("config_snapshot",)
 
 
@@ -50,6 +53,13 @@ def project(keys: ProviderKeys) -> Project | None:
         config_snapshot=keys.config_snapshot,
         extras=frozenset(keys.supabase_extras),
     )
+
+
+def watching(project: Project | None) -> Timetable | None:
+    """When the platform is asked about its own backups: every hour, where there is a token to ask with."""
+    if project is None or project.access_token is None:
+        return None
+    return Timetable(schedule=schedules.parse("@hourly", jitter=_JITTER), catch_up=0, retry_delay=120)
 
 
 def problems(keys: ProviderKeys) -> Iterator[tuple[str, str]]:

@@ -67,6 +67,7 @@ def target(name: str, settings: TargetSettings, everywhere: tuple[str, ...], con
         scrub_every=settings.scrub_every,
         scrub=settings.scrub,
         copy=settings.punctual(_copying(settings, everywhere), timezone),
+        provider=config_supabase.watching(project),
         restore_test=settings.restore_test.plan(
             settings.timetable(settings.restore_test.schedule, timezone), source_url=secret_text(settings.url)
         ),

@@ -58,6 +58,7 @@ from holdfast.model.schema import Change
 from support.documents import REFERENCE, first_cells, json_keys, page, section
 from support.home import shape
 from support.model_values import NOW, restore_test, sample_backup, sample_drill
+from support.platform_values import platform_samples
 from support.restore_values import planned_restore, restored, restored_tables
 from support.retention_values import future_sample, kept_sample, pruned_sample, unusual_sample
 from support.swap_values import planned_swap, swapped
@@ -170,6 +171,7 @@ def samples() -> dict[str, object]:
         "export": facts.exported(exported()),
         "import": render_import.facts(imported()),
         "schema log": render_schema.facts([schema_version()]),
+        **platform_samples(),
         "schedule": [facts.upcoming(UPCOMING)],
         "prune": [
             render_retention.pruned_facts(pruned_sample()),

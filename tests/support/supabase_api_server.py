@@ -146,6 +146,7 @@ class Platform:
     settings: dict[str, object] = field(default_factory=_settings)
     after_restore: deque[str] = field(default_factory=lambda: deque(["RESTORING", "ACTIVE_HEALTHY"]))
     restored_to: list[int] = field(default_factory=list)
+    while_restoring: list[Fault] = field(default_factory=list)
     faults: deque[Fault] = field(default_factory=deque)
     quota: int | None = None
     reset: int = 1
@@ -226,6 +227,7 @@ class Platform:
             return 400, {"message": "PITR is not enabled for this project."}
         self.restored_to.append(at)
         self._restoring = True
+        self.faults.extend(self.while_restoring)
         return 201, b""
 
     def _addons(self) -> dict[str, object]:

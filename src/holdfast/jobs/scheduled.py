@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
-from holdfast.jobs import copies, prune, runner, scheduled_tests
+from holdfast.jobs import copies, platform, prune, runner, scheduled_tests
 from holdfast.jobs.backup import backup
 from holdfast.jobs.scrub import scrub
 from holdfast.jobs.services import Services
@@ -140,6 +140,7 @@ KINDS = (
     Kind(job="verify", pool="rest", timetable=lambda target: target.verify, run=_verify),
     Kind(job="copy", pool="rest", timetable=lambda target: target.copy, run=_copy),
     Kind(job="prune", pool="rest", timetable=lambda target: target.prune, run=_prune),
+    Kind(job="provider", pool="rest", timetable=lambda target: target.provider, run=platform.watch),
     Kind(
         job="restore_test",
         pool="tests",

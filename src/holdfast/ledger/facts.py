@@ -22,6 +22,7 @@ from holdfast.model.overview import (
     Overview,
     Planned,
     Probe,
+    ProviderFacts,
     RestoreTestFacts,
     RunFacts,
     RunTally,
@@ -168,6 +169,12 @@ def overview(path: Path, now: datetime, needed: Mapping[str, int] | None = None)
             },
             drills={
                 target: DrillFacts(_seconds(at), took) for target, at, took in connection.execute(_DRILLS)
+            },
+            providers={
+                target: ProviderFacts(*(0.0 if at is None else _seconds(at) for at in times))
+                for target, *times in connection.execute(
+                    "SELECT target, last_success_at, window_start, window_end FROM providers"
+                )
             },
             daemon=_daemon(connection),
         )

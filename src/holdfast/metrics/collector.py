@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from holdfast.metrics import backups, host, notices, restores, runs, stores
+from holdfast.metrics import backups, host, notices, providers, restores, runs, stores
 from holdfast.metrics.host import Surroundings
 from holdfast.metrics.scene import Scene
 from holdfast.metrics.text import Family, Filled, render
@@ -16,6 +16,7 @@ FAMILIES: tuple[Family, ...] = (
     *restores.FAMILIES,
     *runs.FAMILIES,
     *stores.FAMILIES,
+    *providers.FAMILIES,
     *notices.FAMILIES,
     *host.FAMILIES,
 )
@@ -37,7 +38,7 @@ def scrape(
 
 
 def _families(scene: Scene, surroundings: Surroundings) -> Iterator[Filled]:
-    for topic in (backups, restores, runs, stores, notices):
+    for topic in (backups, restores, runs, stores, providers, notices):
         yield from topic.families(scene)
     yield from host.families(surroundings, scene.overview)
 

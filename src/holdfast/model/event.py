@@ -17,7 +17,11 @@ FINDINGS = 20
 
 Kind = Literal["start", "success", "failure", "recovery", "anomaly", "overdue", "test"]
 
-_JOBS = {"restore_test": "restore test"}
+_JOBS = {
+    "restore_test": "restore test",
+    "provider": "look at the provider's backups",
+    "provider_restore": "restore by the provider",
+}
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]+")
 _ADVICE = {  # one class of errors is one reaction of the operator
     "internal": "This is a bug in Holdfast: please report it with the lines of the log.",
@@ -29,6 +33,7 @@ _ADVICE = {  # one class of errors is one reaction of the operator
     "key": "Put the right key file in its place.",
     "restore_test": "Do not rely on this backup: look at the differences, and take another.",
     "could_not_test": "Nothing is known of the backup: give the restore test what it lacks.",
+    "provider": "See whether the provider's API is up, and takes the access token; `holdfast supabase backups` asks it.",
     "retention": "Nothing was removed, and nothing is lost by waiting: see what looks wrong with `holdfast prune --dry-run`.",
     "ledger": "Free the disk of the state directory, or move the ledger away: it is rebuilt.",
     "lost": "See what ended the process: the memory, the power, or somebody.",

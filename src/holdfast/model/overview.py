@@ -13,7 +13,8 @@ class Configured:
     """What the config has now, by name: the stores of each target, all stores, and the channels of notifications.
 
     `databases` are those of the targets that name theirs; `copies` in how many stores a backup has to be to be good, where
-    that is more than one; `off_site` the stores that lie elsewhere.
+    that is more than one; `off_site` the stores that lie elsewhere; `providers` the targets on a hosting platform, and
+    whether that is asked about its own backups.
     """
 
     targets: Mapping[str, tuple[str, ...]]
@@ -22,6 +23,7 @@ class Configured:
     databases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     copies: Mapping[str, int] = field(default_factory=dict)
     off_site: frozenset[str] = frozenset()
+    providers: Mapping[str, bool] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,15 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True)
+class ProviderFacts:
+    """When the platform last made a backup of its own, and what points in time it can restore; 0 for none."""
+
+    last_success_at: float
+    window_start: float
+    window_end: float
+
+
+@dataclass(frozen=True, slots=True)
 class DaemonFacts:
     """How the daemon is: when its scheduler last showed that it lives, and whether it took the config's last change."""
 
@@ -145,6 +156,7 @@ class Overview:
     their beginning; `running` those that go on; `in_a_row` counts the failures of a job and target since its last
     success, where there are any; `notifications` counts by channel and result. `pruned` is how many backups retention hid
     the last time, by target; `refused` why it refuses to, by target and cause.
+    `providers` is what the platform of a target said of its own backups.
     `tests` has the last restore test of each target and outcome, by the outcome's word. `held` are the stores that hold
     the newest good backup of each target whole; `waiting` counts those that are not in enough stores;
     `drills` has the last drill of each target.
@@ -170,4 +182,5 @@ class Overview:
     held: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     waiting: Mapping[str, int] = field(default_factory=dict)
     drills: Mapping[str, DrillFacts] = field(default_factory=dict)
+    providers: Mapping[str, ProviderFacts] = field(default_factory=dict)
     daemon: DaemonFacts | None = None

@@ -37,7 +37,7 @@ class PlatformBackup:
 class PlatformBackups:
     """The platform's own backups, newest first, and from when to when any point in time can be restored.
 
-    The window is None where there is nothing to restore from; point-in-time recovery needs `pitr` besides.
+    The `window` is that of the physical backups, and None where there are none; restoring any point in it needs `pitr`.
     """
 
     region: str
@@ -52,6 +52,11 @@ class PlatformBackups:
         if self.window is not None:
             found.append(self.window[1])
         return max(found, default=None)
+
+    @property
+    def pitr_window(self) -> tuple[datetime, datetime] | None:
+        """From when to when any point in time can be restored; None where point-in-time recovery is off."""
+        return self.window if self.pitr else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

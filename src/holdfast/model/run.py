@@ -6,7 +6,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-Job = Literal["backup", "restore", "restore_test", "prune", "verify", "copy", "catalog", "import", "drill"]
+Job = Literal[
+    "backup",
+    "restore",
+    "restore_test",
+    "prune",
+    "verify",
+    "copy",
+    "catalog",
+    "import",
+    "drill",
+    "provider",
+    "provider_restore",
+]
 Trigger = Literal["schedule", "manual", "catch_up"]
 Status = Literal["running", "succeeded", "failed", "cancelled", "skipped", "missed", "lost"]
 

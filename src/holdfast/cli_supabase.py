@@ -1,0 +1,140 @@
+"""The commands about a project on Supabase: supabase backups, schedule, restore-pitr."""
+
+from __future__ import annotations
+
+import sys
+from datetime import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from holdfast.cli_options import ConfigPath, Json, Quiet, Set, opened_app, parse_time
+from holdfast.model.errors import CancelledError, UnsafeError, UsageError
+
+if TYPE_CHECKING:
+    from holdfast.jobs.platform_restore import Intent
+
+# A new ledger is filled from the stores first, which none of this needs.
+_SECONDS_FOR_STORES = 10.0
+OneTarget = Annotated[str | None, typer.Argument(metavar="TARGET", help="Default: the only one.")]
+
+
+def backups(
+    target: OneTarget = None,
+    config: ConfigPath = None,
+    overrides: Set = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """List the backups that Supabase makes of a project by itself."""
+    from holdfast import render, render_supabase
+    from holdfast.jobs import platform
+
+    with opened_app(config, overrides, quiet=quiet, seconds=_SECONDS_FOR_STORES) as opened:
+        chosen = opened.one_target(target)
+        found = platform.backups(opened.services, chosen, opened.stop)
+    if as_json:
+        render.facts(render_supabase.backups_facts(chosen.name, found))
+    else:
+        render_supabase.backups(found)
+    if found.last_success is None:
+        raise UnsafeError(
+            f"Supabase has no backup of the project of target {chosen.name}",
+            hint="Its plan decides whether there are any, and from when. Do not count on them: `holdfast backup`.",
+        )
+
+
+def schedule(
+    target: OneTarget = None,
+    to: Annotated[
+        str | None, typer.Option("--to", metavar="HH:MM", help="From the next day on at this time (UTC).")
+    ] = None,
+    config: ConfigPath = None,
+    overrides: Set = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Tell when Supabase makes its daily backup of a project, or have it made at another time."""
+    from holdfast import render, render_supabase
+    from holdfast.jobs import platform
+
+    at = _time_of_day(to)
+    with opened_app(config, overrides, quiet=quiet, seconds=_SECONDS_FOR_STORES) as opened:
+        chosen = opened.one_target(target)
+        found = platform.schedule(chosen, opened.stop, at)
+    if as_json:
+        render.facts(render_supabase.schedule_facts(chosen.name, found))
+    elif not quiet:
+        render_supabase.schedule(found, changed=at is not None)
+
+
+def _time_of_day(text: str | None) -> time | None:
+    if text is None:
+        return None
+    try:
+        found = time.fromisoformat(text)
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is not None or found.microsecond:
+        raise UsageError(f"{text!r} is no time of day", hint="Write HH:MM in UTC, such as 04:30.")
+    return found
+
+
+def restore_pitr(
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="Whose project.")],
+    at: Annotated[
+        str,
+        typer.Option("--at", metavar="TIME", help="The point in time (UTC), such as 2026-11-22T10:00:00Z."),
+    ],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check, and say what would be lost; change nothing.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for the project's name.")] = False,
+    limit: Annotated[
+        float, typer.Option("--limit", metavar="HOURS", min=0.01, help="Follow it for so long.")
+    ] = 4.0,
+    config: ConfigPath = None,
+    overrides: Set = None,
+    quiet: Quiet = False,
+) -> None:
+    """Have Supabase restore a project to a point in time. What was written since then is lost."""
+    from holdfast import render, render_supabase
+    from holdfast.jobs import platform_restore as job
+
+    moment = parse_time(at)
+    if moment is None or moment.timestamp() < 1:
+        raise UsageError(f"{at!r} is no time to restore to", hint="Write 2026-11-22T10:00:00Z.")
+    with opened_app(config, overrides, quiet=quiet, seconds=_SECONDS_FOR_STORES) as opened:
+        chosen = opened.one_target(target)
+        intent = job.intend(opened.services, chosen, moment, opened.stop)
+        if not (quiet and yes):
+            render_supabase.intent(intent, chosen.name)
+        if dry_run:
+            return
+        if not yes:
+            _confirm(intent)
+        pace = job.Pace(end=limit * 3600)
+        tell = render_supabase.silence if quiet else render_supabase.status
+        job.restore(opened.services, chosen, intent, opened.stop, pace=pace, tell=tell)
+    if not quiet:
+        render.line(
+            f"project {intent.project.name} was restored, and is healthy; try it before you rely on it"
+        )
+
+
+def _confirm(intent: Intent) -> None:
+    """Ask for the project's name. Raise UsageError where nobody is there to answer, CancelledError for another."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError("nothing is restored unasked", hint="Say --yes where nobody can answer.")
+    said = str(typer.prompt("Type the project's name to restore it", default="", show_default=False))
+    if said != intent.project.name:
+        raise CancelledError("that is not the project's name: nothing was changed")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module to the program."""
+    group = typer.Typer(help="What Supabase keeps of a project by itself.", no_args_is_help=True)
+    group.command()(backups)
+    group.command()(schedule)
+    group.command("restore-pitr")(restore_pitr)
+    app.add_typer(group, name="supabase")
