@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from holdfast.ledger import database
+
 ROOT = Path(__file__).resolve().parents[2]
 NOT_OURS = {".git", ".venv", ".cache", "dist", "build", "node_modules", "__pycache__"}
 LINES = {"src": 320, "tests": 400}  # "about 300"; a test file may list more cases
@@ -185,3 +187,8 @@ def test_decision_records_are_numbered_and_short() -> None:
     records = sorted((ROOT / "docs/explanation/decisions").glob("*.md"))
     assert [int(path.name[:4]) for path in records] == list(range(1, len(records) + 1))
     assert {path.name for path in records if len(path.read_text().splitlines()) > 60} == set()
+
+
+def test_every_migration_of_the_ledger_has_a_number_of_its_own() -> None:
+    versions = [version for version, _ in database.migrations()]
+    assert versions == list(range(1, len(versions) + 1))
