@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -26,6 +26,10 @@ from holdfast.model.errors import (
     UnsafeError,
     UsageError,
 )
+
+if TYPE_CHECKING:
+    from holdfast.app import App
+    from holdfast.jobs.copies import CaughtUp
 
 # A new ledger is filled from the stores first. Who asks what is known does not wait long for one that is away.
 SECONDS_FOR_STORES = 10.0
@@ -67,6 +71,15 @@ def backup(
 
 def copy(
     targets: Annotated[list[str] | None, typer.Argument(metavar="TARGET", help="Default: all.")] = None,
+    to: Annotated[
+        str | None, typer.Option("--to", metavar="STORE", help="To this store only, encrypted anew.")
+    ] = None,
+    recipient: Annotated[
+        list[str] | None, typer.Option("--recipient", metavar="RECIPIENT", help="With --to: to whom. Repeat.")
+    ] = None,
+    backup: Annotated[
+        str | None, typer.Option("--backup", metavar="BACKUP", help="With --to: this one only. Default: all.")
+    ] = None,
     config: ConfigPath = None,
     overrides: Set = None,
     as_json: Json = False,
@@ -74,11 +87,17 @@ def copy(
 ) -> None:
     """Bring the backups of the targets to all their stores: what a store that was away has missed."""
     from holdfast import facts, render
-    from holdfast.jobs.copies import catch_up
 
+    if (to is None) != (not recipient) or (backup is not None and to is None):
+        raise UsageError("--to STORE and --recipient RECIPIENT go together, and --backup goes with them")
     with opened_app(config, overrides, quiet=quiet) as opened:
-        chosen = opened.to_back_up(targets or [])
-        done = {each.name: catch_up(opened.services, each, opened.stop) for each in chosen}
+        if to is None:
+            from holdfast.jobs.copies import catch_up
+
+            chosen = opened.to_back_up(targets or [])
+            done = {each.name: catch_up(opened.services, each, opened.stop) for each in chosen}
+        else:
+            done = _encrypted_anew(opened, targets or [], backup, to, recipient or [])
     if as_json:
         render.facts([facts.caught_up(name, each) for name, each in done.items()])
     elif not quiet:
@@ -91,6 +110,28 @@ def copy(
         raise PartialError(
             f"{sum(len(each.copied) for each in done.values())} copies made, {len(failed)} failed"
         )
+
+
+def _encrypted_anew(
+    opened: App, targets: list[str], backup: str | None, to: str, recipients: list[str]
+) -> dict[str, CaughtUp]:
+    from holdfast.jobs.reencrypt import copy_to
+    from holdfast.streams.age_keys import parse_recipient
+
+    wanted = tuple(parse_recipient(text) for text in dict.fromkeys(recipients))
+    asked: list[str | None] = [*targets] or [None]
+    rows = [
+        row
+        for target in asked
+        for row in opened.wanted(backup, every=backup is None, target=target, store=None)
+    ]
+    services = opened.writing_services()
+    return {
+        name: copy_to(
+            services, name, [row for row in rows if row.backup.target == name], to, wanted, opened.stop
+        )
+        for name in dict.fromkeys(row.backup.target for row in rows)
+    }
 
 
 def list_backups(

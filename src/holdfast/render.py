@@ -200,7 +200,9 @@ def caught_up(target: str, value: CaughtUp) -> None:
     behind = {store: count for store, count in value.left.items() if count}
     for store, count in behind.items():
         line(f"{target}: {store} still lacks {many(count, 'backup')}")
-    if not behind:
+    if not behind and len(value.left) == 1:
+        line(f"{target}: {next(iter(value.left))} has every backup that was asked for")
+    elif not behind:
         line(f"{target}: every store has every backup")
 
 

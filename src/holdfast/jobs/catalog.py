@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from holdfast.jobs import marks, past
+from holdfast.jobs import adopting, marks, past
 from holdfast.jobs.reading import open_backup
 from holdfast.jobs.services import Services
 from holdfast.jobs.writing import Place
@@ -149,7 +149,7 @@ def _known_as(services: Services, place: Place, sizes: Mapping[str, int], state:
     if row is None or row.backup.target != place.target:
         return False
     same = any((copy.store, copy.state) == (place.store.name, state) for copy in row.copies)
-    return same and (state == "hidden" or not _wrong(row.backup, sizes))
+    return same and (state == "hidden" or not _wrong(row.stored_in(place.store.name).backup, sizes))
 
 
 def _wrong(backup: Backup, sizes: Mapping[str, int]) -> str | None:
@@ -176,12 +176,7 @@ def _adopt(
         other = f"the id is that of a backup of {known.backup.target}, too: only that one is listed"
         result.problems.append((place.key(layout.MANIFEST), other))
         return False
-    services.ledger.record_backup(
-        opened.backup,
-        manifest=opened.manifest,
-        signature=opened.signature,
-        coverage=known.coverage if known is not None else None,
-    )
+    adopting.adopt(services, opened, coverage=known.coverage if known is not None else None)
     wrong = _wrong(opened.backup, sizes) or _found_damaged(known, opened.manifest, place.store.name)
     state: CopyState = "hidden" if hidden else "complete" if wrong is None else "damaged"
     services.ledger.record_copy(place.backup_id, place.store.name, state, services.clock.now(), wrong)
@@ -196,7 +191,7 @@ def _found_damaged(known: BackupRow | None, manifest: bytes, store: str) -> str 
 
     What only a listing found wrong, such as one that was cut short, the next may find right.
     """
-    if known is None or known.manifest != manifest:
+    if known is None or known.stored_in(store).manifest != manifest:
         return None
     copy = next((each for each in known.copies if each.store == store), None)
     listed = (f"{_MISSING}: ", f"{_RESIZED}: ")

@@ -94,7 +94,7 @@ def missing(services: Services, target: Target, store: str) -> list[BackupRow]:
         for row in reversed(services.ledger.backups(target.name))
         if not row.hidden and any(copy.store in target.stores for copy in row.copies)
     ]
-    lacking = [row for row in rows if _lacks(row, store) and _source(row, target, store) is not None]
+    lacking = [row for row in rows if lacks(row, store) and _source(row, target, store) is not None]
     if not lacking:
         return []
     kept = _kept(services, target, store, rows)
@@ -119,15 +119,17 @@ def _kept(services: Services, target: Target, store: str, rows: list[BackupRow])
     return {each.backup.id for each in judge(candidates, target.rules(store).policy, now) if each.kept}
 
 
-def _lacks(row: BackupRow, store: str) -> bool:
+def lacks(row: BackupRow, store: str) -> bool:
+    """Whether a store does not hold a backup, and never did."""
     known = next((each for each in row.copies if each.store == store), None)
     return known is None or (known.state in {"missing", "copying"} and not known.gone)
 
 
 def _source(row: BackupRow, target: Target, store: str) -> str | None:
-    """The store to copy from: the first in the target's order that holds the backup whole."""
-    whole = {each.store for each in row.copies if each.state == "complete"}
-    return next((name for name in target.stores if name in whole and name != store), None)
+    """The store to copy from: the first in the target's order that holds the backup whole, as it was taken if one does."""
+    whole = {each.store for each in row.copies if each.state == "complete"} - {store}
+    found = sorted((name for name in target.stores if name in whole), key=lambda name: name in row.variants)
+    return next(iter(found), None)
 
 
 def catch_up(services: Services, target: Target, stop: Stop, *, occasion: Occasion = MANUAL) -> CaughtUp:
@@ -176,7 +178,7 @@ def _catch_up(services: Services, target: Target, meter: runner.Meter, stop: Sto
             stop.check()
             tried.add((backup_id, store))
             row = services.ledger.backup(backup_id)
-            if row is not None and store not in away and _lacks(row, store):
+            if row is not None and store not in away and lacks(row, store):
                 _copy(services, target, row, store, stop, done, away)
                 meter.pulse()
     done.left = {name: len(missing(services, target, name)) for name in target.stores}

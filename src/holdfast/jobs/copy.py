@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 
-from holdfast.jobs import locking, marks, runner, writing
+from holdfast.jobs import adopting, locking, marks, runner, writing
 from holdfast.jobs.reading import Opened, open_backup, read_document
 from holdfast.jobs.services import Services
 from holdfast.model import layout
@@ -56,7 +57,8 @@ def _copy(
                 hint="`holdfast undelete` brings it back, as long as its objects are there.",
             )
     if place.store.stat(place.key(layout.MANIFEST)) is not None:
-        open_backup(place, services.keys)  # another host was first: what is committed is not written again
+        # Another host was first, or it was encrypted anew: what is committed is not written again.
+        adopting.recognise(services, open_backup(place, services.keys))
         return
     writing.abort_uploads(
         services, place
@@ -71,6 +73,7 @@ def _copy(
     _copy_details(origin, place)
     marks.copy(services, origin, place)
     _copy_commit(origin, place, opened)
+    adopting.recognise(services, dataclasses.replace(opened, place=place))
 
 
 def _copy_segment(

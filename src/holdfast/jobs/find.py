@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from holdfast.jobs.reading import Opened, open_backup
+from holdfast.jobs.reading import Opened, open_backup, opens
 from holdfast.jobs.services import Services
 from holdfast.jobs.writing import Place
 from holdfast.ledger.ledger import BackupRow
@@ -102,9 +102,17 @@ def _rank(row: BackupRow, name: str) -> int:
 
 
 def open_best(services: Services, row: BackupRow, store: str | None = None) -> Opened:
-    """Open the backup where it can be opened; raise the first store's error when it can be nowhere."""
+    """Open the backup where it can be opened; raise the first store's error when it can be nowhere.
+
+    Of copies that are encrypted to others, one that an identity here opens comes first.
+    """
     first: Error | None = None
-    for place in places(services, row, store):
+    found = places(services, row, store)
+    if row.variants:
+        found = tuple(
+            sorted(found, key=lambda place: not opens(services.keys, row.stored_in(place.store.name).backup))
+        )
+    for place in found:
         try:
             return open_backup(place, services.keys)
         except Error as error:

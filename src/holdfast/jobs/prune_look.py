@@ -160,7 +160,8 @@ def _sort_hidden(
     said = model.content(stone.mark, Tombstone)
     if folder.sizes.keys() <= {layout.TOMBSTONE, layout.signature_name(layout.TOMBSTONE)}:
         return stone
-    wanted = {layout.MANIFEST: _ANY, **({} if row is None else segments(row.backup))}
+    own = {} if row is None else segments(row.stored_in(folder.place.store.name).backup)
+    wanted = {layout.MANIFEST: _ANY, **own}
     if row is None or not _is_whole(row, folder):
         return None if _is_there(folder, wanted) else Leaving(folder=folder, stone=said)
     if all(copy.store != folder.place.store.name for copy in row.copies):
@@ -170,7 +171,7 @@ def _sort_hidden(
 
 def _is_whole(row: BackupRow, folder: Folder) -> bool:
     """Whether every segment of the backup is listed, and as large as it was."""
-    wanted = segments(row.backup)
+    wanted = segments(row.stored_in(folder.place.store.name).backup)
     return (
         folder.sizes.keys() >= {layout.MANIFEST, layout.signature_name(layout.MANIFEST)}
         and {name: folder.sizes.get(name) for name in wanted} == wanted

@@ -66,7 +66,7 @@ def bring_back(services: Services, place: Place, now: datetime) -> None:
     row = services.ledger.backup(place.backup_id)
     if row is None or row.backup.target != place.target:
         raise NotFoundError(f"no backup {place.backup_id} of target {place.target}")
-    missing = _missing(place, segments(row.backup))
+    missing = _missing(place, segments(row.stored_in(place.store.name).backup))
     if missing:
         raise NotFoundError(
             f"{place.store.location}: backup {place.backup_id} cannot come back: {missing[0]} is gone already",

@@ -106,6 +106,18 @@ def read_document(place: Place, document: Segment) -> bytes | None:
     return data
 
 
+def compressed_chunks(place: Place, part: Part, keys: Keys) -> Iterator[bytes]:
+    """Give what was encrypted, compressed as it is. Errors as in `plain_chunks`.
+
+    That it is what was dumped is known at the end by the stored bytes, and before by nothing.
+    """
+    chunks = stored_chunks(place, part)
+    if part.recipients:
+        chunks = age.decrypt(chunks, keys.identities, header_sha256=part.header_sha256)
+    with _named(place, part):
+        yield from chunks
+
+
 def plain_chunks(place: Place, part: Part, keys: Keys, *, threads: bool = False) -> Iterator[bytes]:
     """Give what the dumping program printed; raise at the latest at the end unless every byte is as it was.
 
@@ -249,6 +261,12 @@ def read_plain(place: Place, part: Part, keys: Keys, *, limit: int = 1024**3) ->
 def can_open(backup: Backup, keys: Keys) -> bool:
     """Whether this host may open the backup at all: it has an identity, or nothing is encrypted."""
     return bool(keys.identities) or not any(part.recipients for part in backup.parts)
+
+
+def opens(keys: Keys, backup: Backup) -> bool:
+    """Whether every part is in the clear, or encrypted to an identity that this host has."""
+    own = {identity.recipient.text for identity in keys.identities}
+    return all(not part.recipients or own & set(part.recipients) for part in backup.parts)
 
 
 def read_catalog(opened: Opened, keys: Keys) -> catalog_model.Catalog:

@@ -116,7 +116,7 @@ def _is_damaged(services: Services, place: writing.Place, row: BackupRow, stop: 
             hint="`holdfast undelete` brings it back, as long as its objects are there.",
         )
     opened = _opened(services, place)
-    if opened is None or opened.manifest != row.manifest:
+    if opened is None or opened.manifest != row.stored_in(place.store.name).manifest:
         return True
     return any(not _holds(place, segment, stop) for segment in opened.backup.objects)
 
@@ -137,29 +137,31 @@ def _holds(place: writing.Place, segment: Segment, stop: Stop) -> bool:
 
 def _mend(work: _Mending, meter: runner.Meter) -> None:
     """Write again what is not there as it was, the manifest last. Raise IntegrityError where no store has it whole."""
-    place, row, stop = work.place, work.row, work.stop
-    for segment in row.backup.objects:
+    place, stored, stop = work.place, work.row.stored_in(work.place.store.name), work.stop
+    for segment in stored.backup.objects:
         stop.check()
         if _holds(place, segment, stop):
             meter.add(segment.size)
             continue
         origin = _write_again(place, segment, work.others, meter, stop)
-        if origin is None and segment in row.backup.documents:
+        if origin is None and segment in stored.backup.documents:
             continue  # a text that helps, and is nowhere: the backup restores without
         if origin is None:
             raise IntegrityError(
                 f"no store has {place.key(segment.name)} as it was written",
-                hint="Whatever is left of the backup stays as it is. Take another backup.",
+                hint="Whatever is left of the backup stays as it is. Take another backup."
+                if stored.backup.origin is None
+                else "It was encrypted anew for this store alone: `holdfast copy --to` makes another, into another store.",
             )
         work.written.append(segment.name)
         work.used.append(origin.store.name)
     opened = _opened(work.services, place)
-    if opened is not None and opened.manifest == row.manifest:
+    if opened is not None and opened.manifest == stored.manifest:
         return
     # The ledger keeps both as they are stored; their signature was checked when it took them in.
     for name, data in (
-        (layout.signature_name(layout.MANIFEST), row.signature),
-        (layout.MANIFEST, row.manifest),
+        (layout.signature_name(layout.MANIFEST), stored.signature),
+        (layout.MANIFEST, stored.manifest),
     ):
         place.store.put(place.key(name), [data])
         work.written.append(name)

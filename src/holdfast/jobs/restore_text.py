@@ -102,6 +102,18 @@ def restore_text(backup: Backup, *, to_create: Mapping[str, str] = {}) -> str:
     return text if catalog is None else text + _CATALOG.format(command=_open(catalog))
 
 
+def created_by(text: str, backup: Backup) -> dict[str, str]:
+    """The databases that an earlier text for the same backup makes by hand, with their encodings ("" where it has none)."""
+    found = {}
+    for name in (part.database for part in backup.parts if part.format == "plain" and part.database):
+        line = (
+            rf"(?m)^    createdb --template=template0 (?:--encoding=(\w+) )?-- {re.escape(shell_word(name))}$"
+        )
+        if match := re.search(line, text):
+            found[name] = match[1] or ""
+    return found
+
+
 def _needs(backup: Backup) -> str:
     lines = []
     if any(part.recipients for part in backup.parts):

@@ -83,7 +83,8 @@ def _glance(services: Services, place: Place, row: BackupRow, stop: Stop) -> Ver
     except StoreError as error:
         stop.check()
         return told(error)
-    wrong = [each.name for each in row.backup.objects if sizes.get(place.key(each.name)) != each.size]
+    objects = row.stored_in(place.store.name).backup.objects
+    wrong = [each.name for each in objects if sizes.get(place.key(each.name)) != each.size]
     wrong += [
         name
         for name in (layout.MANIFEST, layout.signature_name(layout.MANIFEST))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from holdfast.jobs import adopting
 from holdfast.jobs.find import open_best
 from holdfast.jobs.reading import can_open, read_catalog
 from holdfast.jobs.services import Services
@@ -15,7 +16,5 @@ def coverage_of(services: Services, row: BackupRow) -> Coverage | None:
         return row.coverage
     opened = open_best(services, row)
     found = coverage(read_catalog(opened, services.keys))
-    services.ledger.record_backup(
-        opened.backup, manifest=opened.manifest, signature=opened.signature, coverage=found
-    )
+    adopting.adopt(services, opened, coverage=found)
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import takewhile
 
-from holdfast.jobs import copies, marks, runner, writing
+from holdfast.jobs import adopting, copies, marks, runner, writing
 from holdfast.jobs.reading import open_backup
 from holdfast.jobs.services import Services
 from holdfast.ledger import scheduling
@@ -91,9 +91,7 @@ def _adopt(services: Services, place: writing.Place) -> bool:
         if row is not None and not any((copy.store, copy.state) == (name, "missing") for copy in row.copies):
             services.ledger.record_copy(row.backup.id, name, "missing", now, "the copy broke off")
         return False
-    services.ledger.record_backup(
-        opened.backup, manifest=opened.manifest, signature=opened.signature, coverage=None
-    )
+    adopting.adopt(services, opened)
     services.ledger.record_copy(place.backup_id, name, "complete", now)
     services.reporter.info("adopted a backup that was committed", store=name, backup=place.backup_id)
     return True

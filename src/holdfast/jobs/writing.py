@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -81,6 +82,25 @@ def write_part(
         codec=part_codec,
         recipients=tuple(recipient.text for recipient in recipients),
         header_sha256=header.sha256 if recipients else None,
+    )
+
+
+def write_resealed(
+    place: Place, part: Part, chunks: Iterator[bytes], recipients: tuple[Recipient, ...]
+) -> Part:
+    """Encrypt to others what a part of another store holds, compressed as it is, and store it; give it as it lies there."""
+    header = Tally()
+    name = part.name if part.recipients else f"{part.name}.age"
+    sealed = _first_tallied(age.encrypt(chunks, recipients), header)
+    segments, stored = _write_segments(place, name, sealed, numbered=part.segments[0].name != part.name)
+    return dataclasses.replace(
+        part,
+        name=name,
+        segments=segments,
+        stored_size=stored.size,
+        stored_sha256=stored.sha256,
+        recipients=tuple(recipient.text for recipient in recipients),
+        header_sha256=header.sha256,
     )
 
 

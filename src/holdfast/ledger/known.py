@@ -7,6 +7,7 @@ from typing import Protocol
 
 from holdfast.ledger import rows
 from holdfast.ledger.rows import BackupRow, Value
+from holdfast.model.kinship import Stored
 
 _BACKUPS = """
     SELECT id, target, manifest, signature, coverage, proof, proof_at, (
@@ -30,12 +31,14 @@ class Source(Protocol):
 def backups(ledger: Source, where: str, values: list[Value]) -> list[BackupRow]:
     """Give the backups that fit, newest first. Who let one go matters only where it has to be in several stores."""
     found = ledger.read(f"{_BACKUPS} {where} ORDER BY id DESC", values)
+    variants = _variants(ledger, where, values) if found else {}
     let_go = _let_go(ledger, {str(row["target"]) for row in found} & ledger.needed.keys())
     return [
         rows.backup_of(
             row,
             let_go=frozenset(let_go.get(str(row["id"]), ())),
             needed=ledger.needed.get(str(row["target"]), 1),
+            variants=variants.get(str(row["id"]), {}),
         )
         for row in found
     ]
@@ -48,4 +51,15 @@ def _let_go(ledger: Source, targets: Iterable[str]) -> dict[str, set[str]]:
     for target in targets:
         for row in ledger.read(query, [target]):
             found.setdefault(str(row["backup_id"]), set()).add(str(row["store"]))
+    return found
+
+
+def _variants(ledger: Source, where: str, values: list[Value]) -> dict[str, dict[str, Stored]]:
+    """By backup and store, the manifests that are not the backup's own."""
+    of = f"SELECT id FROM backups {where}"  # noqa: S608 - our own text
+    query = f"SELECT backup_id, store, manifest, signature FROM variants WHERE backup_id IN ({of})"  # noqa: S608 - our own text
+    found: dict[str, dict[str, Stored]] = {}
+    for row in ledger.read(query, values):
+        backup_id, store = str(row["backup_id"]), str(row["store"])
+        found.setdefault(backup_id, {})[store] = rows.stored_of(row, f"{backup_id} in {store}")
     return found

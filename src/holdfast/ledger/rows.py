@@ -12,6 +12,7 @@ from holdfast.model import codec, manifest
 from holdfast.model.backup import Backup
 from holdfast.model.catalog import Coverage
 from holdfast.model.errors import LedgerError
+from holdfast.model.kinship import Stored
 from holdfast.model.proof import Level
 from holdfast.model.run import Run
 
@@ -52,7 +53,8 @@ class BackupRow:
 
     `manifest` and `signature` are the stored bytes. `coverage` is None where the catalog was never opened here;
     `proof_at` is the time of the proof that gave the level, None for `stored`. `let_go` are the stores that held it
-    until a tombstone took it out of them on purpose, and `needed` is how many stores have to have held it.
+    until a tombstone took it out of them on purpose, and `needed` is how many stores have to have held it. `variants` are,
+    by store, the manifests of copies that were encrypted anew.
     """
 
     backup: Backup
@@ -64,6 +66,12 @@ class BackupRow:
     signature: bytes = field(repr=False)
     let_go: frozenset[str] = frozenset()
     needed: int = 1
+    variants: Mapping[str, Stored] = field(default_factory=dict, repr=False)
+
+    def stored_in(self, store: str) -> Stored:
+        """The manifest of its copy in a store, which differs where that was encrypted anew."""
+        own = Stored(backup=self.backup, manifest=self.manifest, signature=self.signature)
+        return self.variants.get(store, own)
 
     @property
     def whole(self) -> bool:
@@ -159,11 +167,9 @@ def coverage_text(coverage: Coverage | None) -> str | None:
     return None if coverage is None else json.dumps(codec.to_json(coverage))
 
 
-def backup_of(row: Row, *, let_go: frozenset[str] = frozenset(), needed: int = 1) -> BackupRow:
+def backup_of(row: Row, *, let_go: frozenset[str], needed: int, variants: Mapping[str, Stored]) -> BackupRow:
     """Read a row of `backups` with its copies as one JSON array. Raise LedgerError where it makes no sense."""
-    where = f"backup {row['id']}"
-    data, signature = row["manifest"], row["signature"]
-    assert isinstance(data, bytes) and isinstance(signature, bytes)  # noqa: S101, PT018 - strict columns
+    where, stored = f"backup {row['id']}", stored_of(row, str(row["id"]))
     known = {
         "coverage": _json(row["coverage"], where),
         "proof": row["proof"],
@@ -172,16 +178,25 @@ def backup_of(row: Row, *, let_go: frozenset[str] = frozenset(), needed: int = 1
     }
     facts = decoded(_Facts, known, where)
     return BackupRow(
-        backup=manifest.parse(data, where=f"the ledger's copy of the manifest of {row['id']}"),
+        backup=stored.backup,
         coverage=facts.coverage,
         proof=facts.proof,
         proof_at=facts.proof_at,
         copies=tuple(sorted(facts.copies, key=lambda copy: copy.store)),
-        manifest=data,
-        signature=signature,
+        manifest=stored.manifest,
+        signature=stored.signature,
         let_go=let_go,
         needed=needed,
+        variants=variants,
     )
+
+
+def stored_of(row: Row, what: str) -> Stored:
+    """Read the columns `manifest` and `signature`."""
+    data, signature = row["manifest"], row["signature"]
+    assert isinstance(data, bytes) and isinstance(signature, bytes)  # noqa: S101, PT018 - strict columns
+    backup = manifest.parse(data, where=f"the ledger's copy of the manifest of {what}")
+    return Stored(backup=backup, manifest=data, signature=signature)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

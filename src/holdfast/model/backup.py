@@ -65,10 +65,20 @@ class Server:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """What a copy that was encrypted anew was made from: the first manifest, by its digest and its signer; when, and where."""
+
+    manifest_sha256: str
+    signer: str
+    at: datetime
+    host: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Backup:
     """A committed backup: what its manifest says. Times are aware, in UTC; `slot` is the scheduled time, if any.
 
-    `documents` are the texts beside the parts, such as RESTORE.txt.
+    `documents` are the texts beside the parts, such as RESTORE.txt. Only a copy that was encrypted anew has an `origin`.
     """
 
     id: str
@@ -89,6 +99,7 @@ class Backup:
     wal: str | None = None
     labels: tuple[str, ...] = ()
     imported: bool = False
+    origin: Origin | None = None
 
     @property
     def size(self) -> int:

@@ -1,0 +1,45 @@
+"""Lets the ledger know the manifest of a copy: the backup's own, or that of a copy which was encrypted anew."""
+
+from __future__ import annotations
+
+from holdfast.jobs.reading import Opened
+from holdfast.jobs.services import Services
+from holdfast.ledger import variants
+from holdfast.model.catalog import Coverage
+from holdfast.model.kinship import Stored, are_kin
+
+
+def adopt(services: Services, opened: Opened, *, coverage: Coverage | None = None) -> None:
+    """Record the manifest that was read from a store, and whose signature holds.
+
+    One that is no kin of the known one takes its place, and what was known of the backup is forgotten. Of kin the first
+    one, which was written when the backup was taken, is the backup's own, whatever order they are found in.
+    """
+    own = recognise(services, opened)
+    services.ledger.record_backup(
+        own.backup, manifest=own.manifest, signature=own.signature, coverage=coverage
+    )
+
+
+def recognise(services: Services, opened: Opened) -> Stored:
+    """Know the manifest of a copy beside the backup's own, where both are kin; give the one that is the backup's own.
+
+    That is the manifest given where the ledger knows none, or one that is no kin; of those nothing is written here.
+    """
+    ledger, store = services.ledger, opened.place.store.name
+    found = Stored(backup=opened.backup, manifest=opened.manifest, signature=opened.signature)
+    row = ledger.backup(opened.backup.id)
+    if row is None:
+        return found
+    own = Stored(backup=row.backup, manifest=row.manifest, signature=row.signature)
+    if own.manifest == found.manifest:
+        if store in row.variants:
+            variants.forget(ledger, found.backup.id, store)
+        return own
+    if not are_kin(own, found):
+        return found
+    if found.backup.origin is None:
+        variants.promote(ledger, found, store)
+        return found
+    variants.record(ledger, found.backup.id, store, found)
+    return own
