@@ -119,6 +119,10 @@ def restore(
             "--roles/--no-roles", help="Apply roles and tablespaces. Default: when everything is restored."
         ),
     ] = None,
+    plain: Annotated[
+        bool,
+        typer.Option("--plain", help="Of a Supabase project: without what needs the platform."),
+    ] = False,
     before_migration: Annotated[
         str | None,
         typer.Option(
@@ -168,6 +172,7 @@ def restore(
             tablespaces=dict(pair(text, "--tablespace-map", "PATH") for text in tablespace_map or ()),
             roles=roles,
             options=options,
+            plain=plain,
         )
         if some.wanted:
             return _restore_tables(opened, chosen, wish, some, output, dry_run=dry_run)

@@ -7,10 +7,11 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from holdfast.jobs import runner, sameness
+from holdfast.jobs import restore_supabase, runner, sameness
 from holdfast.jobs.reading import Opened, can_open, plain_chunks, ranged, read_catalog, read_plain
+from holdfast.jobs.restore_supabase import Specials
 from holdfast.jobs.services import Services
-from holdfast.methods import logical_globals, logical_restore, restore_checks, staging
+from holdfast.methods import logical_globals, logical_restore, restore_checks, staging, supabase_globals
 from holdfast.methods.destination import Destination, destination, refuse_name
 from holdfast.methods.logical_restore import Restored, Task
 from holdfast.methods.pg_restore import Options
@@ -25,6 +26,8 @@ from holdfast.postgres.statements import quoted_name
 from holdfast.system import spool
 from holdfast.system.stop import Stop
 
+Warn = Callable[[str], None]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
@@ -32,7 +35,8 @@ class Wish:
 
     `rename` gives the one database another name; `tablespaces` maps the names of old tablespaces to directories.
     `roles` applies the globals; by default only when everything is restored. `options` are for pg_restore. When
-    `thorough`, what came back is held against the backup, row by row, and the report tells.
+    `thorough`, what came back is held against the backup, row by row, and the report tells. `plain` leaves out of a
+    Supabase project what needs the platform.
     """
 
     into: Conninfo = field(repr=False)
@@ -42,6 +46,7 @@ class Wish:
     roles: bool | None = None
     options: Options = field(default_factory=Options)
     thorough: bool = False
+    plain: bool = False
 
     @property
     def wants_globals(self) -> bool:
@@ -131,8 +136,21 @@ def chosen_parts(opened: Opened, wish: Wish) -> tuple[Part, ...]:
     return chosen
 
 
+def specials(
+    services: Services, opened: Opened, catalog: Catalog, wish: Wish, parts: tuple[Part, ...], into: Destination
+) -> Specials:
+    """Choose, by the parts' names, what is restored of the databases that are not simply all restored."""
+    going = [(part, described(catalog, part), wish.name(part)) for part in parts]
+    return restore_supabase.specials(services, opened, catalog, going, into, plain=wish.plain)
+
+
 def obstacles(
-    services: Services, catalog: Catalog, wish: Wish, parts: tuple[Part, ...], into: Destination
+    services: Services,
+    catalog: Catalog,
+    wish: Wish,
+    parts: tuple[Part, ...],
+    into: Destination,
+    special: Specials,
 ) -> Iterator[Error]:
     """Find everything that stands in the way, before anything is changed."""
     if wish.rename is not None:
@@ -142,6 +160,9 @@ def obstacles(
             yield error
     coming = catalog.roles if wish.wants_globals else ()
     for part in parts:
+        if (one := special.get(part.name)) is not None:
+            yield from restore_supabase.obstacles(one, into, wish.options, coming)
+            continue
         found = described(catalog, part)
         yield from restore_checks.refusals(into, found, wish.name(part), wish.options, coming=coming)
     if wish.options.jobs > 1:
@@ -188,16 +209,29 @@ def _restore(
     with destination(wish.into, dump_version=opened.backup.tools.get("pg_dump")) as into:
         for said in told(opened, into):
             warn(said)
-        for error in obstacles(services, catalog, wish, parts, into):
+        special = specials(services, opened, catalog, wish, parts, into)
+        for error in obstacles(services, catalog, wish, parts, into, special):
             raise error
         text = read_globals(services, opened, wish)
-        applied = _globals(services, text, wish, into)
+        applied = _globals(services, text, wish, into, special, warn)
         spaces = logical_globals.has_tablespaces(into.connection, catalog.tablespaces)
         if not spaces and applied is None:
             warn(f"tablespaces are left out, as they are not here: {', '.join(sorted(catalog.tablespaces))}")
         restored, held = [], []
+        site = restore_supabase.Site(
+            services=services,
+            opened=opened,
+            into=into,
+            options=wish.options,
+            count=meter.add,
+            stop=stop,
+            warn=warn,
+        )
         for part in parts:
             stop.check()
+            if (one := special.get(part.name)) is not None:
+                restored.append(restore_supabase.restore_part(site, one.again(catalog, into)))
+                continue
             with _archive(services, opened, wish, part, meter, stop) as archive:
                 task = Task(
                     backup_id=opened.backup.id,
@@ -222,7 +256,7 @@ def _restore(
             size=meter.done - before,
             seconds=services.clock.monotonic() - began - sum(each.seconds for each in held),
             warnings=tuple(warnings),
-            sameness=_sameness(wish, into, text, applied, held, stop),
+            sameness=_sameness(wish, into, None if special else text, applied, held, stop),
         )
 
 
@@ -249,11 +283,19 @@ def read_globals(services: Services, opened: Opened, wish: Wish) -> bytes | None
 
 
 def _globals(
-    services: Services, text: bytes | None, wish: Wish, into: Destination
+    services: Services, text: bytes | None, wish: Wish, into: Destination, special: Specials, warn: Warn
 ) -> logical_globals.Applied | None:
     if text is None:
         return None
-    applied = logical_globals.apply(into.connection, text, tablespace_map=wish.tablespaces)
+    if special:
+        roles = supabase_globals.apply(
+            into.connection, text, superuser=into.facts.is_superuser, plain=wish.plain
+        )
+        for refused in roles.refused:
+            warn(refused)
+        applied = roles.applied
+    else:
+        applied = logical_globals.apply(into.connection, text, tablespace_map=wish.tablespaces)
     services.stage("globals_applied")
     return applied
 

@@ -11,8 +11,9 @@ from typing import Literal
 from holdfast.jobs import restore as job
 from holdfast.jobs.reading import Opened, plain_chunks, read_catalog
 from holdfast.jobs.restore import Wish
+from holdfast.jobs.restore_supabase import Specials
 from holdfast.jobs.services import Services
-from holdfast.methods import logical_globals
+from holdfast.methods import logical_globals, supabase_globals, supabase_restore
 from holdfast.methods.destination import Destination, destination
 from holdfast.methods.restored_properties import adapted
 from holdfast.model.backup import Part
@@ -79,14 +80,12 @@ def plan(services: Services, opened: Opened, wish: Wish, stop: Stop) -> Plan:
     catalog = read_catalog(opened, services.keys)
     with destination(wish.into, dump_version=opened.backup.tools.get("pg_dump")) as into:
         text = job.read_globals(services, opened, wish)
-        planned = (
-            logical_globals.planned(into.connection, text, tablespace_map=wish.tablespaces)
-            if text is not None
-            else None
-        )
+        special = job.specials(services, opened, catalog, wish, parts, into)
+        planned = None if text is None else _globals(wish, text, into, special)
+        usual = tuple(part for part in parts if part.name not in special)
         problems = [
-            *job.obstacles(services, catalog, wish, parts, into),
-            *_more(services, opened, wish, catalog, parts, into, stop),
+            *job.obstacles(services, catalog, wish, parts, into, special),
+            *_more(services, opened, wish, catalog, usual, into, stop),
         ]
         return Plan(
             backup_id=opened.backup.id,
@@ -98,8 +97,20 @@ def plan(services: Services, opened: Opened, wish: Wish, stop: Stop) -> Plan:
             databases=tuple(_planned(catalog, part, wish, into) for part in parts),
             staging=_staging(services, wish, parts),
             problems=tuple(Problem(message=each.message, hint=each.hint) for each in problems),
-            notes=tuple(_notes(opened, wish, catalog, into)),
+            notes=(
+                *_notes(opened, wish, catalog, into),
+                *(supabase_restore.said(each) for one in special.values() for each in one.choice.left_out),
+            ),
         )
+
+
+def _globals(wish: Wish, text: bytes, into: Destination, special: Specials) -> logical_globals.Applied:
+    if special:
+        superuser = into.facts.is_superuser
+        return supabase_globals.apply(
+            into.connection, text, superuser=superuser, plain=wish.plain, dry=True
+        ).applied
+    return logical_globals.planned(into.connection, text, tablespace_map=wish.tablespaces)
 
 
 def _planned(catalog: Catalog, part: Part, wish: Wish, into: Destination) -> Planned:

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
 
-from holdfast.methods import dump_hints, watchdog
+from holdfast.methods import dump_hints, supabase_dump, watchdog
 from holdfast.methods.archive_end import ended, globals_ended
 from holdfast.methods.base import Facts, Source
 from holdfast.model import catalog as model
@@ -38,7 +38,7 @@ class Logical:
     name = "logical"
 
     def __init__(self, target: Target, *, label: str, warn: Warn) -> None:
-        self._target = target
+        self._target = supabase_dump.as_dumped(target)
         self._label = label[:63]
         self._warn = warn
         self._conninfo = conninfo.parse(target.url, password=target.password).at_server()
@@ -79,7 +79,12 @@ class Logical:
             tablespaces=cluster.tablespaces,
             role_passwords=readable_roles and target.globals,
             databases=tuple(databases),
-            left_out=(*skipped, *_globals_left_out(target, readable=readable_roles)),
+            left_out=(
+                *skipped,
+                *_globals_left_out(target, readable=readable_roles),
+                *supabase_dump.elsewhere(target.supabase),
+            ),
+            platform=supabase_dump.platform(target.supabase),
         )
         yield catalog_source(whole)
         self._facts = Facts(
@@ -100,6 +105,8 @@ class Logical:
         argv = [toolset.program("pg_dumpall"), "--globals-only", "--encoding=UTF8", "--no-password"]
         if not passwords:
             argv.append("--no-role-passwords")
+        if self._target.supabase is not None and (role := supabase_dump.role_of(self._target)):
+            argv.append(f"--role={role}")
         database = self._conninfo.database or "postgres"
         argv += [f"--database={database}", f"--dbname={self._conninfo.argv_dsn()}"]
         with closing(self._run(tuple(argv), self._conninfo, stop)) as chunks:
@@ -109,11 +116,11 @@ class Logical:
         self, info: server.DatabaseInfo, facts: server.ServerFacts, toolset: tools.Toolset, stop: Stop
     ) -> Generator[Source, None, model.Database]:
         """Give one database's dump, and return its catalog."""
-        target = self._target
         where = self._conninfo.with_database(info.name)
         with snapshot.exported_snapshot(
-            where, application_name=self._label, lock_wait_timeout=target.lock_wait_timeout
+            where, application_name=self._label, lock_wait_timeout=self._target.lock_wait_timeout
         ) as snap:
+            target = supabase_dump.readable(self._target, snap.connection)
             found = catalog.read_database(
                 snap.connection,
                 target.selection,
@@ -151,7 +158,8 @@ class Logical:
                     note=lambda: blocks.dump_note(finder.found),
                 )
                 check_complete(info.name, reader, found)
-                return replace(counted.result(), schema_objects=schema.objects)
+                whole = replace(counted.result(), schema_objects=schema.objects)
+                return supabase_dump.described(whole, target.supabase)
 
     def _run(
         self, argv: tuple[str, ...], where: conninfo.Conninfo, stop: Stop

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from holdfast.methods import pg_restore, plain_restore, restore_checks, restore_hints
@@ -75,7 +75,7 @@ def restore_database(into: Destination, task: Task, *, stop: Stop, warn: Warn) -
         _run(into, task, created=created, whole=whole, stop=stop, warn=warn)
         left = "with what was restored into it"
         with _analyzing(into, task, stop, warn):
-            done = _compared(into, task, created=created, stop=stop)
+            done = replace(compared(into, task, stop=stop), created=created)
         _finish(into, task, wanted)
     except BaseException:
         if created:
@@ -202,7 +202,7 @@ def _analyzing(into: Destination, task: Task, stop: Stop, warn: Warn) -> Iterato
         running.result()
 
 
-def _compared(into: Destination, task: Task, *, created: bool, stop: Stop) -> Restored:
+def compared(into: Destination, task: Task, *, stop: Stop) -> Restored:
     """Count the rows of every table and hold them against the backup's counts. Raise IntegrityError on a difference."""
     found, name = task.found, task.name
     kinds = (
@@ -245,7 +245,7 @@ def _compared(into: Destination, task: Task, *, created: bool, stop: Stop) -> Re
     )
     return Restored(
         name=name,
-        created=created,
+        created=False,
         tables=sum(1 for t in there.tables if t.kind in "rpm" and t.extension is None),
         rows=sum(t.rows or 0 for t in expected.values()) if expected or not found.tables else None,
         notes=tuple(notes),

@@ -166,6 +166,18 @@ class Database:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Platform:
+    """Whose server it was, where the server is a part of something larger: `supabase`, and the project's `ref`.
+
+    `extras` are the words of supabase_extras: what was wanted beyond what the platform's own dump holds.
+    """
+
+    name: str
+    ref: str
+    extras: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Catalog:
     """What the server held. `databases` are those in the backup; `left_out` names others, and why they are not.
 
@@ -182,6 +194,7 @@ class Catalog:
     databases: tuple[Database, ...]
     left_out: tuple[LeftOut, ...] = ()
     imported_from: tuple[str, ...] = ()
+    platform: Platform | None = None
 
     def database(self, name: str) -> Database | None:
         """Find a database by name, or None."""

@@ -43,7 +43,7 @@ def acting(entries: Sequence[Entry], *, without_extensions: Collection[str] = ()
     for number in _over_foreign_tables(entries):
         reasons.setdefault(number, _FOREIGN_VIEW)
     named = set(reasons)
-    _add_dependents(entries, reasons, named)
+    add_dependents(entries, reasons, named)
     return Kept(
         out=frozenset(reasons),
         left_out=tuple(
@@ -96,8 +96,11 @@ def _reaches(start: int, entries: Mapping[int, Entry], goal: set[int], known: di
     return False
 
 
-def _add_dependents(entries: Iterable[Entry], reasons: dict[int, str], named: set[int]) -> None:
-    """Keep out what cannot be without what is kept out; of that, comments and grants need no name of their own."""
+def add_dependents(entries: Iterable[Entry], reasons: dict[int, str], named: set[int]) -> None:
+    """Add to `reasons` (by dump id) what cannot be without what is in them already, each with that one's reason.
+
+    All that is added is `named`, but comments and grants, which need no name of their own.
+    """
     upon: defaultdict[int, list[Entry]] = defaultdict(list)
     for entry in entries:
         for number in entry.dependencies:

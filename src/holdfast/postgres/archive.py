@@ -183,7 +183,9 @@ class TocReader:
             yield from self._skip_text()
         if self._minor >= _WITH_RELKIND:
             yield from self._int()
+        named = self.position
         owner = yield from self._text()
+        owned = (named, self.position)
         yield from self._skip_text()  # WITH OIDS, of old
         dependencies = yield from self._dependencies()
         file: str | None = None
@@ -210,6 +212,7 @@ class TocReader:
             definition=definition if defined else None,
             file=file,
             drop=(before, behind),
+            owned=owned,
         )
 
     def _kept(self, *, wanted: bool) -> Generator[int, None, str | None]:

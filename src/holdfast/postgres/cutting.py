@@ -23,13 +23,15 @@ _USUAL_INT = 4
 _END_OF_ROWS = bytes(1 + _USUAL_INT)
 
 
-def cut(chunks: Iterable[bytes], toc: Toc, entries: Sequence[Entry]) -> Iterator[bytes]:
+def cut(
+    chunks: Iterable[bytes], toc: Toc, entries: Sequence[Entry], *, disowned: Collection[int] = ()
+) -> Iterator[bytes]:
     """Cut `entries`, some of the table of contents in its order, out of the whole archive.
 
-    All of it is read, to the end. Raise IntegrityError where it is not built as it should be.
+    Those `disowned` (dump ids) have no owner any more: they will belong to who restores. All of it is read, to the end. Raise IntegrityError where it is not built as it should be.
     """
     cursor = _Cursor(chunks)
-    yield from _head(cursor, toc, entries)
+    yield from _head(cursor, toc, entries, disowned)
     cursor.skip(toc.end - cursor.position)
     wanted = {entry.dump_id for entry in entries if entry.has_data}
     for number, block in _blocks(cursor, toc):
@@ -63,9 +65,11 @@ def data_ranges(entries: Iterable[Entry], blocks: Mapping[int, int], size: int) 
     return ranges
 
 
-def cut_head(chunks: Iterable[bytes], toc: Toc, entries: Sequence[Entry]) -> bytes:
+def cut_head(
+    chunks: Iterable[bytes], toc: Toc, entries: Sequence[Entry], *, disowned: Collection[int] = ()
+) -> bytes:
     """Cut entries without their data out of an archive, of which no more is read than its table of contents."""
-    return b"".join(_head(_Cursor(chunks), toc, entries))
+    return b"".join(_head(_Cursor(chunks), toc, entries, disowned))
 
 
 def data_blocks(chunks: Iterable[bytes], toc: Toc) -> Iterator[tuple[int, Iterator[bytes]]]:
@@ -188,7 +192,9 @@ def _too_short() -> IntegrityError:
     )
 
 
-def _head(cursor: _Cursor, toc: Toc, entries: Sequence[Entry]) -> Iterator[bytes]:
+def _head(
+    cursor: _Cursor, toc: Toc, entries: Sequence[Entry], disowned: Collection[int] = ()
+) -> Iterator[bytes]:
     header = toc.header
     yield cursor.take(header.end)
     yield b"\0" + len(entries).to_bytes(header.int_size, "little")
@@ -198,6 +204,9 @@ def _head(cursor: _Cursor, toc: Toc, entries: Sequence[Entry]) -> Iterator[bytes
         flag = len(raw) - 1 - header.offset_size
         if raw[flag] == _OFFSET_SET:  # the data lies elsewhere now
             raw = raw[:flag] + bytes([_OFFSET_NOT_SET]) + bytes(header.offset_size)
+        if entry.dump_id in disowned:
+            first, last = (place - entry.start for place in entry.owned)
+            raw = raw[:first] + bytes(1 + header.int_size) + raw[last:]  # a text of no length
         yield raw
 
 

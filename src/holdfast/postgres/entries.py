@@ -36,7 +36,8 @@ class Entry:
     `start` and `end` are where it lies in the archive; it ends with the flag and the offset of its data. `copy` is its
     COPY statement, `relation` what its own statements say it is on, as they write it, `exclusion` the definition of an
     exclusion constraint, and `definition` the statement that makes it: where the reader was asked. `file` names its data
-    in a tar archive. `drop` is from where to where its drop statement lies, with the length before it.
+    in a tar archive. `drop` is from where to where its drop statement lies, with the length before it;
+    `owned` the same of its owner's name.
     """
 
     dump_id: int
@@ -57,6 +58,7 @@ class Entry:
     definition: str | None = None
     file: str | None = None
     drop: tuple[int, int] = (0, 0)
+    owned: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

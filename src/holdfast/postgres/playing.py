@@ -40,7 +40,7 @@ _DROP = re.compile(
 )
 _TRANSACTION = re.compile(rb"(?:BEGIN|COMMIT)\Z")  # around large objects
 _SUBJECT = re.compile(
-    rb"-- (?:Data for )?Name: (?P<name>.*); Type: (?P<type>[A-Z ]+); Schema: (?P<schema>.*); Owner: "
+    rb"-- (?:Data for )?Name: (?P<name>.*); Type: (?P<type>[A-Z ]+); Schema: (?P<schema>.*); Owner:"
 )
 # Since which version a server knows what a newer pg_dump sets.
 _NEW_SETTINGS = {re.compile(rb"SET transaction_timeout\b"): 170000}
@@ -49,6 +49,16 @@ _NEW_SETTINGS = {re.compile(rb"SET transaction_timeout\b"): 170000}
 def about_database(text: bytes) -> bool:
     """Whether a statement makes or changes a database itself, by its name."""
     return _ABOUT_DATABASE.match(text) is not None
+
+
+def subject_of(comment: bytes) -> str | None:
+    """Give what pg_dump's comment before a statement says that it is about: `table public.orders`."""
+    found = _SUBJECT.match(comment)
+    if found is None:
+        return None
+    schema, name = (found[each].decode("utf-8", "replace") for each in ("schema", "name"))
+    kind = found["type"].decode().lower().removesuffix(" data")
+    return f"{kind} {name}" if schema == "-" else f"{kind} {schema}.{name}"
 
 
 def play(
@@ -144,13 +154,11 @@ class _Player:
         return not any(found.match(text) and version < since for found, since in _NEW_SETTINGS.items())
 
     def _note(self, comment: bytes) -> None:
-        found = _SUBJECT.match(comment)
-        if found is None:
+        subject = subject_of(comment)
+        if subject is None:
             return
         self._begun = True
-        schema, name = (found[each].decode("utf-8", "replace") for each in ("schema", "name"))
-        kind = found["type"].decode().lower().removesuffix(" data")
-        self._subject = f"{kind} {name}" if schema == "-" else f"{kind} {schema}.{name}"
+        self._subject = subject
         if self._on_table is not None:
             self._on_table(self._subject)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 
 from holdfast.model.errors import IntegrityError, SourceError
 from holdfast.postgres.conninfo import Conninfo, base_environment, child
@@ -33,6 +33,22 @@ def of_archive(
         raise IntegrityError(
             f"pg_restore cannot read the archive: {error.message}",
             hint="The dump is damaged: test another copy or another backup.",
+        ) from error
+
+
+def of_file(clients: Toolset, handle: int, flags: Iterable[str], stop: Stop) -> Generator[bytes, None, None]:
+    """Give the script that pg_restore makes of the archive in the file that `handle` leads to, named last in `flags`.
+
+    Raise IntegrityError where it cannot read it.
+    """
+    argv = (clients.program("pg_restore"), "--file=-", *flags)
+    command = proc.Command(argv=argv, env=base_environment(), pass_fds=(handle,))
+    try:
+        yield from proc.stdout_of(command, stop)
+    except proc.ProcessError as error:
+        raise IntegrityError(
+            f"pg_restore cannot read the archive: {error.message}",
+            hint="The dump is damaged: restore from another copy or another backup.",
         ) from error
 
 

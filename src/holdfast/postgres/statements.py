@@ -6,8 +6,9 @@ stands in a string, so that the setting makes no difference to its output). Comm
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -150,6 +151,26 @@ def relocated(tablespace: Global, location: str) -> Statement:
     path = location.replace("\\", "\\\\").replace("'", "''")
     text = f"CREATE TABLESPACE {quoted_name(tablespace.name)}{owner} LOCATION E'{path}'"
     return Statement(text=text)
+
+
+def without(statement: Statement, keywords: Collection[str]) -> Statement:
+    """Leave keywords (in capital letters) out of a statement; what stands in names and strings stays."""
+    text, at, pieces = statement.text, 0, []
+    for token in _tokens(text):
+        if token.kind == "word" and token.value.upper() in keywords:
+            pieces.append(text[at : token.start])
+            at = token.start + len(token.value)
+    return Statement(text="".join([*pieces, text[at:]]))
+
+
+def without_grantor(membership: Global) -> Statement:
+    """Leave out who granted it, which is the last that a `membership` says: then it is who executes it."""
+    text = membership.statement.text
+    tokens = list(_tokens(text))
+    for token, following in itertools.pairwise(tokens):
+        if _is_word(token, "GRANTED") and _is_word(following, "BY"):
+            return Statement(text=text[: token.start].rstrip())
+    return membership.statement
 
 
 def quoted_name(name: str) -> str:

@@ -1,0 +1,116 @@
+"""How a Supabase project is dumped: as the role `postgres`, without the rows that are the platform's own.
+
+The archive holds the definitions of the platform's schemas too: what is restored of them is chosen at the restore.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from holdfast.model.catalog import Database, LeftOut, Platform, Table
+from holdfast.model.supabase import Project
+from holdfast.model.target import Target
+from holdfast.postgres import catalog, server
+from holdfast.postgres import supabase_names as names
+from holdfast.postgres.statements import quoted_name
+
+ROLE = "postgres"
+_PLATFORM_ROWS = "the platform keeps these rows itself, and every project has its own"
+_UNREADABLE = "the platform lets this role not read it"
+# What no dump of a database holds.
+_ELSEWHERE = (
+    ("edge functions", "their code is with the platform: keep it under version control"),
+    ("API keys", "the keys and the JWT secret are the project's own; another project has others"),
+    ("extension settings", "what is set for extensions and the server lies with the platform"),
+    ("vault key", "the root key that opens the rows of the vault never leaves the platform"),
+)
+_OBJECTS = ("storage objects", "the database has only their names: storage_objects = true saves the files")
+_SETTINGS = (
+    "settings",
+    "auth, network and API settings lie with the platform: config_snapshot = true saves them",
+)
+
+
+def as_dumped(target: Target) -> Target:
+    """Give the target with what the platform asks for; one that is no project as it is."""
+    project = target.supabase
+    if project is None:
+        return target
+    options = target.options
+    if not role_of(target):
+        options = (*options, f"--role={ROLE}")
+    selection = target.selection
+    excluded = selection.exclude_schemas
+    rows = (*selection.exclude_table_data, *names.without_rows())
+    if "migrations" not in project.extras:
+        excluded = (*excluded, names.MIGRATIONS)
+    if "vault" not in project.extras:
+        rows = (*rows, f"{names.VAULT}.*")
+    return replace(
+        target,
+        options=options,
+        selection=replace(selection, exclude_schemas=excluded, exclude_table_data=rows),
+    )
+
+
+def role_of(target: Target) -> str | None:
+    """Give the role that pg_dump takes on."""
+    roles = [option.partition("=")[2] for option in target.options if option.startswith("--role=")]
+    return roles[-1] if roles else None
+
+
+def readable(target: Target, connection: server.Connection) -> Target:
+    """Leave out what of the platform's the role may not read: `connection` is in the database. Raise SourceError."""
+    if target.supabase is None:
+        return target
+    hidden: list[str] = []
+    for each in catalog.unreadable(connection, target.selection, target.options):
+        schema, _, name = each.name.partition(".")
+        if not names.is_platform(schema):
+            continue
+        if each.kind == "schema":
+            hidden.append(f"{quoted_name(schema)}.*")
+        elif each.kind in {"table", "sequence"}:
+            hidden.append(f"{quoted_name(schema)}.{quoted_name(name)}")
+    if not hidden:
+        return target
+    selection = target.selection
+    return replace(target, selection=replace(selection, exclude_tables=(*selection.exclude_tables, *hidden)))
+
+
+def described(found: Database, project: Project | None) -> Database:
+    """Say in the catalog whose what was left out is."""
+    if project is None:
+        return found
+    return replace(found, tables=tuple(map(_reasoned, found.tables)))
+
+
+def _reasoned(table: Table) -> Table:
+    if table.left_out and names.is_platform(table.schema) and "exclude_tables" in table.left_out:
+        return replace(table, left_out=_UNREADABLE)
+    if table.data_left_out and "exclude_table_data" in table.data_left_out:
+        kept = table.schema in {names.MIGRATIONS, names.VAULT}
+        if not kept and not names.keeps_rows(table.schema, table.name):
+            return replace(table, data_left_out=_PLATFORM_ROWS)
+    return table
+
+
+def platform(project: Project | None) -> Platform | None:
+    """Give what the catalog says of the project."""
+    if project is None:
+        return None
+    return Platform(name="supabase", ref=project.ref, extras=tuple(sorted(project.extras)))
+
+
+def elsewhere(project: Project | None) -> Iterator[LeftOut]:
+    """Name what is no part of the database, so that no dump holds it."""
+    if project is None:
+        return
+    absent = [*_ELSEWHERE]
+    if not project.storage_objects:
+        absent.append(_OBJECTS)
+    if not project.config_snapshot:
+        absent.append(_SETTINGS)
+    for what, reason in absent:
+        yield LeftOut(kind="supabase", name=what, reason=reason)
