@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from holdfast.postgres.conninfo import Conninfo
 from support.home import Home
 from support.postgres import execute, query
 from support.supabase_platform import REF, Platform, supabase_platform
@@ -45,18 +46,24 @@ SAME = (
     "SELECT * FROM supabase_migrations.schema_migrations",
     "SELECT last_value FROM shop.orders_id_seq",
     "SELECT last_value FROM auth.refresh_tokens_id_seq",
-    "SELECT schemaname, tablename, policyname, roles::text, qual FROM pg_policies"
-    " WHERE schemaname IN ('public', 'shop') ORDER BY 1, 2, 3",
+    (
+        "SELECT schemaname, tablename, policyname, roles::text, qual FROM pg_policies"
+        " WHERE schemaname IN ('public', 'shop') ORDER BY 1, 2, 3"
+    ),
     "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint ORDER BY 1, 2",
     "SELECT tgrelid::regclass::text, tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal ORDER BY 1, 2",
     "SELECT proname, prosrc FROM pg_proc WHERE pronamespace IN ('public'::regnamespace, 'shop'::regnamespace) ORDER BY 1",
-    "SELECT relname, relowner::regrole::text, relacl::text FROM pg_class"
-    " WHERE relnamespace IN ('public'::regnamespace, 'shop'::regnamespace) ORDER BY 1",
+    (
+        "SELECT relname, relowner::regrole::text, relacl::text FROM pg_class"
+        " WHERE relnamespace IN ('public'::regnamespace, 'shop'::regnamespace) ORDER BY 1"
+    ),
     "SELECT pubname, schemaname, tablename FROM pg_publication_tables ORDER BY 1, 2, 3",
     "SELECT obj_description('public.profiles'::regclass)",
     "SELECT rolname, rolcanlogin, rolconnlimit, rolconfig FROM pg_roles ORDER BY 1",
-    "SELECT r.rolname, m.rolname FROM pg_auth_members JOIN pg_roles r ON r.oid = roleid JOIN pg_roles m ON m.oid = member"
-    " ORDER BY 1, 2",
+    (
+        "SELECT r.rolname, m.rolname FROM pg_auth_members JOIN pg_roles r ON r.oid = roleid JOIN pg_roles m ON m.oid = member"
+        " ORDER BY 1, 2"
+    ),
 )
 
 
@@ -69,7 +76,6 @@ def test_a_project_comes_back_in_another_one(home: Home, source: Platform, targe
     execute(source.admin, "ALTER ROLE anon SET statement_timeout = '5s'")
     home.run("backup", "shop")
     done = home.run("restore", "latest", "--to", target.url)
-    print(done.stdout)
     same(target.admin, source.admin, *SAME)
     assert "policy storage.objects own_files: must be owner of table objects" in done.stdout
     assert "event trigger no_drops: permission denied" in done.stdout

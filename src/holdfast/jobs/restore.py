@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from holdfast.jobs import restore_supabase, runner, sameness
-from holdfast.jobs.reading import Opened, can_open, plain_chunks, ranged, read_catalog, read_plain
+from holdfast.jobs import restore_reading, restore_supabase, runner, sameness
+from holdfast.jobs.reading import Opened, can_open, read_catalog, read_plain
 from holdfast.jobs.restore_supabase import Specials
 from holdfast.jobs.services import Services
-from holdfast.methods import logical_globals, logical_restore, restore_checks, staging, supabase_globals
+from holdfast.methods import logical_globals, logical_restore, restore_checks, supabase_globals
 from holdfast.methods.destination import Destination, destination, refuse_name
 from holdfast.methods.logical_restore import Restored, Task
 from holdfast.methods.pg_restore import Options
-from holdfast.methods.staging import Staged
 from holdfast.model.backup import Part
 from holdfast.model.catalog import Catalog, Database
 from holdfast.model.errors import Error, IntegrityError, KeyFileError, NotFoundError, UsageError
@@ -137,7 +135,12 @@ def chosen_parts(opened: Opened, wish: Wish) -> tuple[Part, ...]:
 
 
 def specials(
-    services: Services, opened: Opened, catalog: Catalog, wish: Wish, parts: tuple[Part, ...], into: Destination
+    services: Services,
+    opened: Opened,
+    catalog: Catalog,
+    wish: Wish,
+    parts: tuple[Part, ...],
+    into: Destination,
 ) -> Specials:
     """Choose, by the parts' names, what is restored of the databases that are not simply all restored."""
     going = [(part, described(catalog, part), wish.name(part)) for part in parts]
@@ -223,7 +226,7 @@ def _restore(
             opened=opened,
             into=into,
             options=wish.options,
-            count=meter.add,
+            meter=meter,
             stop=stop,
             warn=warn,
         )
@@ -232,7 +235,7 @@ def _restore(
             if (one := special.get(part.name)) is not None:
                 restored.append(restore_supabase.restore_part(site, one.again(catalog, into)))
                 continue
-            with _archive(services, opened, wish, part, meter, stop) as archive:
+            with restore_reading.archive(services, opened, part, wish.options.jobs, meter, stop) as archive:
                 task = Task(
                     backup_id=opened.backup.id,
                     found=described(catalog, part),
@@ -298,39 +301,3 @@ def _globals(
         applied = logical_globals.apply(into.connection, text, tablespace_map=wish.tablespaces)
     services.stage("globals_applied")
     return applied
-
-
-@contextmanager
-def _archive(
-    services: Services, opened: Opened, wish: Wish, part: Part, meter: runner.Meter, stop: Stop
-) -> Iterator[Iterator[bytes] | Staged]:
-    """Give a part's archive: as a stream, or staged for several jobs."""
-    with (
-        services.reporter.progress(part.database or part.name, part.size) as show,
-        closing(_read(services, opened, part, meter, stop, show)) as chunks,
-    ):
-        if wish.options.jobs == 1:
-            yield chunks
-            return
-        services.reporter.doing("staging")
-        pieces = ranged(opened.place, part, services.keys)
-        blocks = pieces.blocks if pieces is not None else None
-        with staging.staged(chunks, services.spool_dir, size=part.size, blocks=blocks) as staged:
-            services.stage("staged")
-            yield staged
-
-
-def _read(
-    services: Services,
-    opened: Opened,
-    part: Part,
-    meter: runner.Meter,
-    stop: Stop,
-    show: Callable[[int], None],
-) -> Generator[bytes, None, None]:
-    for chunk in plain_chunks(opened.place, part, services.keys, threads=True):
-        stop.check()
-        yield chunk
-        meter.add(len(chunk))
-        show(len(chunk))
-    services.stage("fed")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from holdfast.jobs import restore_reading, runner
 from holdfast.jobs.reading import Opened, plain_chunks
 from holdfast.jobs.services import Services
 from holdfast.methods import restore_checks, staging, supabase_restore
@@ -29,13 +30,13 @@ Way = Literal["project", "plain"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """What a restore works with: `count` is told of bytes that were read, `warn` of what the operator should know."""
+    """What a restore works with: `meter` counts what is read, `warn` is told what the operator should know."""
 
     services: Services = field(repr=False)
     opened: Opened = field(repr=False)
     into: Destination
     options: Options
-    count: Callable[[int], None] = field(repr=False)
+    meter: runner.Meter = field(repr=False)
     stop: Stop = field(repr=False)
     warn: Callable[[str], None] = field(repr=False)
 
@@ -208,16 +209,5 @@ def _reduced(one: Planned) -> Database:
 @contextmanager
 def _cut(site: Site, one: Planned) -> Iterator[Iterator[bytes]]:
     """Give the chosen entries as an archive."""
-    with (
-        site.services.reporter.progress(one.part.database or one.part.name, one.part.size) as show,
-        closing(_read(site, one.part, show)) as chunks,
-    ):
+    with restore_reading.stream(site.services, site.opened, one.part, site.meter, site.stop) as chunks:
         yield cutting.cut(chunks, one.head.toc, one.choice.entries, disowned=one.choice.disowned)
-
-
-def _read(site: Site, part: Part, show: Callable[[int], None]) -> Generator[bytes, None, None]:
-    for chunk in plain_chunks(site.opened.place, part, site.services.keys, threads=True):
-        site.stop.check()
-        yield chunk
-        site.count(len(chunk))
-        show(len(chunk))
