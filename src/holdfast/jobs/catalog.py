@@ -101,7 +101,8 @@ def _rebuild_store(services: Services, store: Store, result: Rebuilt, *, quick: 
         elif _adopt(services, place, sizes, result, hidden=hidden):
             seen.held.add(backup_id)
             _adopt_proofs(services, place)
-        _tell_covered(services, place, result)
+        if backup_id in seen.held:
+            _tell_covered(services, place, result)
     return seen
 
 
