@@ -102,7 +102,7 @@ def test_the_only_copy_is_missing_not_forgotten_and_not_proven(home: World, stor
     without_manifest(stores["a"])
     problems = rebuild(home.services, quick=True, forget=False).problems
     assert (f"memory://a: shop/{ID}/", "the backup is gone") in [
-        (w, p.partition(";")[0]) for w, p in problems
+        (w, p.partition(",")[0]) for w, p in problems
     ]
     _, row = home.services.ledger.backups()
     (result,) = verify(home.services, row, home.stop)

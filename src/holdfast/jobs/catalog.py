@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from holdfast.jobs import adopting, marks, past
+from holdfast.jobs import adopting, differing, gone, marks, past
+from holdfast.jobs.gone import NOT_BELIEVED, Seen
 from holdfast.jobs.reading import open_backup
 from holdfast.jobs.services import Services
 from holdfast.jobs.writing import Place
 from holdfast.ledger import marks as kept_marks
-from holdfast.ledger.ledger import GONE, BackupRow, CopyState
+from holdfast.ledger.ledger import BackupRow, CopyState
 from holdfast.model import codec, layout
 from holdfast.model.backup import Backup
 from holdfast.model.errors import IntegrityError, KeyFileError, NotFoundError, StoreError
@@ -47,7 +48,7 @@ def rebuild(
     result = Rebuilt()
     before = services.ledger.backups()  # a backup that is committed while we look is not forgotten
     chosen = [services.store(store)] if store is not None else list(services.stores.values())
-    seen: dict[str, _Seen] = {}
+    seen: dict[str, Seen] = {}
     for each in chosen:
         try:
             seen[each.name] = _rebuild_store(services, each, result, quick=quick)
@@ -56,10 +57,15 @@ def rebuild(
             continue
         result.stores.append(each.name)
         if store is None and not seen[each.name].held:
-            _doubt_empty(each, before, seen, result)
-    _settle_gone(services, before, seen, result, forget=forget)
+            problem = gone.doubt_empty(each, before, seen[each.name])
+            if problem is not None:
+                del seen[each.name]
+                result.problems.append((each.location, problem))
+    settled = gone.settle(services, before, seen, forget=forget)
+    result.forgotten += settled.forgotten
+    result.problems += settled.problems
     if forget and store is None:
-        _forget_strangers(services, before, result)
+        result.forgotten += gone.forget_strangers(services, before)
     if forget:
         services.ledger.meta_set(SETTLE_AFTER, codec.time_text(services.clock.now()))
     if result.stores == list(services.stores):
@@ -67,22 +73,14 @@ def rebuild(
     return result
 
 
-@dataclass(slots=True)
-class _Seen:
-    """The ids of the backups that a store holds (hidden ones too), and of those that a tombstone says were removed."""
-
-    held: set[str] = field(default_factory=set)
-    buried: set[str] = field(default_factory=set)
-
-
-def _rebuild_store(services: Services, store: Store, result: Rebuilt, *, quick: bool) -> _Seen:
+def _rebuild_store(services: Services, store: Store, result: Rebuilt, *, quick: bool) -> Seen:
     """Adopt the backups of one store."""
     folders: dict[tuple[str, str], dict[str, int]] = {}
     for found in store.list():
         location = layout.parse_key(found.key)
         if location is not None:
             folders.setdefault((location.target, location.backup_id), {})[location.name] = found.size
-    seen, known = _Seen(), kept_marks.names(services.ledger, store.name)
+    seen, known = Seen(), kept_marks.names(services.ledger, store.name)
     for (target, backup_id), sizes in sorted(folders.items()):
         place = Place(store=store, target=target, backup_id=backup_id)
         marked = known.get((target, backup_id), set())
@@ -98,19 +96,13 @@ def _rebuild_store(services: Services, store: Store, result: Rebuilt, *, quick: 
         state: CopyState = "hidden" if hidden else "complete"
         if quick and _known_as(services, place, sizes, state):
             seen.held.add(backup_id)
-        elif _adopt(services, place, sizes, result, hidden=hidden):
+        elif _adopt(services, place, sizes, seen, result, hidden=hidden):
             seen.held.add(backup_id)
             _adopt_proofs(services, place)
         if backup_id in seen.held:
-            _tell_covered(services, place, result)
+            odd = (past.complaint(services, place), differing.lost_marks(services, place, sizes))
+            result.problems += [(place.prefix, marks.text(each)) for each in odd if each is not None]
     return seen
-
-
-def _tell_covered(services: Services, place: Place, result: Rebuilt) -> None:
-    """Tell of what somebody deleted or wrote over, and is read from beneath."""
-    found = past.complaint(services, place)
-    if found is not None:
-        result.problems.append((place.prefix, marks.text(found)))
 
 
 def _adopt_marks(
@@ -129,6 +121,12 @@ def _adopt_marks(
     """
     if layout.TOMBSTONE in known and layout.TOMBSTONE not in sizes:
         kept_marks.forget(services.ledger, place.backup_id, place.store.name, layout.TOMBSTONE)
+        if layout.MANIFEST in sizes:
+            problem = (
+                "its tombstone is gone: somebody brought it back (`holdfast undelete` elsewhere does), or put the store"
+                " back to what it was before"
+            )
+            result.problems.append((place.prefix, problem))
     names = [name for name in sizes if layout.mark_kind(name) and not (quick and name in known)]
     found = marks.read_all(place, names, services.keys)
     for kept in found.kept:
@@ -165,14 +163,17 @@ def _wrong(backup: Backup, sizes: Mapping[str, int]) -> str | None:
 
 
 def _adopt(
-    services: Services, place: Place, sizes: Mapping[str, int], result: Rebuilt, *, hidden: bool
+    services: Services, place: Place, sizes: Mapping[str, int], seen: Seen, result: Rebuilt, *, hidden: bool
 ) -> bool:
+    known = services.ledger.backup(place.backup_id)
     try:
         opened = open_backup(place, services.keys)
+        differing.check_same(opened, known)
     except (IntegrityError, KeyFileError, NotFoundError) as error:
         result.problems.append((place.key(layout.MANIFEST), marks.text(error)))
+        if not isinstance(error, NotFoundError):
+            seen.refused[place.target, place.backup_id] = error.message
         return False
-    known = services.ledger.backup(place.backup_id)
     if known is not None and known.backup.target != place.target:
         other = f"the id is that of a backup of {known.backup.target}, too: only that one is listed"
         result.problems.append((place.key(layout.MANIFEST), other))
@@ -195,70 +196,7 @@ def _found_damaged(known: BackupRow | None, manifest: bytes, store: str) -> str 
     if known is None or known.stored_in(store).manifest != manifest:
         return None
     copy = next((each for each in known.copies if each.store == store), None)
-    listed = (f"{_MISSING}: ", f"{_RESIZED}: ")
+    listed = (f"{_MISSING}: ", f"{_RESIZED}: ", NOT_BELIEVED)
     if copy is None or copy.state not in {"damaged", "hidden"} or (copy.error or "").startswith(listed):
         return None
     return copy.error or ("damaged" if copy.state == "damaged" else None)
-
-
-def _doubt_empty(store: Store, before: list[BackupRow], seen: dict[str, _Seen], result: Rebuilt) -> None:
-    known = [
-        row
-        for row in before
-        if any(copy.store == store.name and (copy.state == "complete" or copy.gone) for copy in row.copies)
-    ]
-    if not known:
-        return
-    del seen[store.name]
-    count = f"{len(known)} backup{'' if len(known) == 1 else 's'}"
-    problem = (
-        f"holds no backup, but should hold {count}: is it mounted, and its path or prefix right? Nothing is forgotten;"
-        f" `holdfast catalog rebuild --store {store.name}` would"
-    )
-    result.problems.append((store.location, problem))
-
-
-def _settle_gone(
-    services: Services, before: list[BackupRow], seen: dict[str, _Seen], result: Rebuilt, *, forget: bool
-) -> None:
-    """Take out of the ledger, or record as missing, what was there `before` and the listed stores no longer hold."""
-    for row in before:
-        gone = [
-            copy
-            for copy in row.copies
-            if copy.state != "copying" and copy.store in seen and row.backup.id not in seen[copy.store].held
-        ]
-        forgotten = [copy for copy in gone if forget or row.backup.id in seen[copy.store].buried]
-        for copy in gone:
-            if copy in forgotten:
-                services.ledger.forget_copy(row.backup.id, copy.store)
-                if copy.state != "missing" and row.backup.id not in seen[copy.store].buried:
-                    problem = "the backup is gone, and no tombstone says that it was removed on purpose; it is forgotten"
-                    result.problems.append((_where(services, row, copy.store), problem))
-            elif copy.state != "missing":
-                _record_gone(services, row, copy.store, result)
-        if len(forgotten) == len(row.copies):
-            services.ledger.forget_backup(row.backup.id)
-            result.forgotten += 1
-
-
-def _forget_strangers(services: Services, before: list[BackupRow], result: Rebuilt) -> None:
-    """Forget the copies in stores that the config has no more: nobody can reach them, and they count for nothing."""
-    for row in before:
-        strange = [copy for copy in row.copies if copy.store not in services.stores]
-        for copy in strange:
-            services.ledger.forget_copy(row.backup.id, copy.store)
-        known = services.ledger.backup(row.backup.id)
-        if strange and known is not None and not known.copies:
-            services.ledger.forget_backup(row.backup.id)
-            result.forgotten += 1
-
-
-def _record_gone(services: Services, row: BackupRow, store: str, result: Rebuilt) -> None:
-    services.ledger.record_copy(row.backup.id, store, "missing", services.clock.now(), GONE)
-    problem = "the backup is gone; `holdfast catalog rebuild` forgets it, where that was on purpose"
-    result.problems.append((_where(services, row, store), problem))
-
-
-def _where(services: Services, row: BackupRow, store: str) -> str:
-    return f"{services.store(store).location}: {layout.backup_prefix(row.backup.target, row.backup.id)}"

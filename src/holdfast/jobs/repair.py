@@ -9,7 +9,7 @@ from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass, field
 
-from holdfast.jobs import copies, marks, past, runner, writing
+from holdfast.jobs import copies, differing, marks, past, runner, writing
 from holdfast.jobs.copy import is_there
 from holdfast.jobs.find import places
 from holdfast.jobs.reading import Opened, open_backup
@@ -98,6 +98,7 @@ def _repair(
     try:
         damaged = _is_damaged(services, place, row, stop)
         work.uncovered += past.uncover(services, place)
+        work.written += differing.put_back(services, place)
         if not damaged:
             return work.done(None)
         runner.execute(services, run, lambda meter: _mend(work, meter))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from holdfast.jobs import marks, past, runner, writing
+from holdfast.jobs import differing, marks, past, runner, writing
 from holdfast.jobs.find import places
 from holdfast.jobs.reading import (
     Opened,
@@ -36,7 +37,7 @@ from holdfast.system.stop import Stop
 class Verified:
     """The outcome for one copy of a backup: a proof, or the error that tells what is wrong.
 
-    Both where all holds, but somebody deleted it or wrote over it.
+    Both where all holds, but somebody deleted it or wrote over it, or marks vanished.
     """
 
     target: str
@@ -50,11 +51,11 @@ class _GoneError(IntegrityError):
     """A store holds no manifest of a backup that it has held."""
 
 
-class _CoveredError(IntegrityError):
-    """All that was written holds, and something was laid over it."""
+class _OddError(IntegrityError):
+    """All that was dumped holds, but somebody laid something over it, or took marks away."""
 
-    def __init__(self, proof: Proof, found: IntegrityError) -> None:
-        super().__init__(found.message, hint=found.hint)
+    def __init__(self, proof: Proof, found: Sequence[IntegrityError]) -> None:
+        super().__init__("; ".join(each.message for each in found), hint=found[0].hint)
         self.proof = proof
 
 
@@ -89,11 +90,11 @@ def _verify_copy(services: Services, place: writing.Place, run: Run, stop: Stop)
 
     And for one that has not come to be yet.
     """
-    name, covered = place.store.name, None
+    name, odd = place.store.name, None
     try:
         proof = runner.execute(services, run, lambda meter: _proven(services, place, meter, stop))
-    except _CoveredError as error:
-        proof, covered = error.proof, error
+    except _OddError as error:
+        proof, odd = error.proof, error
     except (IntegrityError, NotFoundError, KeyFileError, StoreError) as error:
         if stop.requested:
             raise
@@ -108,14 +109,14 @@ def _verify_copy(services: Services, place: writing.Place, run: Run, stop: Stop)
     services.ledger.record_proof(proof)
     scrubs.record(services.ledger, place.backup_id, name, proof.at)
     _keep(services, place, proof)
-    return Verified(target=place.target, backup_id=place.backup_id, store=name, proof=proof, error=covered)
+    return Verified(target=place.target, backup_id=place.backup_id, store=name, proof=proof, error=odd)
 
 
 def _proven(services: Services, place: writing.Place, meter: runner.Meter, stop: Stop) -> Proof:
     proof = _verify(services, place, meter, stop)
-    found = past.complaint(services, place)
-    if found is not None:
-        raise _CoveredError(proof, found)
+    odd = (past.complaint(services, place), differing.complaint(services, place))
+    if found := [each for each in odd if each is not None]:
+        raise _OddError(proof, found)
     return proof
 
 
@@ -170,6 +171,7 @@ def _verify(services: Services, place: writing.Place, meter: runner.Meter, stop:
             hint="Restore from another copy or another backup; `holdfast catalog rebuild` forgets one that was removed"
             " on purpose.",
         ) from error
+    differing.check_same(opened, services.ledger.backup(place.backup_id))
     deep = can_open(opened.backup, services.keys)
     if opened.backup.origin is not None:  # for somebody else: that no identity here opens it is no damage
         deep = opens(services.keys, opened.backup)

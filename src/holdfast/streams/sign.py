@@ -168,8 +168,8 @@ def verify(data: bytes, signature: bytes, trusted: Collection[PublicKey]) -> Ver
         known = ", ".join(sorted({key.id for key in trusted})) or "none"
         raise KeyFileError(
             f"the signature is by the key {_id_text(key_id)}, which is not trusted (trusted: {known})",
-            hint="If that key is yours, add its public key to the trusted signers "
-            "(a line '# holdfast-signer: RW…' in the identity file); else somebody else wrote this.",
+            hint="If that key is yours, add its public key (RW…) to encryption.signers in the config, and as a line "
+            "'# holdfast-signer: RW…' to the identity file, which an empty machine goes by; else somebody else wrote this.",
         )
     for key in candidates:
         if _holds(key, signed, _hash(data)):
