@@ -104,6 +104,7 @@ class LockContract:
         assert [b"".join(locks.get(one)) for one in found[:2]] == [b"first", b"the second"]
         assert [one.key for one in locks.versions("a/")] == ["a/x"]
 
+    @pytest.mark.fault("attack.delete")
     def test_looks_past_a_deletion_and_a_later_version(self, store: Store, locks: Locks) -> None:
         store.put("a", [b"the truth"])
         store.delete("a")
@@ -117,6 +118,7 @@ class LockContract:
             [False, True, False] if self.marks else [False] * 2
         )
 
+    @pytest.mark.fault("attack.delete")
     def test_finds_what_was_deleted_since(self, store: Store, locks: Locks) -> None:
         store.put("a", [b"the truth"])
         store.delete("a")
@@ -143,6 +145,7 @@ class LockContract:
         assert list(locks.versions()) == []
         locks.delete(version)
 
+    @pytest.mark.fault("attack.lock")
     def test_a_lock_is_extended_and_never_shortened(self, store: Store, locks: Locks) -> None:
         store.put("a", [b"x"])
         version = self.only(locks, "a")
@@ -188,6 +191,7 @@ class LockContract:
         with pytest.raises(NotFoundError):
             list(locks.get(version))
 
+    @pytest.mark.fault("attack.lock")
     def test_check_proves_the_lock_by_trying_to_delete(self, store: Store) -> None:
         found = [(finding.level, finding.message) for finding in check_store(store)]
         assert "fail" not in {level for level, _ in found}, found

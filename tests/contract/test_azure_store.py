@@ -94,6 +94,7 @@ def read(store: AzureStore, key: str = "k") -> bytes:
     return b"".join(store.get(key))
 
 
+@pytest.mark.fault("store.passing")
 @pytest.mark.extended
 @pytest.mark.parametrize(
     ("data", "absent"), [(DATA, False), (DATA, True), (EVEN, True)], ids=["any", "absent", "even"]
@@ -145,6 +146,7 @@ def test_an_upload_survives_a_lost_last_answer(store: AzureStore, proxy: Proxy) 
     assert read(store) == DATA
 
 
+@pytest.mark.fault("store.source")
 @pytest.mark.parametrize("parts", [1, 4])
 def test_a_source_that_breaks_makes_no_blob(container: Container, parts: int) -> None:
     with pytest.raises(SourceBrokeError):
@@ -152,6 +154,7 @@ def test_a_source_that_breaks_makes_no_blob(container: Container, parts: int) ->
     assert container.blobs == []
 
 
+@pytest.mark.fault("store.lasting")
 def test_a_store_that_dies_half_way_fails_within_the_deadline(proxy: Proxy) -> None:
     proxy.rules.append(Rule(method="PUT", contains="comp=block&", act=reset_upload(1000), skip=1, times=None))
     with pytest.raises(StoreError, match="cannot write block 2 of k") as caught:
@@ -259,6 +262,7 @@ def test_a_proxy_that_ignores_ranges_is_noticed(store: AzureStore, proxy: Proxy)
         list(store.get("k", start=5, length=7))
 
 
+@pytest.mark.fault("store.hang")
 def test_a_store_that_hangs_is_given_up(proxy: Proxy) -> None:
     store = AzureStore(azurite.settings(proxy.url, read_timeout=0.2, patience=0.4))
     proxy.rules.append(Rule(method="HEAD", act=hang, times=None))
@@ -332,6 +336,7 @@ def test_the_tier_goes_with_every_object(container: Container) -> None:
     assert {one.tier for one in container.blobs} == {"Cool"}
 
 
+@pytest.mark.fault("store.sizes")
 def test_keys_of_every_allowed_character_come_back(container: Container) -> None:
     key = "".join(chr(code) for code in range(32, 127) if chr(code) not in "/\\")
     store = straight(container)
@@ -358,6 +363,7 @@ def test_conditions_are_seen_to_be_honoured(container: Container) -> None:
     assert store.conditions("probe") == "honoured"
 
 
+@pytest.mark.fault("store.sizes")
 def test_more_blocks_than_azure_takes_fail(container: Container, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("holdfast.stores.azure_upload.MOST_BLOCKS", 2)
     with pytest.raises(StoreError, match="larger than 2 blocks"):

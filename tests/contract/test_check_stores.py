@@ -38,6 +38,7 @@ def test_a_read_only_store_is_only_listed(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.fault("store.services")
 def test_a_service_that_honours_conditions_is_told_from_one_that_ignores_them() -> None:
     with moto_server.moto_server() as url:
         store = S3Store(moto_server.settings(url, prefix="check"))

@@ -51,6 +51,7 @@ def test_a_right_to_lift_locks_is_told(bucket: Bucket, mode: LockMode, level: st
     assert last.level == level, last
 
 
+@pytest.mark.fault("attack.lock")
 def test_credentials_that_may_delete_nothing_prove_nothing(bucket: Bucket) -> None:
     with proxy_to(bucket.url) as proxy:
         store = GcsStore(gcs_emulator.settings(proxy.url, prefix="writer", lock=locking.rule()))

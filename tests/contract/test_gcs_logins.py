@@ -65,6 +65,7 @@ def test_a_key_of_a_service_account_logs_in(proxy: Proxy, private_key: str) -> N
     assert not [line for line in proxy.seen if "/b/backups?" in line], "the bucket itself was asked for"
 
 
+@pytest.mark.fault("store.denied")
 @pytest.mark.parametrize("skip", [0, 1, 2])
 def test_a_login_that_expires_in_an_upload_is_renewed(proxy: Proxy, private_key: str, skip: int) -> None:
     proxy.rules.append(Rule(method="POST", contains="/token", act=token("x"), times=2))
@@ -103,6 +104,7 @@ def test_a_login_that_is_refused_is_told_with_what_to_do(
     assert "PRIVATE" not in str(caught.value)
 
 
+@pytest.mark.fault("store.denied")
 def test_credentials_that_are_refused_for_good_end_an_upload(proxy: Proxy, private_key: str) -> None:
     proxy.rules.append(Rule(method="POST", contains="/token", act=token("x"), times=None))
     proxy.rules.append(Rule(method="PUT", contains="upload_id", act=answer(401), skip=1, times=None))

@@ -103,6 +103,7 @@ def open_uploads(bucket: Bucket) -> int:
     return sum(upload.finished is None for upload in bucket.uploads.values())
 
 
+@pytest.mark.fault("store.passing")
 @pytest.mark.parametrize(
     "rule",
     [
@@ -175,6 +176,7 @@ def test_a_service_that_takes_nothing_is_given_up(bucket: Bucket) -> None:
     assert open_uploads(bucket) == 0
 
 
+@pytest.mark.fault("store.lies")
 def test_a_service_that_forgot_what_it_held_is_not_believed(
     store: GcsStore, proxy: Proxy, bucket: Bucket
 ) -> None:
@@ -184,6 +186,7 @@ def test_a_service_that_forgot_what_it_held_is_not_believed(
     assert bucket.objects == []
 
 
+@pytest.mark.fault("store.source")
 @pytest.mark.parametrize("parts", [1, 2, 4])
 def test_a_source_that_breaks_cancels_its_upload(bucket: Bucket, parts: int) -> None:
     with pytest.raises(SourceBrokeError) as caught:
@@ -302,6 +305,7 @@ def test_a_proxy_that_ignores_ranges_is_noticed(store: GcsStore, proxy: Proxy) -
         list(store.get("k", start=5, length=7))
 
 
+@pytest.mark.fault("store.hang")
 def test_a_store_that_hangs_is_given_up(proxy: Proxy) -> None:
     store = GcsStore(gcs_emulator.settings(proxy.url, read_timeout=0.2, patience=0.4))
     proxy.rules.append(Rule(method="GET", act=hang, times=None))

@@ -59,6 +59,7 @@ def test_what_is_half_written_is_not_listed(disk: LocalStore, root: Path) -> Non
     assert everything(root) == ["shop", "shop/a"]
 
 
+@pytest.mark.fault("store.source")
 def test_a_failed_put_leaves_no_file_and_no_folder(disk: LocalStore, root: Path) -> None:
     with pytest.raises(SourceBrokeError):
         disk.put("shop/id/a", broken_after([b"x"]))
@@ -267,6 +268,7 @@ def test_a_file_that_may_not_grow_fails_and_leaves_nothing(disk: LocalStore, roo
     assert list(disk.list()) == []
 
 
+@pytest.mark.fault("full.store")
 @pytest.mark.extended
 def test_a_full_disk_fails_and_leaves_nothing(root: Path) -> None:
     root.mkdir(parents=True)
@@ -279,6 +281,7 @@ def test_a_full_disk_fails_and_leaves_nothing(root: Path) -> None:
     assert left == "0"
 
 
+@pytest.mark.fault("readonly")
 @pytest.mark.extended
 def test_a_read_only_filesystem_is_refused(root: Path) -> None:
     root.mkdir(parents=True)

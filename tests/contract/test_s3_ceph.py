@@ -47,6 +47,7 @@ class TestS3StoreOnCeph(StoreContract):
         return S3Store(settings(url, prefix=prefix))
 
 
+@pytest.mark.fault("store.services")
 def test_vouches_for_small_and_large_objects(url: str) -> None:
     store = S3Store(settings(url, prefix="vouch"))
     assert store.put("small", [b"x"]) is True
@@ -61,6 +62,7 @@ def test_check_tells_that_the_condition_holds_for_small_objects_only(url: str) -
     assert list(store.list()) == []
 
 
+@pytest.mark.fault("store.uploads")
 def test_sweeps_unfinished_uploads_by_their_age(url: str) -> None:
     client = moto_server.raw_client(url, ceph.ACCESS_KEY, ceph.SECRET_KEY)
     client.create_multipart_upload(Bucket="backups", Key="stale/a")

@@ -51,6 +51,7 @@ class TestS3LocksOnCeph(LockContract):
         return S3Store(settings(url, hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:16]))
 
 
+@pytest.mark.fault("attack.lock")
 def test_the_gateway_itself_refuses_to_shorten(url: str) -> None:
     store = S3Store(settings(url, "shorten"))
     store.put(BACKUP, [b"x"])
@@ -69,6 +70,7 @@ def test_the_gateway_itself_refuses_to_shorten(url: str) -> None:
         )
 
 
+@pytest.mark.fault("attack.lock")
 @pytest.mark.parametrize(("mode", "level"), [("governance", "warn"), ("compliance", "ok")])
 def test_a_right_to_lift_locks_is_told(url: str, mode: LockMode, level: str) -> None:
     (*_, last) = check_store(S3Store(settings(url, mode, mode)))

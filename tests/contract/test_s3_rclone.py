@@ -39,6 +39,7 @@ class TestS3StoreOnRclone(StoreContract):
         return S3Store(settings(url, prefix=prefix))
 
 
+@pytest.mark.fault("store.services")
 def test_check_notices_that_conditions_are_ignored(url: str) -> None:
     store = S3Store(settings(url, prefix="check"))
     found = [(finding.level, finding.message) for finding in check_store(store)]

@@ -51,6 +51,7 @@ def uploads(url: str) -> list[object]:
     return list(moto_server.raw_client(url).list_multipart_uploads(Bucket="backups").get("Uploads", ()))
 
 
+@pytest.mark.fault("store.source")
 @pytest.mark.parametrize("parts", [1, 2, 4])
 def test_a_source_that_breaks_leaves_no_unfinished_upload(url: str, home: str, parts: int) -> None:
     store = S3Store(moto_server.settings(url, prefix=home, part_bytes=PART))
@@ -104,6 +105,7 @@ def test_stays_under_its_prefix_and_skips_foreign_keys(url: str, home: str) -> N
     assert [found.key for found in store.list()] == ["ours"]
 
 
+@pytest.mark.fault("store.sizes")
 def test_more_parts_than_s3_takes_fail_and_leave_nothing(
     url: str, home: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,6 +125,7 @@ def test_a_bucket_that_does_not_exist_is_refused_with_a_hint(url: str) -> None:
     assert "bucket" in (caught.value.hint or "")
 
 
+@pytest.mark.fault("store.denied")
 def test_a_role_is_taken_on(url: str, home: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_STS", url)
     store = S3Store(moto_server.settings(url, prefix=home, role_arn="arn:aws:iam::123456789012:role/backups"))
@@ -203,6 +206,7 @@ print(next(line.split()[1] for line in open("/proc/self/status") if line.startsw
 """
 
 
+@pytest.mark.fault("memory")
 @pytest.mark.extended
 def test_a_long_upload_and_download_stay_within_150_mb_of_memory(url: str) -> None:
     keys = (moto_server.ACCESS_KEY, moto_server.SECRET_KEY)

@@ -102,6 +102,7 @@ def patient(store: Store) -> RetryingStore:
     return RetryingStore(store, patience=5, pause=0.001)
 
 
+@pytest.mark.fault("store.passing")
 def test_what_passes_is_survived() -> None:
     away = Away(0)
     store = patient(away)

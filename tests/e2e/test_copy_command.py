@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from holdfast.streams import age_keys
 from support.home import Home, called
 from support.postgres import execute, query
 
 
+@pytest.mark.fault("store.away")
 def test_a_store_that_was_away_catches_up(home: Home) -> None:
     other = home.folder / "other"
     config = home.config.read_text().replace("[targets.shop]", "[targets.shop]\nrequire_copies = 2")

@@ -73,6 +73,7 @@ def test_a_backup_of_the_command_line_is_in_the_next_scrape(home: Home) -> None:
         assert running.end() < 10
 
 
+@pytest.mark.fault("config.bad")
 @pytest.mark.extended
 def test_a_refused_config_is_told(home: Home) -> None:
     with daemon(home.config) as running:

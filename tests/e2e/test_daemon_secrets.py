@@ -132,6 +132,7 @@ def spellings(secret: str) -> set[bytes]:
     return {text.encode() for text in (secret, quote(secret, safe=""), middle[0], quote(middle[0], safe=""))}
 
 
+@pytest.mark.fault("secrets")
 @pytest.mark.extended
 def test_the_daemon_tells_no_secret_of_the_example_config(cluster: Cluster, tmp_path: Path) -> None:
     assert SECRETS.keys() == secret_keys()

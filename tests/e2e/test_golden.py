@@ -41,6 +41,7 @@ def test_there_is_one_of_every_format_version() -> None:
     assert made == {f"v{number}" for number in range(1, FORMAT_VERSION + 1)}
 
 
+@pytest.mark.fault("loss.host")
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_golden_backup_restores_from_its_store_and_one_key(
     version: str, emptied: Cluster, tmp_path: Path

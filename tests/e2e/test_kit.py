@@ -103,6 +103,7 @@ def followed(stocked: Home, into: Cluster, folder: Path, path: str) -> None:
     assert query(there, "SELECT count(*) FROM items") == [(1000,)]
 
 
+@pytest.mark.fault("loss.host")
 def test_its_commands_restore_without_holdfast(stocked: Home, tmp_path: Path) -> None:
     programs = make_stand_ins(tmp_path / "programs")
     folder = tmp_path / "empty"

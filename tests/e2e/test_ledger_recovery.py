@@ -45,6 +45,7 @@ def test_proofs_survive_a_rebuild_because_they_lie_signed_beside_the_backup(take
     assert "proof-" in done.stderr
 
 
+@pytest.mark.fault("ledger.corrupt")
 def test_a_damaged_ledger_is_set_aside_and_rebuilt_and_said(taken: Home, second_cluster: Cluster) -> None:
     ledger = taken.state / "ledger.sqlite"
     ids = taken.ids()
@@ -97,6 +98,7 @@ def test_a_rebuild_forgets_what_is_gone(taken: Home) -> None:
     assert taken.ids() == []
 
 
+@pytest.mark.fault("damage.gone")
 def test_verify_tells_of_a_backup_that_is_gone_until_somebody_says_that_it_may_be(taken: Home) -> None:
     (backup_id,) = taken.ids()
     (taken.store / "shop" / backup_id / "manifest.json").unlink()

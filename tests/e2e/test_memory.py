@@ -83,6 +83,7 @@ def test_a_backup_to_s3_and_its_copy_to_a_disk_stay_small(
     assert dump.stat().st_size > 55 * 1024**2
 
 
+@pytest.mark.fault("memory")
 @pytest.mark.extended
 @pytest.mark.parametrize("store", ["disk", "cloud"])
 def test_no_command_grows_with_a_large_database(

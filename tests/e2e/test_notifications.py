@@ -56,6 +56,7 @@ def test_a_command_tells_of_its_failure_and_of_the_recovery(home: Home, receiver
     assert outbox(home) == [("failure", "delivered", 1), ("recovery", "delivered", 1)]
 
 
+@pytest.mark.fault("silence")
 def test_a_heartbeat_gets_the_start_and_the_end_with_the_log(home: Home, receiver: Receiver) -> None:
     channel(home, receiver.url, kind="heartbeat")
     home.run("backup")
@@ -127,6 +128,7 @@ def test_there_has_to_be_a_channel_to_try(home: Home) -> None:
     assert "[notify.NAME]" in home.run("notify", "test", code=10).stderr
 
 
+@pytest.mark.fault("secrets")
 def test_no_secret_of_a_channel_is_said_or_kept(home: Home, receiver: Receiver) -> None:
     receiver.status, receiver.answer = 403, f"bad key {SECRET}".encode()
     channel(home, receiver.url, 'token_file = "token"', 'secret = "h1dden"')

@@ -83,6 +83,7 @@ def test_every_question_of_the_dashboard_has_an_answer(
         running.end()
 
 
+@pytest.mark.fault("silence")
 def test_a_broken_backup_reaches_the_webhook(home: Home, tmp_path: Path) -> None:
     with_schedule(home, 'pg_dump_options = ["--role=nobody-there"]')
     with (

@@ -71,6 +71,7 @@ def test_what_would_be_kept_on_a_later_day(home: Home) -> None:
     home.run("prune", "--explain", "2020-01-01", code=2)
 
 
+@pytest.mark.fault("attack.plant")
 def test_a_planted_backup_and_an_emptied_policy_take_nothing_away(home: Home) -> None:
     home.run("backup", "--quiet")
     ruled(home, "\n[defaults.retention]\ndaily = 0\nweekly = 0\nmonthly = 0\nyearly = 0\n")
@@ -84,6 +85,7 @@ def test_a_planted_backup_and_an_emptied_policy_take_nothing_away(home: Home) ->
     assert list(verdicts(home).values()) == ["hide", "keep"]
 
 
+@pytest.mark.fault("retention.wrong")
 @pytest.mark.extended
 def test_a_database_that_lost_its_rows_keeps_its_good_copies(home: Home) -> None:
     execute(home.database, "INSERT INTO items SELECT g, md5(g::text) FROM generate_series(2000, 30000) g")

@@ -29,6 +29,7 @@ def recovered(stocked: Home, where: Path, *args: str | Path, server: Cluster | N
     )
 
 
+@pytest.mark.fault("loss.host")
 def test_everything_comes_back_without_config_and_ledger(
     stocked: Home, empty_server: Cluster, tmp_path: Path
 ) -> None:

@@ -94,6 +94,7 @@ def processes_below(pid: int) -> Iterator[int]:
         yield from processes_below(int(child))
 
 
+@pytest.mark.fault("secrets")
 def test_no_child_is_told_a_secret_by_argument_or_environment(guarded: Guarded) -> None:
     execute(
         guarded.home.database,
@@ -122,6 +123,7 @@ def test_no_child_is_told_a_secret_by_argument_or_environment(guarded: Guarded) 
     assert guarded.found_in(shown) == []
 
 
+@pytest.mark.fault("secrets")
 def test_no_output_file_or_object_holds_a_secret(guarded: Guarded, second_cluster: Cluster) -> None:
     home = guarded.home
     commands: tuple[tuple[str, ...], ...] = (("backup",), *ALL)
@@ -155,6 +157,7 @@ def test_no_output_file_or_object_holds_a_secret(guarded: Guarded, second_cluste
         assert guarded.found_in(body) == [], each["Key"]
 
 
+@pytest.mark.fault("secrets")
 def test_no_error_repeats_a_secret(guarded: Guarded, tmp_path: Path) -> None:
     home = guarded.home
     wrong = "n0t-the-password"

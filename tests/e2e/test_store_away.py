@@ -52,6 +52,7 @@ def silent() -> Iterator[str]:
         yield f"http://127.0.0.1:{listening.getsockname()[1]}"
 
 
+@pytest.mark.fault("store.away")
 @pytest.mark.parametrize("command", ["list", "status"])
 def test_who_asks_what_is_known_does_not_wait_long_for_stores_that_are_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, silent: str, command: str

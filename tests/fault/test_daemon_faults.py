@@ -71,6 +71,7 @@ def assert_good(folder: Home, cluster: Cluster, shop: Conninfo) -> None:
     assert len(set(slots)) == len(slots)
 
 
+@pytest.mark.fault("kill.daemon")
 def test_a_daemon_that_was_killed_finds_its_run_and_makes_up_for_it(
     cluster: Cluster, shop: Conninfo, tmp_path: Path
 ) -> None:
@@ -104,6 +105,7 @@ def test_a_stop_in_the_middle_of_a_dump_takes_seconds_and_leaves_nothing(
     assert_good(folder, cluster, shop)
 
 
+@pytest.mark.fault("stop")
 @pytest.mark.parametrize("seed", [1, *(pytest.param(n, marks=pytest.mark.extended) for n in range(2, 51))])
 def test_a_stop_at_any_moment_of_a_backup_leaves_nothing(
     cluster: Cluster, shop: Conninfo, tmp_path: Path, seed: int
@@ -121,6 +123,7 @@ def test_a_stop_at_any_moment_of_a_backup_leaves_nothing(
     assert_good(folder, cluster, shop)
 
 
+@pytest.mark.fault("two")
 def test_a_second_daemon_on_the_same_state_directory_is_refused(shop: Conninfo, tmp_path: Path) -> None:
     folder = home(tmp_path, shop)
     with daemon(folder.config) as running:
@@ -132,6 +135,7 @@ def test_a_second_daemon_on_the_same_state_directory_is_refused(shop: Conninfo, 
         after.end()
 
 
+@pytest.mark.fault("config.bad")
 @pytest.mark.extended
 def test_a_bad_config_is_refused_whole_and_the_old_one_goes_on(shop: Conninfo, tmp_path: Path) -> None:
     folder = home(tmp_path, shop)
@@ -159,6 +163,7 @@ def test_a_bad_config_is_refused_whole_and_the_old_one_goes_on(shop: Conninfo, t
     assert not (tmp_path / "elsewhere").exists()
 
 
+@pytest.mark.fault("clock.missed")
 def test_after_three_days_down_the_newest_slot_is_made_up_for(shop: Conninfo, tmp_path: Path) -> None:
     folder = home(tmp_path, shop, target='schedule = "@daily"')
     with daemon(folder.config) as running:
@@ -179,6 +184,7 @@ def test_after_three_days_down_the_newest_slot_is_made_up_for(shop: Conninfo, tm
     assert [row["slot"] for row in folder.facts("list")] == [time_text(made.slot)]
 
 
+@pytest.mark.fault("two")
 @pytest.mark.extended
 def test_two_hosts_with_the_same_config_take_a_slot_once(shop: Conninfo, tmp_path: Path) -> None:
     folder = home(tmp_path, shop, target='schedule = "@daily"\nretry_delay = "1s"\nattempts = 9')
@@ -206,6 +212,7 @@ def test_two_hosts_with_the_same_config_take_a_slot_once(shop: Conninfo, tmp_pat
     assert len(folder.ids()) == 1
 
 
+@pytest.mark.fault("ledger.corrupt")
 @pytest.mark.extended
 def test_a_ledger_that_is_gone_ends_the_daemon_so_that_it_is_started_again(
     shop: Conninfo, tmp_path: Path
@@ -220,6 +227,7 @@ def test_a_ledger_that_is_gone_ends_the_daemon_so_that_it_is_started_again(
         running.end()
 
 
+@pytest.mark.fault("ledger.locked")
 @pytest.mark.extended
 def test_a_locked_ledger_delays_no_stop(shop: Conninfo, tmp_path: Path) -> None:
     folder = home(tmp_path, shop, target='every = "1s"')
@@ -240,6 +248,7 @@ def test_a_locked_ledger_delays_no_stop(shop: Conninfo, tmp_path: Path) -> None:
     assert all_runs(folder.state, status="running") == []
 
 
+@pytest.mark.fault("stop")
 @pytest.mark.extended
 def test_a_stop_in_the_middle_of_an_upload_aborts_it(cluster: Cluster, tmp_path: Path) -> None:
     with new_database(cluster) as database, moto.moto_server() as url, proxy_to(url) as proxy:

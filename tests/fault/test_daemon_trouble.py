@@ -94,6 +94,7 @@ def test_a_target_that_a_reload_takes_away_ends_its_run_in_peace(shop: Conninfo,
     assert not re.search(r"Traceback|broke off|could not plan", running.said())
 
 
+@pytest.mark.fault("store.hang")
 @pytest.mark.extended
 def test_a_stop_does_not_wait_for_a_store_that_hangs(cluster: Cluster, tmp_path: Path) -> None:
     with new_database(cluster) as database, moto.moto_server() as url, proxy_to(url) as proxy:
@@ -119,6 +120,7 @@ def test_a_stop_does_not_wait_for_a_store_that_hangs(cluster: Cluster, tmp_path:
     assert all_runs(folder.state, status="running") == []
 
 
+@pytest.mark.fault("ledger.locked")
 @pytest.mark.extended
 def test_a_ledger_that_is_locked_for_long_loses_no_slot_and_no_backup(
     cluster: Cluster, shop: Conninfo, tmp_path: Path
@@ -145,6 +147,7 @@ def test_a_ledger_that_is_locked_for_long_loses_no_slot_and_no_backup(
     assert_nothing_runs(cluster, shop)
 
 
+@pytest.mark.fault("full.state")
 def test_a_full_state_disk_is_said_and_the_next_run_after_it_is_good(shop: Conninfo, tmp_path: Path) -> None:
     user = [] if os.geteuid() == 0 else ["-r"]
     unshare = ["unshare", *user, "-m", "sh", "-ec"]

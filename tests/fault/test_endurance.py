@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -87,10 +88,29 @@ def a_day(world: Ordeal, number: int) -> None:
             path.unlink()
     elif chance.random() < 0.05 and world.ledger_file.exists():
         world.ledger_file.write_bytes(b"SQLite format 3\0" + bytes(5000))
+    elif chance.random() < 0.05:
+        roll_back(world, number)
+    keep(world, number)
     for target in TARGETS:
         back_up(world, target, slot)
         copy_all(world, target)
         prune_all(world, target)
+
+
+def keep(world: Ordeal, number: int) -> None:
+    """Keep the ledger as it is on this day."""
+    if world.ledger_file.exists():
+        shutil.copyfile(world.ledger_file, world.folder / f"ledger-{number}")
+
+
+def roll_back(world: Ordeal, number: int) -> None:
+    """Put the ledger of a week ago in place, as when a host is restored from a snapshot."""
+    old = world.folder / f"ledger-{number - 7}"
+    if old.exists():
+        for path in world.ledger_file.parent.glob("ledger.sqlite*"):
+            path.unlink()
+        shutil.copyfile(old, world.ledger_file)
+        world.rolled_back += 1
 
 
 def restores(world: Ordeal, services: Services, store: str, target: str, backup_id: str) -> None:
@@ -136,22 +156,36 @@ def look(world: Ordeal, *, thoroughly: bool) -> None:
         assert services.ledger.unfinished() == [], "a run that nobody runs"
 
 
-def endure(folder: Path, seed: int, days: int) -> None:
+def endure(folder: Path, seed: int, days: int, *, short: float = 0.0) -> None:
+    """Go through it all; a listing is cut short as often as `short` says."""
     with ordeal(folder, seed, START, TARGETS) as world:
+        for store in world.stores.values():
+            store.short = short
         for number in range(days):
             a_day(world, number)
             look(world, thoroughly=number == days - 1)
         assert len(world.kills) >= days // 10
         assert world.failed >= days // 10
+        assert all(store.cut for store in world.stores.values()) == bool(short)
         assert len(world.ever) >= days  # of two slots a day some had no store to go to
 
 
+@pytest.mark.fault("endurance")
 def test_a_week_loses_nothing(tmp_path: Path) -> None:
     endure(tmp_path, 7, 7)
 
 
+@pytest.mark.fault("endurance", "ledger.old")
 @pytest.mark.extended
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("seed", range(2, 7))
 def test_sixty_days_lose_nothing(tmp_path: Path, seed: int) -> None:
     endure(tmp_path, seed, 60)
+
+
+@pytest.mark.fault("endurance", "store.stale")
+@pytest.mark.extended
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("seed", range(10, 13))
+def test_sixty_days_of_listings_that_are_cut_short_lose_nothing(tmp_path: Path, seed: int) -> None:
+    endure(tmp_path, seed, 60, short=0.1)

@@ -49,6 +49,7 @@ def ours(original: Shelf, tmp_path: Path) -> Shelf:
     return copied(original, tmp_path)
 
 
+@pytest.mark.fault("attack.plant")
 def test_a_folder_that_was_moved_is_not_listed(ours: Shelf, tmp_path: Path) -> None:
     later = ours.first.id.replace("Z-", "Z-ffff")
     shutil.copytree(ours.folder(ours.first), ours.path / "shop" / later)
@@ -63,6 +64,7 @@ def test_a_folder_that_was_moved_is_not_listed(ours: Shelf, tmp_path: Path) -> N
         assert all("signed as 'holdfast" in problem for _, problem in result.problems)
 
 
+@pytest.mark.fault("attack.plant")
 def test_a_planted_backup_is_never_listed_nor_restored(ours: Shelf, tmp_path: Path) -> None:
     with host(ours, tmp_path / "theirs", stranger(ours.keys)) as theirs:
         planted = backup(theirs.services, theirs.target, theirs.stop).backup
@@ -79,6 +81,7 @@ def test_a_planted_backup_is_never_listed_nor_restored(ours: Shelf, tmp_path: Pa
             assert NAME not in databases(ours.cluster)
 
 
+@pytest.mark.fault("attack.plant")
 def test_a_forged_proof_proves_nothing(ours: Shelf, tmp_path: Path) -> None:
     with host(ours, tmp_path / "one") as made:
         assert verdict(made, row(made.services, ours.second)) is None
@@ -107,6 +110,7 @@ def test_a_forged_proof_proves_nothing(ours: Shelf, tmp_path: Path) -> None:
         assert row(made.services, ours.first).proof == "proven"
 
 
+@pytest.mark.fault("attack.plant")
 @pytest.mark.parametrize(
     "name", ["../../escape", "/etc/passwd", "a/b", "..", ".hidden", "", "x" * 300, "a\n", CATALOG]
 )
@@ -136,6 +140,7 @@ def _refused(ours: Shelf, folder: Path, value: object) -> None:
         assert state(made.services, ours.first) is None
 
 
+@pytest.mark.fault("fuzz")
 @given(
     data=st.one_of(
         st.binary(max_size=300),

@@ -42,6 +42,7 @@ def write(program: Path, script: str) -> None:
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
 
 
+@pytest.mark.fault("child")
 @pytest.mark.parametrize("script", ["exit 0", "echo CREATE ROLE x;", '$REAL "$@" | head -c -60'])
 def test_globals_that_are_not_whole_fail_the_run(
     home: World, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str

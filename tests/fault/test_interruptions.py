@@ -55,6 +55,7 @@ def test_a_second_backup_on_the_same_host_is_told_who_holds_the_lock(shop: Conni
     assert_next_is_good(busy, 2)
 
 
+@pytest.mark.fault("two")
 def test_a_second_backup_on_another_host_is_told_who_holds_the_lock(shop: Conninfo, tmp_path: Path) -> None:
     with (
         world(tmp_path / "one", shop.argv_dsn(), databases=(str(shop.database),)) as one,
@@ -108,6 +109,7 @@ def assert_cancelled(folder: Home, cluster: Cluster, shop: Conninfo) -> None:
     assert folder.ids() == []
 
 
+@pytest.mark.fault("stop")
 @pytest.mark.parametrize(("number", "code"), SIGNALS)
 def test_a_signal_in_the_middle_of_the_stream_cancels_the_run(
     cluster: Cluster, shop: Conninfo, tmp_path: Path, number: signal.Signals, code: int
@@ -128,6 +130,7 @@ def test_a_signal_in_the_middle_of_the_stream_cancels_the_run(
     assert_next_is_good(slow)
 
 
+@pytest.mark.fault("stop")
 @pytest.mark.parametrize(
     ("number", "code"), [SIGNALS[0], pytest.param(*SIGNALS[1], marks=pytest.mark.extended)]
 )
@@ -155,6 +158,7 @@ def test_a_signal_while_pg_dump_waits_for_a_lock_cancels_the_run(
     assert_cancelled(stuck, cluster, shop)
 
 
+@pytest.mark.fault("stop")
 def test_a_signal_while_copying_keeps_the_backup(shop: Conninfo, tmp_path: Path) -> None:
     """The backup is committed by then; only the copy is cancelled, and the command says so."""
     folder = home(tmp_path, shop, stores=TWO)

@@ -130,6 +130,7 @@ def only_run(config: Path) -> Run:
         return run
 
 
+@pytest.mark.fault("kill.backup")
 def test_a_kill_before_the_run_began_leaves_no_trace(kill: Kill, shop: Conninfo, tmp_path: Path) -> None:
     config = configured(tmp_path, shop, TWO)
     assert kill(config, "stage:locked") == -9
@@ -139,6 +140,7 @@ def test_a_kill_before_the_run_began_leaves_no_trace(kill: Kill, shop: Conninfo,
         assert len(app.services.ledger.backups()) == 1
 
 
+@pytest.mark.fault("kill.backup")
 @pytest.mark.parametrize(
     "point", [*BEFORE, *(pytest.param(point, marks=pytest.mark.extended) for point in MORE_BEFORE)]
 )
@@ -162,6 +164,7 @@ def test_what_was_not_committed_is_swept_by_the_next_run(
     assert_no_drafts(tmp_path)
 
 
+@pytest.mark.fault("kill.backup", "kill.copy")
 @pytest.mark.parametrize(
     ("point", "copied"), [*AFTER, *(pytest.param(*more, marks=pytest.mark.extended) for more in MORE_AFTER)]
 )
@@ -200,6 +203,7 @@ def test_a_process_of_the_same_number_is_swept_too(kill: Kill, shop: Conninfo, t
         assert_only_whole_backups(app)
 
 
+@pytest.mark.fault("lock.stale")
 @pytest.mark.parametrize(("hours", "status"), [(2, "lost"), (0, "running")])
 def test_a_run_of_another_host_is_lost_once_its_heartbeat_is_long_gone(
     shop: Conninfo, tmp_path: Path, hours: int, status: str
@@ -246,6 +250,7 @@ def large(cluster: Cluster) -> Iterator[Conninfo]:
         yield database
 
 
+@pytest.mark.fault("kill.backup")
 @pytest.mark.parametrize(
     "point",
     [

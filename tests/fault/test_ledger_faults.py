@@ -76,6 +76,7 @@ def assert_replaced(path: Path, damaged: bytes) -> None:
         assert (ledger.opened, ledger.set_aside) == ("existing", None)
 
 
+@pytest.mark.fault("ledger.corrupt")
 @pytest.mark.parametrize("length", [0, 1, 99, 100, 1024, 4096, 4097, 20000, 40960])
 def test_a_truncated_ledger_is_set_aside(tmp_path: Path, length: int) -> None:
     path = tmp_path / "ledger.sqlite"
@@ -85,6 +86,7 @@ def test_a_truncated_ledger_is_set_aside(tmp_path: Path, length: int) -> None:
     assert_replaced(path, path.read_bytes())
 
 
+@pytest.mark.fault("ledger.corrupt")
 @pytest.mark.parametrize("kind", ["zeros", "noise", "text"])
 def test_a_file_that_is_no_database_any_more_is_set_aside(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "ledger.sqlite"
@@ -104,6 +106,7 @@ def test_an_empty_database_is_not_taken_for_a_ledger(tmp_path: Path) -> None:
     assert_replaced(path, path.read_bytes())
 
 
+@pytest.mark.fault("ledger.corrupt")
 @pytest.mark.extended
 def test_any_overwritten_page_is_noticed_or_harmless(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite"
@@ -166,6 +169,7 @@ def test_a_log_without_its_ledger_is_not_replayed_into_a_new_one(tmp_path: Path)
         assert ledger.begin(Run(job="backup", target="shop", started_at=NOW)).id == 1
 
 
+@pytest.mark.fault("ledger.corrupt")
 @pytest.mark.parametrize("replace", [False, True])
 def test_a_ledger_deleted_under_us_is_said_and_not_written_into_nowhere(
     tmp_path: Path, *, replace: bool
@@ -193,6 +197,7 @@ def test_a_ledger_that_breaks_while_open_is_said(tmp_path: Path) -> None:
         assert caught.value.hint
 
 
+@pytest.mark.fault("ledger.locked")
 def test_a_locked_ledger_is_readable_and_a_write_gives_up_in_time(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite"
     filled(path)
@@ -242,6 +247,7 @@ def test_processes_that_make_a_ledger_together_share_one(tmp_path: Path, *, dama
     assert len(list(tmp_path.glob("*.corrupt-*"))) == (1 if damaged else 0)
 
 
+@pytest.mark.fault("kill.ledger")
 @pytest.mark.parametrize("seed", range(3))
 def test_nothing_that_was_committed_is_lost_by_a_kill(tmp_path: Path, seed: int) -> None:
     path = tmp_path / "ledger.sqlite"
@@ -259,6 +265,7 @@ def test_nothing_that_was_committed_is_lost_by_a_kill(tmp_path: Path, seed: int)
         assert {run.status for run in runs[: said[-1]]} == {"succeeded"}
 
 
+@pytest.mark.fault("ledger.newer")
 def test_a_newer_ledger_is_refused_and_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite"
     filled(path)
@@ -274,6 +281,7 @@ def test_a_newer_ledger_is_refused_and_left_alone(tmp_path: Path) -> None:
     assert list(tmp_path.glob("*.corrupt-*")) == []
 
 
+@pytest.mark.fault("ledger.newer")
 def test_the_database_of_another_program_is_refused_and_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite"
     connection = sqlite3.connect(path)
@@ -303,6 +311,7 @@ def test_a_migration_that_fails_leaves_the_version_before(
         assert ledger.read("PRAGMA user_version", []) == [{"user_version": following}]
 
 
+@pytest.mark.fault("readonly")
 def test_a_read_only_directory_is_said_with_a_hint() -> None:
     with tempfile.TemporaryDirectory(prefix="holdfast-test-") as name:  # tmp_path is closed to other users
         folder = Path(name)
@@ -341,6 +350,7 @@ def mounting(script: str) -> list[str]:
     return [*unshare, f'{script}; exec "$@"', "sh"]
 
 
+@pytest.mark.fault("full.state")
 def test_a_full_disk_is_said_and_what_was_written_stays(tmp_path: Path) -> None:
     prefix = mounting(f"mount -t tmpfs -o size=1m none '{tmp_path}'")
     error, readable = child("fill", tmp_path / "ledger.sqlite", prefix=prefix).splitlines()
@@ -349,6 +359,7 @@ def test_a_full_disk_is_said_and_what_was_written_stays(tmp_path: Path) -> None:
     assert readable == "True"
 
 
+@pytest.mark.fault("readonly")
 def test_a_filesystem_that_turned_read_only_is_said(tmp_path: Path) -> None:
     filled(tmp_path / "ledger.sqlite", 1)
     prefix = mounting(f"mount --bind '{tmp_path}' '{tmp_path}'; mount -o remount,ro,bind '{tmp_path}'")

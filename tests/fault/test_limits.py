@@ -53,6 +53,7 @@ def locked(shop: Conninfo) -> Iterator[None]:
         thread.join()
 
 
+@pytest.mark.fault("store.hang")
 @pytest.mark.parametrize(
     ("limits", "said"),
     [

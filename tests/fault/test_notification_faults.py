@@ -36,6 +36,7 @@ def place(tmp_path: Path, database: Conninfo, receiver: Receiver) -> Home:
     return made
 
 
+@pytest.mark.fault("kill.notify")
 def test_a_command_that_is_killed_while_it_notifies_has_its_backup_and_is_heard_later(
     place: Home, receiver: Receiver
 ) -> None:

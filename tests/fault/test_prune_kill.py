@@ -116,6 +116,7 @@ def killed_and_finished(folder: Path, keys: str, point: str, kill: Kill) -> None
         assert names >= {"manifest.json", "globals.sql.zst.age", "tombstone.json", "tombstone.json.minisig"}
 
 
+@pytest.mark.fault("kill.prune")
 @pytest.mark.parametrize(
     "point", [*FEW, *(pytest.param(each, marks=pytest.mark.extended) for each in POINTS if each not in FEW)]
 )
@@ -123,6 +124,7 @@ def test_killed_at_any_stage_the_next_run_finishes_it(tmp_path: Path, kill: Kill
     killed_and_finished(tmp_path, 'url = "store-a"', point, kill)
 
 
+@pytest.mark.fault("kill.prune")
 @pytest.mark.parametrize("point", [pytest.param(each, marks=pytest.mark.extended) for each in POINTS])
 def test_the_same_on_s3(tmp_path: Path, kill: Kill, s3: str, point: str) -> None:
     prefix = tmp_path.name.replace("_", "-")

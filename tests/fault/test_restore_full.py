@@ -81,6 +81,7 @@ def wish(full: Home, *more: str) -> list[str]:
     )
 
 
+@pytest.mark.fault("full.spool")
 def test_a_spool_that_is_too_small_is_told_with_both_numbers_before_anything_is_made(
     full: Home, cluster: Cluster, small: Path
 ) -> None:
@@ -92,6 +93,7 @@ def test_a_spool_that_is_too_small_is_told_with_both_numbers_before_anything_is_
     assert "never" not in databases(cluster)
 
 
+@pytest.mark.fault("full.spool")
 @pytest.mark.extended
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_a_server_whose_disk_fills_up_keeps_nothing_of_the_restore(

@@ -86,6 +86,7 @@ def opened_files(folder: Path) -> list[Path]:
     return found
 
 
+@pytest.mark.fault("stop")
 @pytest.mark.parametrize("jobs", [1, 2])
 @pytest.mark.extended
 def test_a_restore_that_is_told_to_end_takes_everything_away(
@@ -104,6 +105,7 @@ def test_a_restore_that_is_told_to_end_takes_everything_away(
     assert opened_files(tmp_path / "spool") == []
 
 
+@pytest.mark.fault("kill.restore")
 @pytest.mark.parametrize("jobs", [1, 2])
 @pytest.mark.extended
 def test_a_restore_that_is_killed_leaves_a_database_that_the_next_one_names(

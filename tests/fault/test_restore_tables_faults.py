@@ -59,6 +59,7 @@ def backed_up(made: World) -> Opened:
     return take(made)
 
 
+@pytest.mark.fault("damage.bits")
 @pytest.mark.parametrize("encrypted", [True, False], ids=["encrypted", "plain"])
 @pytest.mark.parametrize("at", [0.5, -40], ids=["middle", "end"])
 def test_a_damaged_backup_commits_nothing(
@@ -101,6 +102,7 @@ def test_a_backup_that_is_not_encrypted_is_restored_like_another(
     assert report.size == 2 * part.size  # read whole before anything of it was executed
 
 
+@pytest.mark.fault("loss.key")
 def test_the_wrong_identity_restores_nothing(cluster: Cluster, shop: Conninfo, tmp_path: Path) -> None:
     name = shop.database or ""
     with world(tmp_path, cluster.conninfo.argv_dsn(), databases=(name,)) as made:
@@ -130,6 +132,7 @@ def quiet(cluster: Cluster) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.fault("kill.restore")
 @pytest.mark.extended
 def test_a_killed_restore_leaves_the_database_as_it_was_and_the_next_one_succeeds(
     cluster: Cluster, shop: Conninfo, tmp_path: Path

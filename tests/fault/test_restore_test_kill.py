@@ -62,6 +62,7 @@ def until(condition: Callable[[], object], seconds: float = 60) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.fault("kill.restore_test")
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_an_end_in_the_middle_leaves_nothing_that_works_or_counts(
     env: dict[str, str],
@@ -91,6 +92,7 @@ def test_an_end_in_the_middle_leaves_nothing_that_works_or_counts(
     assert (last.status, before.status) == ("succeeded", "lost" if number == signal.SIGKILL else "cancelled")
 
 
+@pytest.mark.fault("kill.restore_test")
 def test_what_a_killed_test_left_on_a_server_of_the_owners_goes_with_the_next(
     cluster: Cluster, second_cluster: Cluster, tmp_path: Path
 ) -> None:

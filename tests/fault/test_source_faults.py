@@ -84,6 +84,7 @@ def test_an_unreachable_server_is_named_with_its_address(home: World) -> None:
     assert error.retryable
 
 
+@pytest.mark.fault("server.password")
 def test_a_wrong_password_is_said_and_not_shown(home: World, cluster: Cluster) -> None:
     assert cluster.tcp is not None
     error = failure(home, url=cluster.tcp.argv_dsn(), password="hunter2-wrong")
@@ -93,6 +94,7 @@ def test_a_wrong_password_is_said_and_not_shown(home: World, cluster: Cluster) -
     assert not error.retryable
 
 
+@pytest.mark.fault("server.password")
 def test_a_table_that_the_role_may_not_read_is_named_with_the_grant(
     home: World, cluster: Cluster, shop: Conninfo
 ) -> None:
@@ -115,6 +117,7 @@ def test_a_table_that_the_role_may_not_read_is_named_with_the_grant(
 # The programs
 
 
+@pytest.mark.fault("server.version")
 def test_a_server_newer_than_every_client_is_refused_with_what_to_install(
     home: World, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -151,6 +154,7 @@ def pretend(folder: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, scr
     monkeypatch.setattr(tools, "find_toolsets", lambda: found)
 
 
+@pytest.mark.fault("child")
 @pytest.mark.parametrize(
     ("script", "kind", "says"),
     [
@@ -191,6 +195,7 @@ def test_a_pg_dump_that_does_wrong_is_not_believed(
     assert says in error.message
 
 
+@pytest.mark.fault("child")
 def test_a_pg_dump_that_is_killed_half_way_fails_the_run(home: World, shop: Conninfo) -> None:
     def kill() -> None:
         [pid] = programs(shop)
@@ -211,6 +216,7 @@ def terminate(cluster: Cluster, condition: str) -> None:
     assert found == [(True,)]
 
 
+@pytest.mark.fault("server.backend")
 def test_a_dump_whose_backend_is_terminated_half_way_fails(home: World, cluster: Cluster) -> None:
     error = failure(
         home, at("streaming:database", lambda: terminate(cluster, "query LIKE 'COPY public.noise %'"))
@@ -219,6 +225,7 @@ def test_a_dump_whose_backend_is_terminated_half_way_fails(home: World, cluster:
     assert "noise" in error.message
 
 
+@pytest.mark.fault("server.backend")
 def test_a_lock_session_that_is_lost_half_way_fails_the_run(home: World, cluster: Cluster) -> None:
     error = failure(
         home,
@@ -230,6 +237,7 @@ def test_a_lock_session_that_is_lost_half_way_fails_the_run(home: World, cluster
     assert "lost the session that holds the backup lock" in error.message
 
 
+@pytest.mark.fault("server.backend")
 def test_a_snapshot_session_that_is_lost_before_the_dump_fails_the_run(home: World, cluster: Cluster) -> None:
     error = failure(
         home, at("part:database", lambda: terminate(cluster, "application_name LIKE 'holdfast dump%'"))
@@ -244,6 +252,7 @@ def lock_session(shop: Conninfo) -> psycopg.Connection:
     return psycopg.connect(shop.dsn(), autocommit=True, application_name="deploy")
 
 
+@pytest.mark.fault("server.locks")
 def test_a_dump_that_others_wait_behind_too_long_gives_way(home: World, shop: Conninfo) -> None:
     changed = threading.Event()
 
@@ -285,6 +294,7 @@ def test_without_a_limit_others_wait_until_the_dump_ends(home: World, shop: Conn
     home.services.ledger.forget_backup(taken.backup.id)
 
 
+@pytest.mark.fault("server.locks")
 def test_a_table_locked_by_another_ends_the_run_after_lock_wait_timeout(home: World, shop: Conninfo) -> None:
     with lock_session(shop) as connection, connection.transaction():
         connection.execute("LOCK TABLE item IN ACCESS EXCLUSIVE MODE")
@@ -330,6 +340,7 @@ def test_a_count_that_gets_no_lock_does_not_fail_a_dump_that_gets_its_own(
     home.services.ledger.forget_backup(taken.backup.id)
 
 
+@pytest.mark.fault("server.gone")
 def test_a_table_dropped_after_the_catalog_was_read_fails_the_run(home: World, shop: Conninfo) -> None:
     execute(shop, "CREATE TABLE gone (n int)")
     error = failure(home, at("part:database", lambda: execute(shop, "DROP TABLE gone")))
@@ -338,6 +349,7 @@ def test_a_table_dropped_after_the_catalog_was_read_fails_the_run(home: World, s
     assert not isinstance(error, PermanentSourceError)
 
 
+@pytest.mark.fault("server.gone")
 def test_a_database_dropped_before_its_turn_fails_the_run(
     home: World, cluster: Cluster, shop: Conninfo
 ) -> None:

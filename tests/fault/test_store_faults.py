@@ -40,6 +40,7 @@ def shop(cluster: Cluster) -> Iterator[Conninfo]:
 # Full disks
 
 
+@pytest.mark.fault("full.store")
 @pytest.mark.extended
 def test_a_file_limit_ends_the_run_and_leaves_no_file(shop: Conninfo, tmp_path: Path) -> None:
     short = home(tmp_path, shop)
@@ -58,6 +59,7 @@ def test_a_file_limit_ends_the_run_and_leaves_no_file(shop: Conninfo, tmp_path: 
     assert_next_is_good(short)
 
 
+@pytest.mark.fault("full.store")
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount; the file limit shows the same path")
 def test_a_full_filesystem_ends_the_run_and_leaves_no_file(shop: Conninfo, tmp_path: Path) -> None:
     if subprocess.run(["/usr/bin/env", "unshare", "-m", "true"], capture_output=True, check=False).returncode:
@@ -93,6 +95,7 @@ def assert_recovered(host: World) -> None:
         assert {stored.key.split("/")[1] for stored in store.list()} == {row.backup.id}
 
 
+@pytest.mark.fault("readonly")
 @pytest.mark.parametrize(
     ("stage", "replacement"),
     [
@@ -148,6 +151,7 @@ def cut(proxy: Proxy) -> None:
     ]
 
 
+@pytest.mark.fault("store.lasting")
 @pytest.mark.parametrize(
     "stage",
     [
@@ -191,6 +195,7 @@ def test_a_bucket_that_goes_away_ends_the_run_and_is_tidied_up_later(
     assert "Uploads" not in client.list_multipart_uploads(Bucket=moto.BUCKET, Prefix=str(patience["prefix"]))
 
 
+@pytest.mark.fault("store.lasting")
 def test_a_copy_that_fails_leaves_the_backup_good_and_is_seen(shop: Conninfo, tmp_path: Path) -> None:
     folder = home(tmp_path, shop, stores=TWO)
     (tmp_path / "b").write_text("in the way")

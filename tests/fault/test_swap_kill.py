@@ -42,6 +42,7 @@ def assert_as_before(server: Cluster) -> None:
     )
 
 
+@pytest.mark.fault("kill.restore")
 @pytest.mark.usefixtures("both")
 def test_a_kill_before_the_swap_changes_nothing(server: Cluster, tmp_path: Path) -> None:
     with swapping_process(server, tmp_path, "swapping") as process:
@@ -49,6 +50,7 @@ def test_a_kill_before_the_swap_changes_nothing(server: Cluster, tmp_path: Path)
     assert_as_before(server)
 
 
+@pytest.mark.fault("kill.restore")
 @pytest.mark.parametrize("hung", [0, 1], ids=["while sessions are ended", "between the two renames"])
 def test_a_kill_in_the_midst_changes_nothing(
     server: Cluster, both: tuple[Conninfo, Conninfo], tmp_path: Path, hung: int
@@ -62,6 +64,7 @@ def test_a_kill_in_the_midst_changes_nothing(
     assert_as_before(server)
 
 
+@pytest.mark.fault("kill.restore")
 @pytest.mark.usefixtures("both")
 def test_a_kill_after_the_swap_leaves_it_done_and_the_old_one_there(server: Cluster, tmp_path: Path) -> None:
     with swapping_process(server, tmp_path, "swapped") as process:
@@ -71,6 +74,7 @@ def test_a_kill_after_the_swap_leaves_it_done_and_the_old_one_there(server: Clus
     assert (who_is(server, "shop"), who_is(server, kept)) == ("other", "live")
 
 
+@pytest.mark.fault("server.backend")
 def test_a_server_session_that_dies_in_the_midst_changes_nothing_and_fails_the_swap(
     server: Cluster, both: tuple[Conninfo, Conninfo], tmp_path: Path
 ) -> None:

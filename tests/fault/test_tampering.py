@@ -145,6 +145,7 @@ CASES = [
 ]
 
 
+@pytest.mark.fault("damage.bits")
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_what_was_tampered_with_is_named_not_restored_and_not_listed_as_good(
     ours: Shelf, tmp_path: Path, case: Case
@@ -168,6 +169,7 @@ def test_what_was_tampered_with_is_named_not_restored_and_not_listed_as_good(
         assert state(new.services, ours.second) == state(new.services, ours.foreign) == "complete"
 
 
+@pytest.mark.fault("damage.bits")
 @pytest.mark.parametrize("name", [*PARTS, MANIFEST])
 def test_no_single_bit_can_change_unseen(ours: Shelf, tmp_path: Path, name: str) -> None:
     with host(ours, tmp_path) as made:
@@ -198,6 +200,7 @@ def test_parts_without_a_manifest_are_a_problem_and_no_backup(ours: Shelf, tmp_p
         assert rebuild(made.services).problems[0][0] == f"shop/{ours.first.id}/"
 
 
+@pytest.mark.fault("damage.gone")
 def test_a_manifest_without_parts_is_a_damaged_backup(ours: Shelf, tmp_path: Path) -> None:
     for name in PARTS:
         ours.file(name).unlink()
@@ -228,6 +231,7 @@ def test_a_changed_restore_text_is_damage(ours: Shelf, tmp_path: Path) -> None:
         assert "RESTORE.txt" in found.message
 
 
+@pytest.mark.fault("loss.key")
 def test_without_the_right_identity_nothing_is_opened(ours: Shelf, tmp_path: Path) -> None:
     wrong = replace(ours.keys, identities=(age_keys.generate(),))
     with host(ours, tmp_path / "wrong", wrong) as made:

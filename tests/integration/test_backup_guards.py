@@ -72,6 +72,7 @@ def test_ids_of_one_second_differ_enough_for_many_hosts(home: World) -> None:
     assert len(made.id.partition("-")[2]) >= 8
 
 
+@pytest.mark.fault("store.uploads")
 def test_uploads_of_another_host_that_holds_the_lock_are_left_alone(
     home: World, cluster: Cluster, store: _Sweepable
 ) -> None:

@@ -58,6 +58,7 @@ def test_it_is_isolated_and_has_the_name_of_its_superuser(inside: Confined) -> N
     assert query(inside.conninfo, "SELECT current_user::text, current_setting('fsync')") == [("admin", "off")]
 
 
+@pytest.mark.fault("attack.code")
 def test_restored_code_sees_no_file_of_the_host(inside: Confined, hidden: Path, open_dir: Path) -> None:
     (open_dir / "identity.txt").write_text(SECRET)
     said = _run(
@@ -73,6 +74,7 @@ def test_restored_code_sees_no_process_of_the_host(inside: Confined) -> None:
     assert {line for line in said if "No such file" not in line} <= {"postgres", "sh", "cat", "tr"}
 
 
+@pytest.mark.fault("attack.code")
 def test_restored_code_reaches_no_network(inside: Confined) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
@@ -81,6 +83,7 @@ def test_restored_code_reaches_no_network(inside: Confined) -> None:
     assert any("refused" in line for line in said)
 
 
+@pytest.mark.fault("attack.code")
 def test_restored_code_writes_nowhere_else_and_gains_nothing(inside: Confined) -> None:
     said = _run(inside, "touch /usr/x; touch /x; touch /etc/x; id -u; grep NoNewPrivs /proc/self/status")
     assert sum("Read-only" in line for line in said) == 3
@@ -92,6 +95,7 @@ def test_the_server_cannot_lead_us_to_another(inside: Confined) -> None:
     assert query(inside.conninfo, "SELECT 1") == [(1,)]
 
 
+@pytest.mark.fault("memory")
 def test_the_first_to_die_when_memory_runs_out(inside: Confined) -> None:
     assert int(Path(f"/proc/{inside.pid}/oom_score_adj").read_text()) > 0
 
@@ -129,6 +133,7 @@ def _gone(folder: str) -> bool:
     return False
 
 
+@pytest.mark.fault("kill.restore_test")
 def test_a_kill_leaves_no_process_and_the_next_run_sweeps(
     open_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,6 +154,7 @@ def test_a_kill_leaves_no_process_and_the_next_run_sweeps(
     assert not Path(folder).exists()
 
 
+@pytest.mark.fault("test.unable")
 def test_without_isolation_there_is_no_test_unless_it_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cage, "_SYSTEM", ())  # a cage in which nothing can run
     with pytest.raises(CouldNotTestError, match="isolated"), _cluster(Confinement()):
@@ -194,6 +200,7 @@ def test_a_user_namespace_isolates_as_well(open_dir: Path) -> None:
     assert _gone(folder)
 
 
+@pytest.mark.fault("test.unable")
 def test_room_that_is_not_there_is_said_in_numbers(tmp_path: Path) -> None:
     with pytest.raises(CouldNotTestError, match="bytes free"):
         confined.require_room(tmp_path, 2**62)

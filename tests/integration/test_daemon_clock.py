@@ -66,6 +66,7 @@ def seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Seen]:
         assert made.left == []
 
 
+@pytest.mark.fault("clock.missed")
 def test_after_a_sleep_the_newest_slot_runs_and_the_others_were_missed(seen: Seen) -> None:
     seen.daemon.look()
     seen.clock.set(NOON + 3 * DAY)
@@ -82,6 +83,7 @@ def test_after_a_sleep_the_newest_slot_runs_and_the_others_were_missed(seen: See
     assert not seen.told().clock_suspect
 
 
+@pytest.mark.fault("clock.jump")
 def test_a_clock_that_is_set_back_is_told_until_it_has_made_up_for_it(seen: Seen) -> None:
     seen.clock.set(NOON - DAY)
     seen.daemon.look()

@@ -246,6 +246,7 @@ def small_files(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
+@pytest.mark.fault("full.output")
 @pytest.mark.parametrize("output", ["out", "out.csv"])
 def test_a_full_disk_leaves_nothing(home: World, backup: Opened, tmp_path: Path, output: str) -> None:
     with small_files(1000), pytest.raises(StoreError, match="File too large"):
@@ -291,6 +292,7 @@ def test_nothing_is_overwritten(home: World, backup: Opened, tmp_path: Path) -> 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "file", "link"]
 
 
+@pytest.mark.fault("full.output")
 @pytest.mark.parametrize("there", [True, False])
 def test_a_directory_that_fills_meanwhile_stays_as_it_is(
     home: World, backup: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, there: bool

@@ -34,6 +34,7 @@ def tortured(cluster: Cluster) -> Iterator[_Tortured]:
             drop_database(conn, cluster.conninfo, "tortured")
 
 
+@pytest.mark.fault("server.everything")
 def test_a_restored_torture_database_is_the_same(second_cluster: Cluster, tortured: _Tortured) -> None:
     archive, found = tortured
     torture.create_roles(second_cluster.conninfo)

@@ -46,6 +46,7 @@ def test_it_is_the_same_and_each_corruption_is_named(major: int) -> None:
     } == {}
 
 
+@pytest.mark.fault("server.majors")
 @pytest.mark.parametrize(("major", "later"), list(pairwise(sorted(_SERVERS))))
 def test_it_is_the_same_in_the_next_major(major: int, later: int) -> None:
     """Definitions that the newer one writes in other words are told as that."""

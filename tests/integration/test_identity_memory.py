@@ -21,6 +21,7 @@ _LIMIT = 200e6
 _ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.fault("memory")
 def test_long_rows_and_many_rows_are_compared_in_little_memory(
     cluster: Cluster, database: Conninfo, tmp_path: Path
 ) -> None:

@@ -35,6 +35,7 @@ def _findable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", ":".join([*map(str, _PLACES), os.environ["PATH"]]))
 
 
+@pytest.mark.fault("server.majors")
 @pytest.mark.parametrize("major", sorted(_servers()))
 def test_a_backup_comes_back_in_its_own_and_every_later_major(major: int, tmp_path: Path) -> None:
     servers = _servers()

@@ -158,6 +158,7 @@ def test_what_a_process_could_not_deliver_the_next_one_does(tale: Story, receive
         settle(tale, ("delivered", 2))
 
 
+@pytest.mark.fault("kill.notify")
 def test_what_a_killed_process_was_sending_is_sent_when_its_lease_is_over(
     tale: Story, receiver: Receiver
 ) -> None:

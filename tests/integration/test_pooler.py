@@ -26,6 +26,7 @@ def test_session_mode_works_with_a_warning(cluster: Cluster, second_cluster: Clu
     assert [each.level for each in found] == ["warn"]
 
 
+@pytest.mark.fault("server.pooler")
 @pytest.mark.parametrize("mode", ["transaction", "statement"])
 def test_other_modes_are_refused_and_nothing_stays_behind(
     cluster: Cluster, tmp_path: Path, mode: str

@@ -81,6 +81,7 @@ def test_a_child_without_output_that_exits_0_ends_normally() -> None:
     assert list(stdout_of(sh("true"), Stop())) == []
 
 
+@pytest.mark.fault("child")
 def test_output_before_a_failure_does_not_end_normally() -> None:
     received: list[bytes] = []
     with pytest.raises(ProcessError, match=r"sh exited with status 3: no such table$") as caught:
@@ -94,6 +95,7 @@ def test_a_child_that_fails_without_a_word_still_fails() -> None:
         list(stdout_of(sh("exit 1"), Stop()))
 
 
+@pytest.mark.fault("child")
 def test_a_child_killed_by_a_signal_is_a_failure_that_names_it() -> None:
     with pytest.raises(ProcessError, match=r"sh was killed by SIGTERM$") as caught:
         list(stdout_of(sh("printf half; kill -TERM $$"), Stop()))

@@ -126,6 +126,7 @@ def fresh() -> Iterator[Cluster]:
         yield cluster
 
 
+@pytest.mark.fault("server.everything")
 def test_a_whole_server_comes_back_identical_with_its_roles_and_tablespaces(
     source: Cluster, shop: World, opened: Opened
 ) -> None:

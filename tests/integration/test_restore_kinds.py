@@ -86,6 +86,7 @@ def test_a_backup_without_encryption_restores_without_an_identity(
     _restores(cluster, plain, filled, opened)
 
 
+@pytest.mark.fault("loss.key")
 def test_any_of_several_recipients_can_restore(cluster: Cluster, shop: World, filled: str) -> None:
     several = _recipients(shop, *(age_keys.generate() for _ in range(3)), use=2)
     opened = take(several)

@@ -168,6 +168,7 @@ def test_what_was_restored_and_is_not_the_same_is_called_failed(
     assert row.proof == "verified"
 
 
+@pytest.mark.fault("test.unable")
 def test_without_the_right_identity_nothing_is_tested(shop: World) -> None:
     opened = take(shop)
     for identities in ((), (age_keys.generate(),)):
@@ -180,6 +181,7 @@ def test_without_the_right_identity_nothing_is_tested(shop: World) -> None:
     assert row.proof == "stored"
 
 
+@pytest.mark.fault("test.unable")
 def test_without_server_programs_of_its_major_nothing_is_tested(
     shop: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -213,6 +215,7 @@ def listener() -> Iterator[tuple[int, list[object]]]:
         yield server.getsockname()[1], came
 
 
+@pytest.mark.fault("attack.code")
 def test_hostile_code_runs_when_it_is_restored_and_reaches_nothing(
     cluster: Cluster, tmp_path: Path, open_dir: Path, listener: tuple[int, list[object]]
 ) -> None:
@@ -302,6 +305,7 @@ def test_what_would_reach_out_stays_out_and_is_named(cluster: Cluster, tmp_path:
         drop(cluster, "outward")
 
 
+@pytest.mark.fault("full.spool")
 @pytest.mark.extended
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small file system")
 def test_a_disk_that_fills_up_meanwhile_is_not_the_backups_fault(

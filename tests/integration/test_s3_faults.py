@@ -73,6 +73,7 @@ def read(store: S3Store, key: str = "k") -> bytes:
     return b"".join(store.get(key))
 
 
+@pytest.mark.fault("store.passing")
 @pytest.mark.extended
 @pytest.mark.parametrize(
     "rule",
@@ -120,6 +121,7 @@ def test_a_small_put_survives_what_passes(store: S3Store, proxy: Proxy, act: Act
     assert read(store) == SMALL
 
 
+@pytest.mark.fault("store.lies")
 @pytest.mark.extended
 def test_a_completion_that_always_answers_200_with_an_error_fails_and_leaves_nothing(
     store: S3Store, proxy: Proxy, server: str
@@ -133,6 +135,7 @@ def test_a_completion_that_always_answers_200_with_an_error_fails_and_leaves_not
     assert open_uploads(server) == 0
 
 
+@pytest.mark.fault("store.lasting")
 @pytest.mark.extended
 def test_a_store_that_dies_half_way_fails_within_the_deadline(
     store: S3Store, proxy: Proxy, server: str
@@ -195,6 +198,7 @@ def with_length(length: int) -> Callable[[Answer], Answer]:
     return change
 
 
+@pytest.mark.fault("store.lies")
 @pytest.mark.parametrize("data", [SMALL, DATA], ids=["small", "large"])
 def test_an_object_of_another_size_than_was_sent_fails_and_is_removed(
     store: S3Store, proxy: Proxy, data: bytes
@@ -205,6 +209,7 @@ def test_an_object_of_another_size_than_was_sent_fails_and_is_removed(
     assert store.stat("k") is None
 
 
+@pytest.mark.fault("store.lies")
 @pytest.mark.parametrize("data", [SMALL, DATA], ids=["small", "large"])
 def test_an_object_that_is_gone_after_the_store_took_it_fails(
     store: S3Store, proxy: Proxy, data: bytes
@@ -258,6 +263,7 @@ def test_a_large_object_that_changed_on_its_way_is_not_vouched_for(store: S3Stor
     assert store.stat("k") is None
 
 
+@pytest.mark.fault("store.reads")
 @pytest.mark.parametrize("act", [reset_download(2 * MIB), cut_download(3 * MIB + 7), cut_download(0)])
 def test_a_download_goes_on_where_it_broke_off(store: S3Store, proxy: Proxy, act: Act) -> None:
     store.put("k", pieces(DATA))
@@ -277,6 +283,7 @@ def test_a_download_that_never_gets_on_fails_at_last(store: S3Store, proxy: Prox
         read(store)
 
 
+@pytest.mark.fault("store.reads")
 def test_a_download_never_mixes_two_objects(store: S3Store, proxy: Proxy, server: str) -> None:
     store.put("k", pieces(DATA))
     proxy.rules.append(Rule(method="GET", contains="/p/k", act=cut_download(2 * MIB)))
@@ -287,6 +294,7 @@ def test_a_download_never_mixes_two_objects(store: S3Store, proxy: Proxy, server
         list(reader)
 
 
+@pytest.mark.fault("store.hang")
 def test_a_store_that_hangs_is_given_up(proxy: Proxy) -> None:
     store = S3Store(moto_server.settings(proxy.url, read_timeout=0.3, patience=0.5, deadline=0.5))
     proxy.rules.append(Rule(method="HEAD", act=hang, times=None))
@@ -304,6 +312,7 @@ def test_a_hang_that_passes_is_survived(proxy: Proxy) -> None:
     assert store.put("k", [SMALL])
 
 
+@pytest.mark.fault("store.denied")
 @pytest.mark.parametrize(
     ("act", "hint"),
     [

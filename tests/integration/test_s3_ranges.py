@@ -64,6 +64,7 @@ def _another_range(found: Answer) -> Answer:
     return replace(found, headers=(*kept, ("Content-Range", f"bytes 7-{6 + len(found.body)}/{len(DATA)}")))
 
 
+@pytest.mark.fault("store.reads")
 @pytest.mark.parametrize(("start", "length"), [(0, 10), (5, 10), (5, None), (0, len(DATA) + 1)])
 def test_a_store_that_ignores_a_range_is_noticed(
     store: S3Store, proxy: Proxy, start: int, length: int | None
@@ -74,6 +75,7 @@ def test_a_store_that_ignores_a_range_is_noticed(
     assert caught.value.hint
 
 
+@pytest.mark.fault("store.reads")
 def test_another_range_than_the_one_asked_for_is_noticed(store: S3Store, proxy: Proxy) -> None:
     proxy.rules.append(Rule(method="GET", contains="/p/k", act=changed(_another_range)))
     with pytest.raises(StoreError, match="from byte 5 on, and came as bytes 7-16/"):

@@ -53,6 +53,8 @@ class FrailStore(MemoryStore):
         self.chance = chance
         self.frail = True
         self.away = False
+        self.cut = 0
+        self.short = 0.0  # how often a listing ends too early without a word
         self.stage: Callable[[str], None] = lambda _: None
 
     def _try(self, doing: str) -> None:
@@ -77,7 +79,11 @@ class FrailStore(MemoryStore):
 
     def list(self, prefix: str = "") -> Iterator[Stored]:
         self._try("list")
-        return super().list(prefix)
+        found = sorted(super().list(prefix), key=lambda each: each.key)
+        if self.frail and found and self.chance.random() < self.short:
+            found = found[: self.chance.randrange(len(found))]
+            self.cut += 1
+        return iter(found)
 
     def delete(self, key: str) -> None:
         self._try("delete")
@@ -131,6 +137,7 @@ class Ordeal:
     ever: set[tuple[str, str]] = field(default_factory=set)
     kills: list[str] = field(default_factory=list)
     failed: int = 0
+    rolled_back: int = 0
     chance: random.Random = field(init=False)
     _armed: int | None = None
     _frozen: tuple[dict[str, dict[str, bytes]], bytes] | None = None

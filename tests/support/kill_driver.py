@@ -1,11 +1,11 @@
-"""A process that forks once for each backup (or prune) it is told to do, and lets the child kill itself on the way.
+"""A process that forks once for each job it is told to do (a backup, unless told otherwise), and lets the child kill itself on the way.
 
     with killer() as kill:
         kill(config, "stage:manifest")
 
 A point on the way is `stage:NAME` or `stage:NAME#2` (the second time), `bytes:LABEL:N` (after so many bytes of what
-the reporter shows under the label) or `put:STORE:END` (half-way through the object whose key ends so). No point: the
-backup runs to its end.
+the reporter shows under the label) or `put:STORE:END` (half-way through the object whose key ends so; with a `*`, whose
+name begins with what is before it and ends with what is behind). No point: the job runs to its end.
 """
 
 from __future__ import annotations
@@ -21,10 +21,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from holdfast.app import open_app
+from holdfast.app import App, open_app
+from holdfast.jobs import restore
 from holdfast.jobs.backup import backup
+from holdfast.jobs.copies import catch_up
+from holdfast.jobs.find import open_best
+from holdfast.jobs.importing import import_dumps
 from holdfast.jobs.prune import Wish, complain, prune
+from holdfast.jobs.reading import Opened
+from holdfast.jobs.restore_tables import restore_tables
+from holdfast.jobs.restore_test import run_one
+from holdfast.jobs.services import Services
+from holdfast.jobs.swap import restore_swapped
+from holdfast.jobs.tables_report import TablesWish
+from holdfast.methods.pg_restore import Options
+from holdfast.model.target import Target
 from holdfast.stores.base import Store
+from support import scripts
 
 SURVIVED = 99
 
@@ -104,7 +117,9 @@ class FatalStore:
 
     def put(self, key: str, chunks: Iterable[bytes], *, absent: bool = False) -> bool:
         store, _, end = self.point.name.partition(":")
-        fatal = self.point.kind == "put" and store == self.name and key.endswith(end)
+        head, star, tail = end.partition("*")
+        named = key.rpartition("/")[2].startswith(head) and key.endswith(tail) if star else key.endswith(end)
+        fatal = self.point.kind == "put" and store == self.name and named
         return self.inner.put(key, _half(chunks) if fatal else chunks, absent=absent)
 
 
@@ -115,7 +130,7 @@ def _half(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def run(config: Path, text: str, pid: int | None, *, job: str) -> None:
-    """Take a backup of every target of the config, or prune it, and die at the point."""
+    """Do the job for every target of the config, and die at the point."""
     point = Point.parse(text)
     with open_app(config, (), reporter=Fatal(point), quiet=True) as app:
         services = dataclasses.replace(
@@ -125,10 +140,55 @@ def run(config: Path, text: str, pid: int | None, *, job: str) -> None:
             pid=os.getpid() if pid is None else pid,
         )
         for target in app.targets:
-            if job == "prune":
-                complain(prune(services, target, app.stop, wish=Wish()))
-            else:
-                backup(services, target, app.stop)
+            JOBS[job](app, services, target)
+
+
+def _newest(services: Services, target: Target) -> Opened:
+    return open_best(services, services.ledger.backups(target.name)[0])
+
+
+def _restore(app: App, services: Services, target: Target, jobs: int = 1) -> None:
+    opened = _newest(services, target)
+    wish = restore.Wish(
+        into=app.destination(None, target.name),
+        database=opened.backup.databases[0],
+        rename=HALF,
+        roles=True,
+        options=Options(jobs=jobs),
+    )
+    restore.restore(services, opened, wish, app.stop)
+
+
+def _beside(app: App, services: Services, target: Target) -> None:
+    wish = TablesWish(into=app.destination(None, target.name), rename={"item": "item_back"})
+    restore_tables(services, _newest(services, target), wish, app.stop)
+
+
+def _swapped(app: App, services: Services, target: Target) -> None:
+    opened = _newest(services, target)
+    wish = restore.Wish(into=app.destination(None, target.name), database=opened.backup.databases[0])
+    restore_swapped(services, opened, wish, app.stop)
+
+
+def _import(app: App, services: Services, target: Target) -> None:
+    wish = scripts.wish(app.config.daemon.state_dir.parent / "dumps", "{database}_%Y%m%d.dump")
+    import_dumps(services, target, wish, app.stop)
+
+
+HALF = "half"  # what the restored database is called
+JOBS: dict[str, Callable[[App, Services, Target], object]] = {
+    "backup": lambda app, services, target: backup(services, target, app.stop),
+    "prune": lambda app, services, target: complain(prune(services, target, app.stop, wish=Wish())),
+    "copy": lambda app, services, target: catch_up(services, target, app.stop),
+    "restore_test": lambda app, services, target: run_one(
+        services, _newest(services, target), target.restore_test, app.stop
+    ),
+    "restore": _restore,
+    "restore by two": lambda app, services, target: _restore(app, services, target, 2),
+    "restore beside": _beside,
+    "restore swapped": _swapped,
+    "import": _import,
+}
 
 
 def serve() -> None:

@@ -72,6 +72,7 @@ def test_any_truncation_is_an_integrity_error(length: int, size: int) -> None:
         read_toc(pieces(archive(*ITEMS)[:length], size), where="nightly")
 
 
+@pytest.mark.fault("fuzz")
 @given(st.binary(max_size=300))
 def test_arbitrary_bytes_are_an_integrity_error(data: bytes) -> None:
     for prefix in (b"", b"PGDMP", b"PGDMP\x01\x0e\x00\x04\x08\x01", head(16, count=3)):
@@ -79,6 +80,7 @@ def test_arbitrary_bytes_are_an_integrity_error(data: bytes) -> None:
             read_toc([prefix + data])
 
 
+@pytest.mark.fault("fuzz")
 @given(st.data())
 def test_a_flipped_byte_is_read_or_an_integrity_error(data: st.DataObject) -> None:
     raw = bytearray(archive(*ITEMS, minor=16))

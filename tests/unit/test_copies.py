@@ -62,6 +62,7 @@ def test_every_store_gets_every_backup_the_oldest_first(home: World, stores: dic
     assert catch_up(home.services, home.target, home.stop).copied == []
 
 
+@pytest.mark.fault("store.away")
 def test_a_store_that_is_away_holds_up_no_other_and_catches_up_later(
     home: World, stores: dict[str, Away]
 ) -> None:
@@ -123,6 +124,7 @@ def test_what_retention_would_take_away_at_once_is_not_sent(home: World, stores:
     assert done.left == {"a": 0, "b": 0, "c": 0}
 
 
+@pytest.mark.fault("two")
 def test_two_at_once_do_not_copy_twice(home: World) -> None:
     with copies.locked(home.services, "shop"), pytest.raises(BusyError, match="the copies of target shop"):
         catch_up(home.services, home.target, home.stop)

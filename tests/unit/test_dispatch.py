@@ -88,6 +88,7 @@ def test_a_long_dump_holds_up_no_verify(stage: Stage) -> None:
     stage.until(lambda: stage.now == {"shop", "other"})
 
 
+@pytest.mark.fault("clock.long")
 def test_a_job_longer_than_its_interval_is_followed_by_the_newest_slot(stage: Stage) -> None:
     stage.configure(target("shop"))
     stage.gate.clear()
@@ -237,6 +238,7 @@ def test_a_target_that_the_config_no_longer_has_is_not_run(stage: Stage) -> None
     stage.until(lambda: stage.began == ["a", "c"])
 
 
+@pytest.mark.fault("clock.jump")
 def test_a_clock_set_back_and_forward_runs_each_slot_once(stage: Stage) -> None:
     stage.configure(target("shop"))
     stage.go_on(timedelta(hours=1))

@@ -43,6 +43,7 @@ def test_a_lock_is_free_again_after_use_and_after_an_error(tmp_path: Path) -> No
     assert path.read_bytes() == b""
 
 
+@pytest.mark.fault("lock.stale")
 def test_a_dead_process_holds_nothing(tmp_path: Path) -> None:
     path = tmp_path / "shop.lock"
     with subprocess.Popen(
@@ -111,6 +112,7 @@ def test_a_lock_file_that_cannot_be_made_is_said_with_a_hint(tmp_path: Path) -> 
     assert "state_dir" in (caught.value.hint or "")
 
 
+@pytest.mark.fault("full.state")
 def test_a_disk_that_takes_nothing_is_said_with_a_hint(tmp_path: Path) -> None:
     path = tmp_path / "shop.lock"
     path.symlink_to("/dev/full")  # a file that opens and locks like any other

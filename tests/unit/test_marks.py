@@ -171,6 +171,7 @@ def test_a_tombstone_is_written_once(home: World, stores: dict[str, MemoryStore]
     assert marks.tombstone(at(stores["a"]), home.keys) == kept
 
 
+@pytest.mark.fault("two")
 def test_of_two_tombstones_at_once_the_second_is_told_of_the_first(
     home: World, stores: dict[str, MemoryStore]
 ) -> None:

@@ -48,6 +48,7 @@ def blocked(place: Yard, cause: str) -> str:
     return caught.value.message
 
 
+@pytest.mark.fault("clock.jump")
 @pytest.mark.parametrize("days", [-1, -400, 1, 3650])
 def test_a_clock_that_jumped_removes_nothing(place: Yard, days: int) -> None:
     place.take(6)
@@ -60,6 +61,7 @@ def test_a_clock_that_jumped_removes_nothing(place: Yard, days: int) -> None:
     assert place.prune()[0].hidden
 
 
+@pytest.mark.fault("clock.jump")
 def test_years_that_only_the_clock_saw_remove_nothing(place: Yard) -> None:
     """The machine was started anew, and its clock came up wrong: all graces would be over."""
     place.take(6)
@@ -70,6 +72,7 @@ def test_years_that_only_the_clock_saw_remove_nothing(place: Yard) -> None:
     assert place.prune(accept_clock=True)[0].removed
 
 
+@pytest.mark.fault("store.clock")
 def test_a_store_whose_clock_differs_removes_nothing(place: Yard) -> None:
     place.take(6)
     place.stores["a"]._now = lambda: place.clock.now() - 2 * DAY
@@ -78,6 +81,7 @@ def test_a_store_whose_clock_differs_removes_nothing(place: Yard) -> None:
         place.prune(accept_clock=True)
 
 
+@pytest.mark.fault("clock.jump")
 def test_a_daemon_that_saw_the_clock_go_back_removes_nothing(place: Yard) -> None:
     place.take(6)
     scheduling.started(place.services.ledger, now=place.clock.now(), version="1", host="h", pid=1)
@@ -85,6 +89,7 @@ def test_a_daemon_that_saw_the_clock_go_back_removes_nothing(place: Yard) -> Non
     blocked(place, "clock")
 
 
+@pytest.mark.fault("ledger.rebuilt")
 def test_a_new_ledger_removes_nothing_before_it_has_seen_a_backup(tmp_path: Path) -> None:
     with yard(tmp_path / "old") as old:
         taken = old.take(6)
@@ -98,6 +103,7 @@ def test_a_new_ledger_removes_nothing_before_it_has_seen_a_backup(tmp_path: Path
             assert list(new.prune()[0].hidden) == taken[:4]
 
 
+@pytest.mark.fault("ledger.rebuilt")
 def test_a_rebuild_that_was_asked_for_counts_as_a_new_ledger(place: Yard) -> None:
     place.take(6)
     place.clock.sleep(timedelta(hours=1))
@@ -107,6 +113,7 @@ def test_a_rebuild_that_was_asked_for_counts_as_a_new_ledger(place: Yard) -> Non
     assert place.prune()[0].hidden
 
 
+@pytest.mark.fault("retention.typo")
 def test_a_policy_that_shrank_by_a_typo_removes_nothing_in_one_run(place: Yard) -> None:
     place.rules(monthly=12)
     place.take(14, every=timedelta(days=31))
@@ -119,6 +126,7 @@ def test_a_policy_that_shrank_by_a_typo_removes_nothing_in_one_run(place: Yard) 
     assert len(place.listed()) >= 1
 
 
+@pytest.mark.fault("retention.typo")
 def test_history_that_was_hidden_by_a_wrong_policy_comes_back_with_the_right_one(place: Yard) -> None:
     taken = place.take(6)
     place.rules(daily=6)
@@ -131,6 +139,7 @@ def test_history_that_was_hidden_by_a_wrong_policy_comes_back_with_the_right_one
     assert place.listed() == taken
 
 
+@pytest.mark.fault("retention.typo")
 def test_a_target_that_was_renamed_is_never_pruned(place: Yard) -> None:
     taken = place.take(6)
     place.target = dataclasses.replace(place.target, name="store")
@@ -140,6 +149,7 @@ def test_a_target_that_was_renamed_is_never_pruned(place: Yard) -> None:
     assert place.ids() == taken
 
 
+@pytest.mark.fault("attack.flood")
 def test_backups_dated_in_the_future_evict_nobody_and_block_until_somebody_looked(place: Yard) -> None:
     taken = place.take(6)
     planted = [place.put(place.clock.now() + timedelta(days=days)) for days in (1, 30, 3000)]
@@ -160,6 +170,7 @@ def test_a_backup_planted_for_yesterday_with_tomorrows_date_stays_suspect(place:
     assert planted in blocked(place, "suspect")
 
 
+@pytest.mark.fault("attack.flood")
 def test_many_new_tiny_backups_evict_nobody(place: Yard) -> None:
     place.rules(keep_last=3, daily=7)
     real = place.take(8, size=200_000)
@@ -169,6 +180,7 @@ def test_many_new_tiny_backups_evict_nobody(place: Yard) -> None:
     assert set(real[1:]) <= set(place.listed())
 
 
+@pytest.mark.fault("retention.wrong")
 def test_an_anomaly_keeps_all_until_somebody_looked(place: Yard) -> None:
     taken = place.take(3)
     database = place.row(taken[-1]).backup
@@ -195,6 +207,7 @@ def test_an_ack_of_a_backup_dated_in_the_future_silences_no_anomaly(place: Yard)
     blocked(place, "anomaly")
 
 
+@pytest.mark.fault("retention.last")
 def test_the_newest_good_stays_though_newer_ones_are_damaged(place: Yard) -> None:
     taken = place.take(8)
     for damaged in taken[1:]:
@@ -206,6 +219,7 @@ def test_the_newest_good_stays_though_newer_ones_are_damaged(place: Yard) -> Non
     assert taken[0] in place.listed()
 
 
+@pytest.mark.fault("retention.last")
 def test_the_newest_proven_stays(place: Yard) -> None:
     taken = place.take(8)
     proof = Proof(
@@ -229,6 +243,7 @@ def test_a_hidden_backup_comes_back_when_it_is_the_newest_good_one(place: Yard) 
     assert taken[2] in place.listed()
 
 
+@pytest.mark.fault("attack.plant")
 def test_a_planted_tombstone_is_neither_obeyed_nor_replaced(place: Yard) -> None:
     taken = place.take(6)
     stranger = sign.generate()
@@ -246,6 +261,7 @@ def test_a_planted_tombstone_is_neither_obeyed_nor_replaced(place: Yard) -> None
     assert taken[-1] in place.listed()
 
 
+@pytest.mark.fault("store.stale")
 def test_a_store_that_lists_nothing_removes_nothing_and_is_an_error(place: Yard) -> None:
     place.take(6)
     kept = dict(place.stores["a"].objects)

@@ -142,6 +142,7 @@ def test_a_copy_that_is_hidden_while_it_is_verified_stays_hidden(place: Yard) ->
     assert place.row(taken[0]).hidden
 
 
+@pytest.mark.fault("store.clock")
 def test_a_store_that_cannot_tell_its_time_keeps_nobody_else_from_its_work(two: Yard) -> None:
     taken = two.take(6)
     for each in taken:

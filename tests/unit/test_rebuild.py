@@ -46,6 +46,7 @@ def test_a_rebuild_learns_and_forgets(home: World, stores: dict[str, MemoryStore
     assert known(home) == {SECOND: {"a": "complete"}}
 
 
+@pytest.mark.fault("store.stale")
 @pytest.mark.parametrize("quick", [True, False])
 def test_a_store_that_lists_nothing_is_a_problem_and_forgets_nothing(
     home: World, stores: dict[str, MemoryStore], *, quick: bool

@@ -68,6 +68,7 @@ def test_whole_copies_are_left_alone(home: World, stores: dict[str, Watched]) ->
     assert stores["a"].puts == stores["b"].puts == []
 
 
+@pytest.mark.fault("damage.gone")
 @pytest.mark.parametrize("damage", ["changed", "gone"])
 def test_a_damaged_object_comes_back_and_no_other_is_touched(
     home: World, stores: dict[str, Watched], damage: str

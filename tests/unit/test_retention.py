@@ -102,6 +102,7 @@ def test_days_begin_where_the_target_is() -> None:
     assert rules(late, replace(berlin, zone=UTC))["2026-07-01T22:30"] == []
 
 
+@pytest.mark.fault("clock.zones")
 def test_the_hour_that_comes_twice_in_autumn_is_two_hours_of_one_day() -> None:
     night = [
         on("2026-10-25T00:10"),
@@ -264,6 +265,7 @@ def test_the_promise_holds_as_the_reference_says(backups: list[Candidate], polic
     assert set(kept(backups, policy)) == reference(backups, policy, NOW)
 
 
+@pytest.mark.fault("retention.last")
 @given(histories(), policies)
 def test_the_newest_good_and_the_newest_proven_are_always_kept(
     backups: list[Candidate], policy: Policy

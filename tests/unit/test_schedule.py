@@ -61,6 +61,7 @@ def test_a_rule_that_never_comes_true_is_refused(rule: str) -> None:
         parse(rule)
 
 
+@pytest.mark.fault("clock.zones")
 def test_a_time_that_is_skipped_comes_as_much_later() -> None:
     assert local(parse("30 2 * * *", zone=BERLIN), "2026-03-28T12:00", 3) == [
         "2026-03-29T03:30+02:00",
@@ -69,6 +70,7 @@ def test_a_time_that_is_skipped_comes_as_much_later() -> None:
     ]
 
 
+@pytest.mark.fault("clock.zones")
 def test_a_time_that_is_repeated_comes_the_first_time_only() -> None:
     assert local(parse("30 2 * * *", zone=BERLIN), "2026-10-24T12:00", 3) == [
         "2026-10-25T02:30+02:00",
@@ -93,6 +95,7 @@ def test_a_day_that_a_zone_skips_has_no_slot_of_its_own() -> None:
     ]
 
 
+@pytest.mark.fault("clock.zones")
 @pytest.mark.parametrize(
     "rule",
     [

@@ -85,6 +85,7 @@ def test_a_bucket_is_asked_for_sizes_and_read_only_where_that_is_wanted(
     bucket.objects[key] = good
 
 
+@pytest.mark.fault("damage.gone")
 def test_an_object_that_is_gone_from_a_bucket_is_noticed(home: World, bucket: MemoryStore) -> None:
     del bucket.objects[part(bucket)]
     assert problems(home)["bucket"] == "IntegrityError"

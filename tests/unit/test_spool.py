@@ -77,6 +77,7 @@ def small_files() -> Iterator[int]:
     signal.signal(signal.SIGXFSZ, handler)
 
 
+@pytest.mark.fault("full.spool")
 def test_a_disk_that_fills_up_is_told_and_nothing_stays(tmp_path: Path, small_files: int) -> None:
     with (
         pytest.raises(ConfigError, match=r"cannot stage the archive in .*: File too large"),

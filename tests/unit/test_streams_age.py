@@ -113,6 +113,7 @@ def test_two_files_of_the_same_content_share_nothing() -> None:
     )
 
 
+@pytest.mark.fault("damage.bits")
 def test_every_truncation_of_a_small_file_is_refused() -> None:
     file = sealed(b"row 1\n")
     for end in range(len(file)):
@@ -138,6 +139,7 @@ def test_anything_appended_is_refused(size: int) -> None:
             opened(file + tail)
 
 
+@pytest.mark.fault("damage.bits")
 def test_every_flipped_bit_is_refused() -> None:
     for recipient, identity in ((IDENTITY.recipient, IDENTITY), (HYBRID.recipient, HYBRID)):
         file = sealed(b"rows", recipient)
@@ -161,6 +163,7 @@ def test_a_flipped_bit_anywhere_in_a_long_file_is_refused() -> None:
             opened(bytes(altered))
 
 
+@pytest.mark.fault("damage.bits")
 def test_chunks_in_another_order_are_refused() -> None:
     file = sealed(noise(4 * CHUNK))
     start, step = payload_at(file), CHUNK + 16
