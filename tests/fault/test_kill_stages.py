@@ -11,6 +11,7 @@ import pytest
 from holdfast.postgres import scratch_home
 from holdfast.postgres.conninfo import Conninfo
 from holdfast.postgres.scratch import Cluster
+from support import moto_server as moto
 from support import scripts
 from support.faults import assert_nothing_runs, fill
 from support.kill_driver import HALF, SURVIVED, killer
@@ -196,4 +197,30 @@ def test_an_import_that_is_killed_anywhere_is_finished_by_the_next(
     assert kill(tmp_path / "holdfast.toml", "", job="import") == SURVIVED
     rows = host.services.ledger.backups()
     assert len(rows) == 4
-    assert sorted(row.backup.imported is not None for row in rows) == [False, True, True, True]
+    assert sorted(bool(row.backup.imported) for row in rows) == [False, True, True, True]
+
+
+@pytest.mark.fault("kill.backup", "attack.lock")
+@pytest.mark.parametrize("point", ["stage:locking", "stage:locks_extended"])
+def test_a_backup_that_is_killed_while_it_is_locked_is_whole_and_locked(
+    kill: Kill, cluster: Cluster, shop: Conninfo, tmp_path: Path, point: str
+) -> None:
+    with moto.moto_server() as url:
+        client = moto.raw_client(url)
+        client.create_bucket(Bucket="locked", ObjectLockEnabledForBucket=True)
+        s3 = (
+            f'url = "s3://locked"\nendpoint_url = "{url}"\nregion = "us-east-1"\npath_style = true\n'
+            f'access_key_id = "{moto.ACCESS_KEY}"\nsecret_access_key = "{moto.SECRET_KEY}"\nobject_lock = "governance"'
+        )
+        config = write_config(
+            tmp_path, shop.argv_dsn(), stores={"cloud": s3}, target=f'databases = ["{shop.database}"]'
+        )
+        assert kill(config, point) == -9
+        with oracle_of(config, cluster=cluster, source=shop) as oracle:
+            [first] = oracle.services.ledger.backups()
+            assert kill(config, "") == SURVIVED
+            for found in client.list_objects_v2(Bucket="locked", Prefix=f"shop/{first.backup.id}")[
+                "Contents"
+            ]:
+                assert client.head_object(Bucket="locked", Key=found["Key"])["ObjectLockRetainUntilDate"]
+            oracle.holds()
