@@ -28,7 +28,7 @@ def test_no_result_in_the_page_is_a_failure() -> None:
 
 
 def test_a_process_is_killed_at_every_stage_that_has_a_name() -> None:
-    """Those of hooks aside, which run before and after the work."""
+    """Those of hooks aside, which run before and after the work, and those of a copy to other recipients."""
     named: set[str] = set()
     for path in (ROOT / "src/holdfast/jobs").glob("*.py"):
         named |= set(re.findall(r'\bstage\(f?"([^"]+)"\)', path.read_text()))
@@ -45,7 +45,7 @@ def test_a_process_is_killed_at_every_stage_that_has_a_name() -> None:
             killed,
         )
     ]
-    assert sorted(missing) == ["hook:{told.event}"]
+    assert sorted(missing) == ["hook:{told.event}", "resealed:{part.role}"]
 
 
 KILLS = ("test_kill", "test_kill_stages", "test_prune_kill", "test_swap_kill")
