@@ -30,8 +30,14 @@ from holdfast.postgres.scratch import Cluster, scratch_cluster
 _UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 _SMALL = 100_000
 _FIRST_BYTES = 5
-# A physical backup needs it; a production server has it.
-_LOGGING = {"wal_level": "replica"}
+# As initdb leaves it: a server that would survive a crash, and that can be copied physically.
+_ORDINARY = {
+    "fsync": "on",
+    "full_page_writes": "on",
+    "synchronous_commit": "on",
+    "wal_level": "replica",
+    "max_wal_senders": "10",
+}
 
 
 def main(argv: Sequence[str]) -> None:
@@ -39,8 +45,8 @@ def main(argv: Sequence[str]) -> None:
     options = _options(argv)
     with (
         tempfile.TemporaryDirectory(prefix="holdfast-bench-", dir=options.dir) as folder,
-        scratch_cluster(settings=_LOGGING) as source,
-        scratch_cluster() as destination,
+        scratch_cluster(settings=_ORDINARY) as source,
+        scratch_cluster(settings=_ORDINARY) as destination,
         _sink() as s3_url,
     ):
         use_clients_of(source)

@@ -70,7 +70,8 @@ class Trial:
                 compared = self._compared(ground, text)
             for part in parts:
                 self.stop.check()
-                done.append(self._database(ground, restore.described(catalog, part), part, watch))
+                found = restore.described(catalog, part)
+                done.append(self._database(ground, found, part, watch, last=part is parts[-1]))
                 services.stage("compared")
             facts = proofs.Facts(
                 began=began,
@@ -188,7 +189,9 @@ class Trial:
             text, into.conninfo, into.toolset, own={ground.first}, tablespaces=False, stop=self.stop
         )
 
-    def _database(self, ground: Ground, found: Database, part: Part, watch: Stopwatch) -> DatabaseTested:
+    def _database(
+        self, ground: Ground, found: Database, part: Part, watch: Stopwatch, *, last: bool
+    ) -> DatabaseTested:
         services, into = self.services, ground.into
         proving.require_means(into, found, self.plan)
         if not ground.borrowed:
@@ -208,6 +211,7 @@ class Trial:
                     archive_bytes=part.size,
                     left_out=left_out,
                     borrowed=ground.borrowed,
+                    last=last,
                     plan=self.plan,
                     doing=services.reporter.doing,
                 ),

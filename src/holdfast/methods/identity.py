@@ -11,16 +11,18 @@ from holdfast.methods import identity_rows as rows
 from holdfast.methods.identity_definitions import compare_definitions
 from holdfast.methods.identity_examples import second_look
 from holdfast.methods.identity_globals import compare_globals
-from holdfast.methods.identity_reading import Look, read_both
+from holdfast.methods.identity_reading import Look, beside, read_both
 from holdfast.methods.identity_zone import settle
 from holdfast.methods.subject import Subject, names_are_quoted, read_toc
-from holdfast.model.comparison import Comparison, Phase
+from holdfast.model.comparison import Comparison, Phase, Validity
 from holdfast.model.errors import IntegrityError, SourceError
 from holdfast.postgres.zones import Times
 from holdfast.system import clock
 from holdfast.system.stop import Stop
 
 __all__ = ["Subject", "compare_database", "compare_globals"]
+
+Checked = tuple[tuple[tuple[Validity, ...], tuple[str, ...]], Phase]
 
 
 @dataclass(slots=True)
@@ -29,14 +31,14 @@ class _Phases:
 
     doing: Callable[[str], None]
     done: list[Phase] = field(default_factory=list)
+    now: Callable[[], float] = clock.SystemClock().monotonic
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         self.doing(name)
-        ticking = clock.SystemClock()
-        begun = ticking.monotonic()
+        begun = self.now()
         yield
-        self.done.append(Phase(name=name, seconds=ticking.monotonic() - begun))
+        self.done.append(Phase(name=name, seconds=self.now() - begun))
 
 
 def compare_database(
@@ -57,16 +59,23 @@ def compare_database(
         quoted = names_are_quoted(toc)
     with phases.phase("definitions"):
         definitions = compare_definitions(subject, toc, quoted=quoted, stop=stop)
-    with phases.phase("rows"):
-        times = Times()
-        look = Look(encoding=definitions.encoding, codec=definitions.codec, quoted=quoted, ours=times)
-        settled = settle(subject, look, read_both(subject, look, stop), times, stop)
+    times = Times()
+    look = Look(encoding=definitions.encoding, codec=definitions.codec, quoted=quoted, ours=times)
+
+    def checked(limited: Stop) -> Checked:
+        began = phases.now()
+        found = belongings.check_validity(subject, limited, with_amcheck=with_amcheck)
+        return found, Phase(name="validity", seconds=phases.now() - began)
+
+    with phases.phase("rows"):  # the server writes rows in one process: another has time to look at indexes
+        both, ((validity, unchecked), took) = beside(
+            lambda limited: read_both(subject, look, limited), checked, stop
+        )
+        settled = settle(subject, look, both, times, stop)
         look, both = settled.look, settled.both
     with phases.phase("properties"):
         there = belongings.read_restored(subject, stop)
         views = belongings.compare_views(subject, there)
-    with phases.phase("validity"):
-        validity, unchecked = belongings.check_validity(subject, stop, with_amcheck=with_amcheck)
     tables = tuple(rows.tables(subject, both))
     differences = (
         *belongings.contents_differences(subject, toc),
@@ -103,5 +112,5 @@ def compare_database(
         left_out=(*subject.found.left_out, *subject.left_out, *rows.tables_left_out(subject, both)),
         notes=tuple(notes),
         validity=validity,
-        phases=tuple(phases.done),
+        phases=(*phases.done, took),
     )

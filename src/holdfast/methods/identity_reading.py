@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from holdfast.methods.subject import Subject, session
 from holdfast.postgres import scripts
@@ -13,6 +14,9 @@ from holdfast.postgres.partitions import groups, read_roots, together
 from holdfast.postgres.relation_names import Name
 from holdfast.postgres.statements import quoted_name
 from holdfast.system.stop import Stop
+
+First = TypeVar("First")
+Second = TypeVar("Second")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +54,8 @@ def read_both(subject: Subject, look: Look, stop: Stop) -> Both:
     ours = DataReader(look.codec, look.ours)
 
     def archive(limited: Stop) -> DataDigest:
-        chunks = subject.archive()
-        scripts.of_archive(subject.clients, chunks, ["--data-only", *subject.of_data], limited, ours.feed)
+        given = subject.archive() if subject.file is None else subject.file
+        scripts.of_archive(subject.clients, given, ["--data-only", *subject.of_data], limited, ours.feed)
         return ours.finish()
 
     def database(limited: Stop) -> DataDigest:
@@ -94,8 +98,8 @@ def _flags(look: Look) -> list[str]:
 
 
 def beside(
-    first: Callable[[Stop], DataDigest], second: Callable[[Stop], DataDigest], stop: Stop
-) -> tuple[DataDigest, DataDigest]:
+    first: Callable[[Stop], First], second: Callable[[Stop], Second], stop: Stop
+) -> tuple[First, Second]:
     """Do two things at the same time; when one fails, the other is stopped and the failure raised."""
     with stop.derived() as limited, ThreadPoolExecutor(1, thread_name_prefix="compare") as pool:
         running = pool.submit(_guarded, second, limited)
@@ -110,7 +114,7 @@ def beside(
         return done, running.result()
 
 
-def _guarded(work: Callable[[Stop], DataDigest], limited: Stop) -> DataDigest:
+def _guarded(work: Callable[[Stop], Second], limited: Stop) -> Second:
     try:
         return work(limited)
     except BaseException:

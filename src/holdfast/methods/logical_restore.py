@@ -29,7 +29,8 @@ Warn = Callable[[str], None]
 class Task:
     """One database to restore: what the backup's catalog says of it, its new name, the archive, and how.
 
-    `tablespaces` False leaves everything where the server puts it; `doing` is told what is being restored.
+    `tablespaces` False leaves everything where the server puts it; `doing` is told what is being restored. Unless
+    `counting`, somebody else compares what arrived.
     """
 
     backup_id: str
@@ -40,6 +41,7 @@ class Task:
     options: Options
     tablespaces: bool
     doing: Callable[[str], None]
+    counting: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,7 +213,7 @@ def compared(into: Destination, task: Task, *, stop: Stop) -> Restored:
     expected = {
         (t.schema, t.name): t
         for t in found.tables
-        if t.rows is not None and t.kind in kinds and task.options.restores("data")
+        if t.rows is not None and t.kind in kinds and task.options.restores("data") and task.counting
     }
     task.doing("counting rows")
     notes: list[str] = []

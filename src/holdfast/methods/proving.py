@@ -80,7 +80,8 @@ class Stopwatch:
 class Subjected:
     """One database to be proven: what the catalog says, the archive with what was kept out of it, and the plan.
 
-    When `borrowed`, it is restored on a server of the owner's: under a name of ours, without owners and privileges.
+    When `borrowed`, it is restored on a server of the owner's: under a name of ours, without owners and privileges. The
+    `last` one goes with the cluster, if that is ours.
     """
 
     backup_id: str
@@ -90,6 +91,7 @@ class Subjected:
     archive_bytes: int
     left_out: tuple[LeftOut, ...]
     borrowed: bool
+    last: bool
     plan: RestoreTesting = field(repr=False)
     doing: Tell = field(repr=False)
 
@@ -187,8 +189,9 @@ def _place(into: Destination, one: Subjected, watch: Stopwatch, warn: Tell) -> I
     try:
         yield name
     finally:
-        with watch.phase("removal"):
-            _drop(into, name, warn)
+        if not one.last:
+            with watch.phase("removal"):
+                _drop(into, name, warn)
 
 
 def _expected(into: Destination, one: Subjected) -> Database:
@@ -206,6 +209,7 @@ def _restored(into: Destination, one: Subjected, name: str, *, stop: Stop, warn:
         options=replace(how, jobs=one.plan.jobs),
         tablespaces=False,
         doing=one.doing,
+        counting=False,
     )
     try:
         logical_restore.restore_database(into, task, stop=stop, warn=warn)
@@ -229,6 +233,7 @@ def _compared(
 ) -> Comparison:
     subject = Subject(
         archive=partial(chunks_of, one.staged),
+        file=one.staged.handle,
         found=_expected(into, one),
         where=where,
         clients=into.toolset,

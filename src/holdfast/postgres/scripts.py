@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterable
 from holdfast.model.errors import IntegrityError, SourceError
 from holdfast.postgres.conninfo import Conninfo, base_environment, child
 from holdfast.postgres.tools import Toolset
-from holdfast.system import proc
+from holdfast.system import proc, spool
 from holdfast.system.stop import Stop
 from holdfast.system.through import Take, through
 
@@ -20,15 +20,24 @@ ZONE = "UTC"
 
 
 def of_archive(
-    clients: Toolset, chunks: Iterable[bytes], flags: Iterable[str], stop: Stop, take: Take
+    clients: Toolset, archive: Iterable[bytes] | int, flags: Iterable[str], stop: Stop, take: Take
 ) -> None:
-    """Give `take` the script that pg_restore makes of an archive. Raise IntegrityError where it cannot read it."""
+    """Give `take` the script that pg_restore makes of an archive, which comes in chunks or lies in an open file.
+
+    Raise IntegrityError where it cannot read it.
+    """
     argv = [clients.program("pg_restore"), "--file=-", *flags]
     if clients.major >= _WITH_STATISTICS:
         argv.append("--no-statistics")
-    command = proc.Command(argv=tuple(argv), env=base_environment())
+    env = base_environment()
     try:
-        through(command, chunks, stop, take)
+        if isinstance(archive, int):
+            argv.append(spool.path(archive))
+            for chunk in proc.stdout_of(proc.Command(argv=tuple(argv), env=env, pass_fds=(archive,)), stop):
+                stop.check()
+                take(chunk)
+        else:
+            through(proc.Command(argv=tuple(argv), env=env), archive, stop, take)
     except proc.ProcessError as error:
         raise IntegrityError(
             f"pg_restore cannot read the archive: {error.message}",
