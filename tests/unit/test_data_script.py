@@ -86,7 +86,7 @@ def _told(digest: DataDigest) -> object:
 
 def _rows(columns: bytes, *lines: bytes) -> tuple[set[bytes], int, str]:
     rows = Rows(columns={columns})
-    rows.lines.add_lines(b"".join(line + b"\n" for line in lines))
+    rows.lines.add(lines)
     return rows.columns, rows.lines.count, rows.lines.digest
 
 
@@ -143,7 +143,7 @@ def test_what_is_too_long_to_be_held_counts_the_same(size: int, monkeypatch: pyt
 def test_rows_of_anything_are_the_rows(lines: list[bytes], size: int) -> None:
     script = b"COPY public.t (a) FROM stdin;\n" + b"".join(line + b"\n" for line in lines) + b"\\.\n"
     expected = Multiset()
-    expected.add_lines(b"".join(line + b"\n" for line in lines))
+    expected.add(lines)
     digest = _read(script, *[size] * (len(script) // size))
     found = digest.tables["public", "t"].lines
     assert (found.count, found.digest) == (expected.count, expected.digest)

@@ -8,19 +8,20 @@ from dataclasses import dataclass, field
 
 from holdfast.methods import identity_catalog as belongings
 from holdfast.methods import identity_rows as rows
-from holdfast.methods.identity_definitions import compare_definitions
+from holdfast.methods.identity_definitions import Contents, compare_definitions, read_contents
 from holdfast.methods.identity_examples import second_look
 from holdfast.methods.identity_globals import compare_globals
-from holdfast.methods.identity_reading import Look, beside, read_both
+from holdfast.methods.identity_reading import Look, beside, read_archived, read_both
 from holdfast.methods.identity_zone import settle
-from holdfast.methods.subject import Subject, names_are_quoted, read_toc
+from holdfast.methods.subject import Subject
 from holdfast.model.comparison import Comparison, Phase, Validity
 from holdfast.model.errors import IntegrityError, SourceError
+from holdfast.postgres.data_script import DataDigest
 from holdfast.postgres.zones import Times
 from holdfast.system import clock
 from holdfast.system.stop import Stop
 
-__all__ = ["Subject", "compare_database", "compare_globals"]
+__all__ = ["Archived", "Subject", "compare_database", "compare_globals", "read_archive"]
 
 Checked = tuple[tuple[tuple[Validity, ...], tuple[str, ...]], Phase]
 
@@ -41,26 +42,44 @@ class _Phases:
         self.done.append(Phase(name=name, seconds=self.now() - begun))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Archived:
+    """All that an archive holds: what rows there are, and how to read the other side as this one was read."""
+
+    contents: Contents
+    look: Look
+    data: DataDigest
+    times: Times
+
+
+def read_archive(subject: Subject, stop: Stop) -> Archived:
+    """Read the archive's side alone, which may be done while it is restored. Raise IntegrityError."""
+    contents = read_contents(subject, stop)
+    look, times = _look(contents)
+    return Archived(contents=contents, look=look, data=read_archived(subject, look, stop), times=times)
+
+
 def compare_database(
     subject: Subject,
     *,
+    archived: Archived | None = None,
     stop: Stop,
     doing: Callable[[str], None] = lambda _: None,
     with_amcheck: bool = True,
 ) -> Comparison:
     """Compare everything. Nothing of the content is kept or written anywhere but digests, counts and names.
 
+    The archive is read beside the database, unless it was before.
     Raise IntegrityError where the archive cannot be read, what opening it raises, and SourceError where the server
     or its programs do not work: then nothing is proven, and nothing disproven.
     """
     phases = _Phases(doing)
     with phases.phase("contents"):
-        toc = read_toc(subject)
-        quoted = names_are_quoted(toc)
+        contents = read_contents(subject, stop) if archived is None else archived.contents
     with phases.phase("definitions"):
-        definitions = compare_definitions(subject, toc, quoted=quoted, stop=stop)
-    times = Times()
-    look = Look(encoding=definitions.encoding, codec=definitions.codec, quoted=quoted, ours=times)
+        definitions = compare_definitions(subject, contents, stop)
+    look, times = _look(contents) if archived is None else (archived.look, archived.times)
+    known = None if archived is None else archived.data
 
     def checked(limited: Stop) -> Checked:
         began = phases.now()
@@ -69,7 +88,7 @@ def compare_database(
 
     with phases.phase("rows"):  # the server writes rows in one process: another has time to look at indexes
         both, ((validity, unchecked), took) = beside(
-            lambda limited: read_both(subject, look, limited), checked, stop
+            lambda limited: read_both(subject, look, limited, known=known), checked, stop
         )
         settled = settle(subject, look, both, times, stop)
         look, both = settled.look, settled.both
@@ -78,7 +97,7 @@ def compare_database(
         views = belongings.compare_views(subject, there)
     tables = tuple(rows.tables(subject, both))
     differences = (
-        *belongings.contents_differences(subject, toc),
+        *belongings.contents_differences(subject, contents.toc),
         *definitions.differences,
         *(difference for table in tables for difference in rows.table_differences(table)),
         *rows.column_differences(both),
@@ -114,3 +133,8 @@ def compare_database(
         validity=validity,
         phases=(*phases.done, took),
     )
+
+
+def _look(contents: Contents) -> tuple[Look, Times]:
+    times = Times()
+    return Look(encoding=contents.encoding, codec=contents.codec, quoted=contents.quoted, ours=times), times

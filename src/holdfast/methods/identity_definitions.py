@@ -7,9 +7,17 @@ import re
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from holdfast.methods.subject import LABEL, WRITING, Subject, close, session
+from holdfast.methods.subject import (
+    LABEL,
+    WRITING,
+    Subject,
+    close,
+    names_are_quoted,
+    read_toc,
+    session,
+)
 from holdfast.model.comparison import Difference, Respelled
 from holdfast.model.errors import Error
 from holdfast.postgres import cutting, properties, restored, scripts, server, sessions
@@ -25,33 +33,61 @@ Objects = Mapping[Key, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Definitions:
-    """What became of the definitions. `encoding` is the archive's, by PostgreSQL's name, `codec` by Python's."""
+class Contents:
+    """What an archive holds but rows. `encoding` is its own, by PostgreSQL's name, `codec` by Python's.
 
-    count: int
+    `head` is an archive of the definitions alone; `quoted` says that the dump has all names in quotes.
+    """
+
+    toc: Toc
+    head: bytes = field(repr=False)
+    objects: Objects = field(repr=False)
     encoding: str
     codec: str
+    quoted: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Definitions:
+    """What became of the definitions."""
+
+    count: int
     differences: tuple[Difference, ...]
     respelled: tuple[Respelled, ...]
 
 
-def compare_definitions(subject: Subject, toc: Toc, *, quoted: bool, stop: Stop) -> Definitions:
+def read_contents(subject: Subject, stop: Stop) -> Contents:
+    """Read an archive's table of contents and definitions. Raise IntegrityError, or what opening the archive raises."""
+    toc = read_toc(subject)
+    head = _head(subject, toc)
+    text = scripts.text_of_archive(subject.clients, [head], ["--schema-only", *subject.of_definitions], stop)
+    encoding = found[1].decode() if (found := _ENCODING.search(text)) else "UTF8"
+    codec = python_codec(encoding)
+    return Contents(
+        toc=toc,
+        head=head,
+        objects=script_objects(text.decode(codec, "surrogateescape")),
+        encoding=encoding,
+        codec=codec,
+        quoted=names_are_quoted(toc),
+    )
+
+
+def compare_definitions(subject: Subject, archive: Contents, stop: Stop) -> Definitions:
     """Compare them. What is different is sent through an empty database: what it comes out of there as is no difference.
 
     Raise IntegrityError where the archive cannot be read, SourceError where the server does not work.
     """
-    head = _head(subject, toc)
-    flags = ["--schema-only", *subject.of_definitions]
-    text = scripts.text_of_archive(subject.clients, [head], flags, stop)
-    encoding = found[1].decode() if (found := _ENCODING.search(text)) else "UTF8"
-    codec = python_codec(encoding)
-    dumping = [*flags, f"--encoding={encoding}", *(["--quote-all-identifiers"] if quoted else [])]
-    archived = script_objects(text.decode(codec, "surrogateescape"))
+    archived, codec = archive.objects, archive.codec
+    dumping = [
+        *("--schema-only", *subject.of_definitions, f"--encoding={archive.encoding}"),
+        *(["--quote-all-identifiers"] if archive.quoted else []),
+    ]
     there = _objects_of(subject, subject.where, dumping, codec, stop)
     changes = tuple(object_changes(archived, there))
     respelled: set[Key] = set()
     if changes:
-        with _sent_through(subject, head, stop) as copy:
+        with _sent_through(subject, archive.head, stop) as copy:
             through = _objects_of(subject, copy, dumping, codec, stop)
         left = tuple(object_changes(through, there))
         still = {change.key for change in left}
@@ -59,8 +95,6 @@ def compare_definitions(subject: Subject, toc: Toc, *, quoted: bool, stop: Stop)
         changes = left
     return Definitions(
         count=sum(map(len, archived.values())),
-        encoding=encoding,
-        codec=codec,
         differences=tuple(change.told() for change in changes),
         respelled=tuple(Respelled(kind=key.kind, name=key.name) for key in sorted(respelled)),
     )

@@ -49,19 +49,24 @@ class Both:
     groups: Mapping[Name, Name]
 
 
-def read_both(subject: Subject, look: Look, stop: Stop) -> Both:
-    """Digest both sides at the same time. Raise IntegrityError or SourceError, of the side that failed first."""
+def read_archived(subject: Subject, look: Look, stop: Stop) -> DataDigest:
+    """Digest the archive alone, from which nothing may have been restored yet. Raise IntegrityError."""
     ours = DataReader(look.codec, look.ours)
+    given = subject.archive() if subject.file is None else subject.file
+    scripts.of_archive(subject.clients, given, ["--data-only", *subject.of_data], stop, ours.feed)
+    return ours.finish()
 
-    def archive(limited: Stop) -> DataDigest:
-        given = subject.archive() if subject.file is None else subject.file
-        scripts.of_archive(subject.clients, given, ["--data-only", *subject.of_data], limited, ours.feed)
-        return ours.finish()
 
-    def database(limited: Stop) -> DataDigest:
-        return _dumped(subject, look, limited)
+def read_both(subject: Subject, look: Look, stop: Stop, *, known: DataDigest | None = None) -> Both:
+    """Digest both sides at the same time, or the restored one, where the other is `known` already.
 
-    archived, restored = beside(archive, database, stop)
+    Raise IntegrityError or SourceError, of the side that failed first.
+    """
+    archived, restored = beside(
+        lambda limited: known or read_archived(subject, look, limited),
+        lambda limited: _dumped(subject, look, limited),
+        stop,
+    )
     if archived.inserts - look.inserts:  # known only now, and rare: no dump of ours has statements for rows
         look = replace(look, inserts=frozenset(archived.inserts))
         restored = _dumped(subject, look, stop)

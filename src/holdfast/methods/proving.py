@@ -6,6 +6,7 @@ import os
 import re
 import secrets
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -13,7 +14,7 @@ from functools import partial
 
 from holdfast.methods import borrowed_server, logical_restore, restore_hints
 from holdfast.methods.destination import Destination
-from holdfast.methods.identity import Subject, compare_database
+from holdfast.methods.identity import Archived, Subject, compare_database, read_archive
 from holdfast.methods.pg_restore import Options
 from holdfast.methods.staging import Staged
 from holdfast.model.catalog import Database, LeftOut
@@ -155,11 +156,14 @@ def prove_database(
     checks: tuple[CheckResult, ...] = ()
     unproven = tuple(borrowed_server.left_out(one.found)) if one.borrowed else ()
     with _place(into, one, watch, warn) as name:
-        with watch.phase("restore"), own.phase("restore"):
-            failure = _restored(into, one, name, stop=stop, warn=warnings.append)
+        where = into.conninfo.with_database(name)
+        subject = _subject(into, one, where)
+        with _archive_read(subject, stop) as archived:
+            with watch.phase("restore"), own.phase("restore"):
+                failure = _restored(into, one, name, stop=stop, warn=warnings.append)
+            if failure is None:
+                comparison = _compared(subject, archived, one, watch, own, stop=stop)
         if failure is None:
-            where = into.conninfo.with_database(name)
-            comparison = _compared(into, one, where, watch, own, stop=stop)
             with watch.phase("checks"), own.phase("checks"):
                 checks = _checked(where, one, stop)
     return DatabaseTested(
@@ -228,10 +232,20 @@ def _restored(into: Destination, one: Subjected, name: str, *, stop: Stop, warn:
     return None
 
 
-def _compared(
-    into: Destination, one: Subjected, where: Conninfo, watch: Stopwatch, own: Stopwatch, *, stop: Stop
-) -> Comparison:
-    subject = Subject(
+@contextmanager
+def _archive_read(subject: Subject, stop: Stop) -> Iterator[Callable[[], Archived]]:
+    """Read the archive beside what is done in the `with`; what is given waits for its end, and raises what it raised."""
+    with stop.derived() as limited, ThreadPoolExecutor(1, thread_name_prefix="archive") as pool:
+        reading = pool.submit(read_archive, subject, limited)
+        try:
+            yield reading.result
+        finally:
+            if not reading.done():  # nobody wants it any more
+                limited.request()
+
+
+def _subject(into: Destination, one: Subjected, where: Conninfo) -> Subject:
+    return Subject(
         archive=partial(chunks_of, one.staged),
         file=one.staged.handle,
         found=_expected(into, one),
@@ -241,9 +255,26 @@ def _compared(
         tablespaces=False,
         owners=not one.borrowed,
     )
+
+
+def _compared(
+    subject: Subject,
+    archived: Callable[[], Archived],
+    one: Subjected,
+    watch: Stopwatch,
+    own: Stopwatch,
+    *,
+    stop: Stop,
+) -> Comparison:
     try:
         with watch.phase("comparison"), own.phase("comparison"):
-            return compare_database(subject, stop=stop, doing=one.doing, with_amcheck=one.plan.amcheck)
+            return compare_database(
+                subject,
+                archived=archived(),
+                stop=stop,
+                doing=one.doing,
+                with_amcheck=one.plan.amcheck,
+            )
     except SourceError as error:
         stop.check()
         raise CouldNotTestError(

@@ -7,7 +7,7 @@ a statement with a row in it, may be of any length.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -17,7 +17,8 @@ from holdfast.postgres.multiset import LongLine, Multiset
 Name = tuple[str, str]  # schema and name
 _LONG = 4 * 1024 * 1024  # what is longer than this is not held whole
 _HEAD = 64 * 1024  # of a long statement
-_END = b"\\.\n"
+_LAST = b"\\."
+_END = _LAST + b"\n"
 
 _NAME = rb'(?:"(?>(?:[^"]|"")*)"|[^\s".,;()\']++)'
 _BLANK = re.compile(rb"(?>(?:\s++|--[^\n]*+\n|\\[^\n]*+\n)+)")
@@ -221,13 +222,18 @@ class DataReader:
             self._listener.large_object(int(number), line.number, made=made)
 
     def _in_rows(self, data: bytes) -> bytes:
-        end = 0 if data.startswith(_END) else data.find(b"\n" + _END) + 1
-        if end or data.startswith(_END):
-            self._take(data[:end])
+        cut = data.rfind(b"\n") + 1
+        lines = data[: cut - 1].split(b"\n") if cut else []
+        try:
+            last = lines.index(_LAST)  # quicker than to look for it in the text
+        except ValueError:
+            self._take(lines, data, cut)
+        else:
+            del lines[last:]
+            end = sum(map(len, lines)) + last
+            self._take(lines, data, end)
             self._step = self._sql
             return data[end + len(_END) :]
-        cut = data.rfind(b"\n") + 1
-        self._take(data[:cut])
         if len(data) - cut > _LONG:
             self._long = LongLine()
             self._step = self._in_long_row
@@ -271,10 +277,11 @@ class DataReader:
         else:
             self.digest.others.append(self._head[:200].decode(self._codec, "replace").split("\n")[0])
 
-    def _take(self, block: bytes) -> None:
-        self._rows.lines.add_lines(block)
-        if self._listener is not None and block:
-            self._listener.lines(self._table, block)
+    def _take(self, lines: Sequence[bytes], data: bytes, end: int) -> None:
+        """Take rows, which are what stands before `end`."""
+        self._rows.lines.add(lines)
+        if self._listener is not None and end:
+            self._listener.lines(self._table, data[:end])
 
     def _add_line(self, text: bytes) -> None:
         self._long = LongLine()

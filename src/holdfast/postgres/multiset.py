@@ -7,7 +7,7 @@ whoever can do that to a restored database can do worse.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from xxhash import xxh3_128, xxh3_128_intdigest
 
@@ -28,11 +28,8 @@ class Multiset:
         self.count = 0
         self._sum = 0
 
-    def add_lines(self, block: bytes) -> None:
-        """Take whole lines, each with its line break."""
-        if not block:
-            return
-        lines = block[:-1].split(b"\n")
+    def add(self, lines: Sequence[bytes]) -> None:
+        """Take whole lines, without their line breaks."""
         self.count += len(lines)
         self._sum = (self._sum + sum(map(xxh3_128_intdigest, lines))) % _MODULUS
 
