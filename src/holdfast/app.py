@@ -86,12 +86,18 @@ class App:
         return dataclasses.replace(self.services, keys=keys)
 
     def find(
-        self, word: str, *, target: str | None, before: datetime | None, fresh: bool = False
+        self,
+        word: str,
+        *,
+        target: str | None,
+        before: datetime | None,
+        fresh: bool = False,
+        whole: bool = False,
     ) -> BackupRow:
-        """Find a backup by what the operator typed; `fresh` looks through the stores first."""
+        """Find a backup by what the operator typed; `fresh` looks through the stores first. `whole` as in `find.find`."""
         if fresh:
             _rebuild(self.services, quick=True)
-        return find.find(self.services, word, target=target, before=before)
+        return find.find(self.services, word, target=target, before=before, whole=whole)
 
     def listed(self, target: str | None, *, hidden: bool = False) -> list[BackupRow]:
         """The backups (of a target), newest first; if `hidden`, those too that a tombstone hides.
@@ -114,7 +120,7 @@ class App:
             row = self.find(word, target=target, before=None)
             find.places(self.services, row, gone=True)  # one that is hidden is not verified without a word
             return [row]
-        rows = [row for row in self.listed(target) if _is_in(row, store)]
+        rows = [row for row in self.listed(target) if find.is_in(row, store)]
         if not rows:
             raise NotFoundError("no backups yet", hint="`holdfast backup` takes the first.")
         if every:
@@ -144,12 +150,6 @@ class App:
                 f"target {target} is not in the config", hint="Say where to restore with --to URL."
             )
         return conninfo.parse(own.url, password=own.password)
-
-
-def _is_in(row: BackupRow, store: str | None) -> bool:
-    return store is None or any(
-        copy.store == store and (copy.state != "missing" or copy.gone) for copy in row.copies
-    )
 
 
 @contextmanager

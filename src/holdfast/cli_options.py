@@ -100,7 +100,7 @@ def chosen_backup(
     """Find the backup that the operator means, in its best copy; look through the stores first."""
     from holdfast.jobs.find import open_best
 
-    row = opened.find(word, target=target, before=parse_time(before), fresh=True)
+    row = opened.find(word, target=target, before=parse_time(before), fresh=True, whole=store is None)
     return open_best(opened.services, row, store)
 
 

@@ -41,7 +41,7 @@ def restore_test(
     from holdfast.jobs.find import LATEST, open_best
 
     with opened_app(config, overrides, quiet=quiet) as opened:
-        row = opened.find(backup or LATEST, target=target, before=None, fresh=True)
+        row = opened.find(backup or LATEST, target=target, before=None, fresh=True, whole=True)
         plan = opened.testing(row.backup.target)
         services = opened.writing_services()
         result = job.run_one(services, open_best(services, row), plan, opened.stop, database=database)

@@ -40,6 +40,12 @@ def recover(
     backup: Annotated[
         str | None, typer.Option("--backup", metavar="ID", help="This backup. Default: the newest whole one.")
     ] = None,
+    database: Annotated[
+        str | None,
+        typer.Option(
+            "--database", "-d", metavar="NAME", help="This one, with the roles. Default: all of the backup."
+        ),
+    ] = None,
     before: Before = None,
     jobs: Annotated[
         int, typer.Option("--jobs", "-j", metavar="N", help="Sessions that restore at once.")
@@ -91,6 +97,8 @@ def recover(
         row = job.choose(found, target=target, backup=backup, before=parse_time(before))
         wish = Wish(
             into=opened.destination(to, row.backup.target),
+            database=database,
+            roles=True,
             tablespaces=dict(pair(text, "--tablespace-map", "PATH") for text in tablespace_map or ()),
             options=Options(jobs=jobs),
             thorough=not no_compare,

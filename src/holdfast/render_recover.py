@@ -45,13 +45,16 @@ class Output:
         """Say what would happen to the server."""
         if self._speaks or (value.problems and not self.as_json):
             render_restore.plan(value)
+            lacking = [each.name for each in value.databases if each.action == "create"]
+            if value.problems and 0 < len(lacking) < len(value.databases):
+                line(f"not there yet: {', '.join(lacking)}; --database NAME brings back one alone")
 
     def restored(self, value: Report) -> None:
         """Say what was restored."""
         if self._speaks:
             render_restore.report(value)
         found = value.sameness
-        if found is not None and not self.as_json and (self._speaks or found.differs):
+        if found is not None and not self.as_json and (self._speaks or found.differs or not found.whole):
             for text in render_sameness.lines(found):
                 line(text)
 

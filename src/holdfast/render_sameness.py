@@ -15,8 +15,9 @@ _SHOWN = 20
 def facts(value: Sameness) -> dict[str, Json]:
     """What came of comparing."""
     return {
-        "same": not value.differs and all(each.comparison is not None for each in value.databases),
+        "same": value.whole and not value.differs,
         "databases": [_held_facts(each) for each in value.databases],
+        "reason": value.reason,
         "globals": None
         if value.globals is None
         else {"roles": value.globals.roles, "differences": to_json(value.globals.differences)},
@@ -47,6 +48,8 @@ def lines(value: Sameness) -> Iterator[str]:
             yield from (f"  {text}" for text in problems[:_SHOWN])
             if len(problems) > _SHOWN:
                 yield f"  and {len(problems) - _SHOWN} more"
+    if value.reason is not None:
+        yield f"roles: not compared: {value.reason}"
     if value.globals is not None:
         same = "as in the backup" if value.globals.same else "NOT as in the backup"
         yield f"roles: {value.globals.roles}, {same}"

@@ -41,6 +41,8 @@ def test_everything_comes_back_without_config_and_ledger(
     lines = done.stdout.splitlines()
     assert lines[1].split()[:3] == ["shop", "2", stocked.ids()[0]]
     assert "what was written in the" in done.stdout
+    assert "1 table, 1,000 rows, 2 definitions: identical to the backup" in done.stdout
+    assert "roles: 0, as in the backup" in done.stdout
     assert lines[-1].startswith("recovered shop in ")
     assert [path.name for path in tmp_path.iterdir()] == ["holdfast.toml"]
 

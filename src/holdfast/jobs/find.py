@@ -15,15 +15,23 @@ LATEST = "latest"
 
 
 def find(
-    services: Services, word: str, *, target: str | None = None, before: datetime | None = None
+    services: Services,
+    word: str,
+    *,
+    target: str | None = None,
+    before: datetime | None = None,
+    whole: bool = False,
 ) -> BackupRow:
     """Find one backup. `latest` may be narrowed to a target and a time (started before it).
 
-    `latest` is never one that a tombstone hides. Raise NotFoundError when nothing fits and UsageError when several do.
+    `latest` is never one that a tombstone hides; with `whole` it passes over those that are known to be whole nowhere,
+    as long as there is another, and says so. Raise NotFoundError when nothing fits and UsageError when several do.
     """
     rows = [row for row in services.ledger.backups() if target in (None, row.backup.target)]
     if word == LATEST:
-        return _latest([row for row in rows if not row.hidden], target=target, before=before)
+        shown = [row for row in rows if not row.hidden]
+        newest = _latest(shown, target=target, before=before)
+        return _whole(services, shown, newest) if whole else newest
     if before is not None:
         raise UsageError("--before goes with `latest`, not with an id")
     if not word:
@@ -56,8 +64,34 @@ def _latest(rows: list[BackupRow], *, target: str | None, before: datetime | Non
     return max(fitting, key=lambda row: row.backup.started_at)
 
 
+def _whole(services: Services, rows: list[BackupRow], newest: BackupRow) -> BackupRow:
+    """Give the newest whole one up to this one, of its target; this one where there is none."""
+    older = [
+        row
+        for row in rows
+        if row.whole
+        and row.backup.target == newest.backup.target
+        and row.backup.started_at <= newest.backup.started_at
+    ]
+    best = max(older, key=lambda row: row.backup.started_at, default=newest)
+    if best.backup.id != newest.backup.id:
+        services.reporter.warn(
+            "the latest backup is whole nowhere: taking one before it",
+            backup=best.backup.id,
+            passed_over=newest.backup.id,
+        )
+    return best
+
+
 def _of(target: str | None) -> str:
     return f" of target {target}" if target else ""
+
+
+def is_in(row: BackupRow, store: str | None) -> bool:
+    """Whether a store holds the backup, or has held it whole; without a name, always."""
+    return store is None or any(
+        copy.store == store and (copy.state != "missing" or copy.gone) for copy in row.copies
+    )
 
 
 def places(

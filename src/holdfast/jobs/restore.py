@@ -247,6 +247,7 @@ def _restore(
                     doing=services.reporter.doing,
                 )
                 restored.append(logical_restore.restore_database(into, task, stop=stop, warn=warn))
+                services.stage("restored")
                 if wish.thorough:
                     held.append(sameness.hold_database(services, opened, part, into, task, stop))
         return Report(
@@ -273,10 +274,9 @@ def _sameness(
 ) -> sameness.Sameness | None:
     if not wish.thorough:
         return None
-    roles = None
-    if text is not None and applied is not None:
-        roles = sameness.hold_globals(into, text, applied, stop)
-    return sameness.Sameness(databases=tuple(held), globals=roles)
+    if text is None or applied is None:
+        return sameness.Sameness(databases=tuple(held))
+    return sameness.with_globals(into, text, applied, held, stop)
 
 
 def read_globals(services: Services, opened: Opened, wish: Wish) -> bytes | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from holdfast.jobs.reading import Opened, plain_chunks
@@ -39,10 +39,16 @@ class Held:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sameness:
-    """What came of the comparison: each database, and the roles; None where they were not restored or not compared."""
+    """What came of the comparison: each database, and the roles; None where they were not restored, or `reason` says why."""
 
     databases: tuple[Held, ...]
-    globals: GlobalsCompared | None
+    globals: GlobalsCompared | None = None
+    reason: str | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether all that was restored could be compared."""
+        return self.reason is None and all(each.comparison is not None for each in self.databases)
 
     @property
     def seconds(self) -> float:
@@ -88,11 +94,18 @@ def hold_database(
     return replace(held, comparison=comparison, seconds=services.clock.monotonic() - began)
 
 
-def hold_globals(into: Destination, text: bytes, applied: Applied, stop: Stop) -> GlobalsCompared | None:
-    """Compare the roles that were made. Those that the server had before are its own."""
-    there = sessions.names(into.connection, "SELECT rolname FROM pg_roles", what="list the roles")
-    own = there - set(applied.created)
-    return compare_globals(text, into.conninfo, into.toolset, own=own, tablespaces=False, stop=stop)
+def with_globals(
+    into: Destination, text: bytes, applied: Applied, held: Sequence[Held], stop: Stop
+) -> Sameness:
+    """Compare the roles that were made, too. Those that the server had before are its own."""
+    try:
+        there = sessions.names(into.connection, "SELECT rolname FROM pg_roles", what="list the roles")
+        own = there - set(applied.created)
+        found = compare_globals(text, into.conninfo, into.toolset, own=own, tablespaces=False, stop=stop)
+    except (SourceError, IntegrityError) as error:  # pg_dumpall wants a superuser
+        stop.check()
+        return Sameness(databases=tuple(held), reason=error.message)
+    return Sameness(databases=tuple(held), globals=found)
 
 
 def require_same(found: Sameness | None) -> None:
