@@ -15,6 +15,7 @@ from support.azure_server import azure_server
 from support.gcs_server import gcs_server
 from support.home import Home, called
 from support.postgres import execute, new_database
+from support.restoring import drop
 from support.world import write_config
 
 
@@ -62,7 +63,10 @@ def test_a_backup_in_google_is_taken_and_verified(cluster: Cluster, tmp_path: Pa
 @pytest.mark.extended
 @pytest.mark.parametrize("cloud", [google, microsoft, emulated])
 def test_a_server_is_recovered_from_a_cloud_and_an_identity(
-    cluster: Cluster, tmp_path: Path, cloud: type[AbstractContextManager[tuple[str, ...]]]
+    cluster: Cluster,
+    second_cluster: Cluster,
+    tmp_path: Path,
+    cloud: type[AbstractContextManager[tuple[str, ...]]],
 ) -> None:
     with cloud() as keys, home_with(cluster, tmp_path, keys) as home:
         checked = home.run("check")
@@ -73,8 +77,11 @@ def test_a_server_is_recovered_from_a_cloud_and_an_identity(
         url, *others = keys
         sets = [word for other in others for word in ("--set", f"stores.main.{other.replace(' = ', '=')}")]
         there: list[str | Path] = ["--identity", tmp_path / "identity.txt", *sets]
-        done = called("recover", url, *there, "--dry-run", cwd=tmp_path)
+        to = ("--yes", "--to", second_cluster.conninfo.argv_dsn())
+        done = called("recover", url, *there, *to, cwd=tmp_path)
         assert home.ids()[0] in done.stdout, done.stderr
+        assert "1,000 rows, 1 definition: identical to the backup" in done.stdout
+        drop(second_cluster, str(home.database.database))
         kit = home.run("kit").stdout
         assert ("gcloud storage cp" if url.startswith("gs") else "az storage blob download-batch") in kit
         assert azurite.KEY not in kit
