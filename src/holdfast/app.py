@@ -14,7 +14,7 @@ from pathlib import Path
 
 from holdfast import config as configuration
 from holdfast import config_flags, config_stores
-from holdfast.jobs import catalog, find, past
+from holdfast.jobs import catalog, find, past, project_address
 from holdfast.jobs.notifying import Notifier
 from holdfast.jobs.services import Keys, Nobody, Reporter, Services, Watcher
 from holdfast.ledger.ledger import BackupRow, Ledger
@@ -149,7 +149,7 @@ class App:
             raise UsageError(
                 f"target {target} is not in the config", hint="Say where to restore with --to URL."
             )
-        return conninfo.parse(own.url, password=own.password)
+        return project_address.address(own, self.stop)
 
 
 @contextmanager

@@ -10,7 +10,9 @@ import pytest
 from holdfast.postgres.conninfo import Conninfo
 from support.home import Home
 from support.postgres import execute, query
-from support.supabase_platform import REF, Platform, supabase_platform
+from support.supabase_api_server import Platform as Api
+from support.supabase_api_server import pooler, supabase_api
+from support.supabase_platform import PASSWORD, REF, Platform, supabase_platform
 from support.world import write_config
 
 PROJECT = f'provider = "supabase"\nproject_ref = "{REF}"\n'
@@ -82,3 +84,39 @@ def test_a_project_comes_back_in_another_one(home: Home, source: Platform, targe
     assert "rows vault.secrets: only the project that it comes from can open it" in done.stdout
     again = home.run("restore", "latest", "--to", target.url, code=2)
     assert "is not empty: it holds" in again.stderr
+
+
+def without_url(folder: Path, api: Api) -> Home:
+    """Make a home whose project is found by asking the API."""
+    config = write_config(folder, "nowhere", target=PROJECT)
+    text = config.read_text().replace('url = """nowhere"""', f'password = "{PASSWORD}"')
+    config.write_text(
+        text.replace(PROJECT, f'{PROJECT}api_url = "{api.url}"\naccess_token = "{api.token}"\n')
+    )
+    return Home(folder=folder, config=config, database=Conninfo())
+
+
+def test_a_project_without_an_address_is_found_by_asking_the_api(tmp_path: Path, source: Platform) -> None:
+    with supabase_api() as api:
+        api.poolers = [
+            pooler(),
+            pooler(
+                db_host="127.0.0.1",
+                db_port=source.port,
+                db_user="postgres",
+                connection_string="",
+                pool_mode="session",
+            ),
+        ]
+        home = without_url(tmp_path, api)
+        home.run("check")
+        assert "127.0.0.1" in home.run("check").stdout
+        execute(source.admin, "ALTER ROLE postgres PASSWORD 'another'")
+        try:
+            api.banned = ["192.0.2.7"]
+            done = home.run("backup", "shop", code=20)
+        finally:
+            execute(source.admin, f"ALTER ROLE postgres PASSWORD '{PASSWORD}'")
+    assert "authentication failed" in done.stderr
+    assert "has shut out 192.0.2.7" in done.stderr
+    assert PASSWORD not in done.stderr

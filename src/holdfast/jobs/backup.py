@@ -8,7 +8,18 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
-from holdfast.jobs import copies, hooks, limits, locking, runner, schema_names, slots, sweep, writing
+from holdfast.jobs import (
+    copies,
+    hooks,
+    limits,
+    locking,
+    project_address,
+    runner,
+    schema_names,
+    slots,
+    sweep,
+    writing,
+)
 from holdfast.jobs.restore_text import restore_text
 from holdfast.jobs.services import Services
 from holdfast.methods.base import Method, Source
@@ -94,6 +105,7 @@ def _take(
         pulse=meter.pulse,
     )
     services.keys.signer()  # without it there is no need to begin
+    target = project_address.reached(target, stop)
     with stop.derived() as inner, _server_lock(services, target, inner) as session:
         if run.slot is not None:
             slots.refuse_taken(services, target, run.slot)
@@ -207,7 +219,8 @@ def _write_part(
 def _server_lock(services: Services, target: Target, stop: Stop) -> Iterator[server.LockSession]:
     """Hold the target's lock across hosts while the dump runs; losing its session stops the run."""
     where = conninfo.parse(target.url, password=target.password).with_database(target.lock_database)
-    pooler.require_own_session(where)
+    with project_address.explained(target, stop):
+        pooler.require_own_session(where)
     holder = f"holdfast backup of {target.name} on {services.host} pid {services.pid}"[:63]
     with server.backup_lock(where, target.name, application_name=holder) as session:
         services.stage("server_locked")

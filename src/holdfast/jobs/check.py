@@ -7,11 +7,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from holdfast.jobs import check_keys
+from holdfast.jobs import check_keys, project_address
 from holdfast.jobs.check_stores import check_store
 from holdfast.jobs.finding import Finding, guarded, room
 from holdfast.jobs.services import Services
-from holdfast.methods import dump_hints
+from holdfast.methods import dump_hints, supabase_dump
 from holdfast.methods.logical import choose_databases
 from holdfast.model.errors import Error
 from holdfast.model.target import Target
@@ -19,6 +19,7 @@ from holdfast.postgres import catalog, conninfo, pooler, server, sessions, tools
 from holdfast.postgres.errors import POOLER
 from holdfast.stores.base import layers
 from holdfast.system import owner, spool
+from holdfast.system.stop import Stop
 
 LABEL = "holdfast check"
 _SHOWN = 5
@@ -74,8 +75,11 @@ def _check_space(subject: str, path: Path) -> Finding:
 
 def _check_target(services: Services, target: Target) -> Iterator[Finding]:
     subject = f"target {target.name}"
+    target = project_address.reached(target, Stop())
     where = conninfo.parse(target.url, password=target.password).at_server()
-    with closing(server.connect(where, application_name=LABEL)) as connection:
+    with project_address.explained(target, Stop()):
+        opened = server.connect(where, application_name=LABEL)
+    with closing(opened) as connection:
         facts = server.facts(connection)
         standby = ", a standby" if facts.in_recovery else ""
         yield Finding(
@@ -96,7 +100,7 @@ def _check_target(services: Services, target: Target) -> Iterator[Finding]:
     for info in chosen:
         yield from guarded(
             f"{subject}, database {info.name}",
-            _check_database(subject, where.with_database(info.name), target),
+            _check_database(subject, where.with_database(info.name), supabase_dump.as_dumped(target)),
         )
 
 
@@ -166,6 +170,8 @@ def _check_database(subject: str, where: conninfo.Conninfo, target: Target) -> I
     with closing(server.connect(where, application_name=LABEL)) as connection:
         unreadable = catalog.unreadable(connection, target.selection, target.options)
     name = f"{subject}, database {where.database}"
+    if target.supabase is not None:
+        unreadable = supabase_dump.of_owner(unreadable)
     if not unreadable:
         yield Finding(level="ok", subject=name, message="everything is readable")
         return

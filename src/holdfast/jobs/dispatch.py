@@ -268,6 +268,8 @@ class Dispatcher:
         if kind.pool != "dumps":
             return frozenset()
         target = self.setup.targets[key[1]]
+        if target.url is None and target.supabase is not None:
+            return frozenset({target.supabase.ref, self._servers.get(key[1], target.supabase.ref)})
         where = conninfo.parse(target.url, password=target.password)
         place = {name: where.params[name] for name in _PLACE if name in where.params}
         address = dataclasses.replace(where, params=place).safe

@@ -95,13 +95,19 @@ def gather(
     )
 
 
+def _server(target: Target) -> str:
+    if target.url is None and target.supabase is not None:
+        return f"Supabase project {target.supabase.ref}"
+    return conninfo.parse(target.url, password=target.password).safe
+
+
 def _target(services: Services, target: Target) -> KitTarget:
     rows = [row for row in services.ledger.backups(target.name) if row.whole]
     newest = rows[0] if rows else None
     last = _last_restore(services, target.name)
     return KitTarget(
         name=target.name,
-        server=conninfo.parse(target.url, password=target.password).safe,
+        server=_server(target),
         stores=target.stores,
         newest=newest,
         proven=next((row for row in rows if row.proof == "proven"), None),

@@ -79,6 +79,11 @@ def readable(target: Target, connection: server.Connection) -> Target:
     return replace(target, selection=replace(selection, exclude_tables=(*selection.exclude_tables, *hidden)))
 
 
+def of_owner(unreadable: tuple[LeftOut, ...]) -> tuple[LeftOut, ...]:
+    """Leave out what is the platform's, which a dump does without."""
+    return tuple(each for each in unreadable if not names.is_platform(each.name.partition(".")[0]))
+
+
 def described(found: Database, project: Project | None) -> Database:
     """Say in the catalog whose what was left out is."""
     if project is None:

@@ -106,6 +106,55 @@ _CONNECTING = (
     ),
 )
 
+# What Supabase's pooler says, and what common complaints mean there.
+_OF_SUPABASE = (
+    _rule(
+        r"tenant or user not found|tenant/user .* not found",
+        "the pooler knows no such user or project",
+        "The user is postgres.REF, and the host is that of the project's region: copy both from Connect in the"
+        " dashboard. A project that is paused is not known, either.",
+    ),
+    _rule(
+        r"too many authentication|circuit ?breaker",
+        "the platform has shut this address out for a while after wrong passwords",
+        "Correct the password, then wait some minutes, or lift the ban in the dashboard (Database > Settings).",
+    ),
+    _rule(
+        r"allow_list|address not allowed",
+        "the project's network restrictions let no such address in",
+        "Add this machine's address in the dashboard (Database > Settings > Network Restrictions).",
+    ),
+    _rule(
+        r"max ?clients|EMAXCONN",
+        "the session pooler has no connection left",
+        "Raise its pool size in the dashboard, or use the direct address.",
+        retryable=True,
+    ),
+    _rule(
+        r"password authentication failed|authentication failed for user",
+        "authentication failed",
+        "It is the database's password, set in the dashboard (Database > Settings); a new one takes minutes to reach the"
+        " pooler. Wrong ones again and again get the address shut out.",
+    ),
+    _rule(
+        r"network is unreachable|cannot assign requested address|no address associated|name or service not known"
+        r"|could not translate host name|failed to resolve|name resolution",
+        "the direct address is to be had by IPv6 only, and this machine seems to have none",
+        "Use the session pooler, which has IPv4: copy its address (port 5432) from Connect in the dashboard. Docker's own"
+        " network has no IPv6.",
+        retryable=True,
+    ),
+    _rule(
+        r"connection refused|timeout expired|timed out",
+        "the project does not answer",
+        "It may be paused, or have shut this address out after wrong passwords: see the dashboard (Database > Settings).",
+        retryable=True,
+    ),
+)
+_POOLERS_OWN = 4  # nobody else says these
+_DIRECT = re.compile(r"(?:^|\W)db\.[a-z]{20}\.supabase\.co\b")
+_SUPABASE = re.compile(r"\.supabase\.(?:co|com)\b")
+
 
 POOLER = "Connect to the server itself, or to the pooler's session mode."
 STANDBY = (
@@ -118,11 +167,20 @@ def connection_error(error: psycopg.Error, where: str) -> SourceError:
     """Say why no connection came about. `where` names host, port, database and user, without a secret."""
     text = _first_line(error)
     said = re.sub(r'"[^"]*"', '""', str(error))  # a host may be called tls.example
-    for rule in _CONNECTING:
+    for rule in (*_rules_of(where), *_CONNECTING):
         if rule.text.search(said):
             kind = SourceError if rule.retryable else PermanentSourceError
             return kind(f"cannot connect to {where}: {rule.says} ({text})", hint=rule.hint)
     return SourceError(f"cannot connect to {where}: {text}", hint="Try the same connection with psql.")
+
+
+def _rules_of(where: str) -> tuple[_Rule, ...]:
+    """The platform's rules where it is the platform's server; that of IPv6 for the direct address alone."""
+    if not _SUPABASE.search(where):
+        return _OF_SUPABASE[:_POOLERS_OWN]
+    if _DIRECT.search(where):
+        return _OF_SUPABASE
+    return tuple(rule for rule in _OF_SUPABASE if "IPv6" not in rule.says)
 
 
 def translate(error: psycopg.Error, what: str) -> SourceError:
