@@ -1,9 +1,10 @@
-"""The commands about a project on Supabase: supabase backups, schedule, restore-pitr."""
+"""The commands about a project on Supabase: supabase backups, schedule, restore-pitr, and those of its files."""
 
 from __future__ import annotations
 
 import sys
 from datetime import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -131,10 +132,98 @@ def _confirm(intent: Intent) -> None:
         raise CancelledError("that is not the project's name: nothing was changed")
 
 
+def objects(
+    target: OneTarget = None,
+    config: ConfigPath = None,
+    overrides: Set = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """List the snapshots of a project's files."""
+    from holdfast import render, render_supabase
+    from holdfast.jobs import storage_restore as job
+
+    with opened_app(config, overrides, quiet=quiet) as opened:
+        found = job.snapshots(opened.services, opened.one_target(target))
+    if as_json:
+        render.facts([render_supabase.snapshot_facts(each) for each in found])
+    else:
+        render_supabase.snapshots(found)
+
+
+def save_objects(
+    target: OneTarget = None,
+    config: ConfigPath = None,
+    overrides: Set = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Save the files in a project's buckets, now. What has not changed is not read again."""
+    from holdfast import render, render_supabase
+    from holdfast.jobs import storage_save as job
+
+    with opened_app(config, overrides, quiet=quiet) as opened:
+        chosen = opened.one_target(target)
+        saved = job.save(opened.writing_services(), chosen, opened.stop)
+    if as_json:
+        render.facts(render_supabase.saved_facts(saved))
+    elif not quiet:
+        render_supabase.saved(saved)
+
+
+def restore_objects(
+    target: OneTarget = None,
+    snapshot: Annotated[
+        str, typer.Option("--snapshot", metavar="ID", help="A snapshot's id, or the beginning of one.")
+    ] = "latest",
+    bucket: Annotated[str | None, typer.Option("--bucket", metavar="NAME", help="This bucket only.")] = None,
+    prefix: Annotated[
+        str, typer.Option("--prefix", metavar="TEXT", help="Files whose names begin so only.")
+    ] = "",
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="DIR", help="Into this directory, a folder a bucket.")
+    ] = None,
+    to_target: Annotated[
+        str | None, typer.Option("--to-target", metavar="NAME", help="Into the project of this target.")
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace files that are there and differ.")
+    ] = False,
+    config: ConfigPath = None,
+    overrides: Set = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Bring files of a snapshot back into the project's buckets, or elsewhere. Needs the identity."""
+    from holdfast import render, render_supabase
+    from holdfast.jobs import storage_restore as job
+    from holdfast.jobs.storage_access import bucket_files
+    from holdfast.jobs.storage_folder import Folder
+
+    if to is not None and to_target is not None:
+        raise UsageError("--to and --to-target exclude each other")
+    with opened_app(config, overrides, quiet=quiet) as opened:
+        chosen = opened.one_target(target)
+        found = job.choose(opened.services, chosen, snapshot)
+        into = opened.one_target(to_target) if to_target is not None else chosen
+        place = Folder(to) if to is not None else bucket_files(into, opened.stop)
+        choice = job.Choice(bucket=bucket, prefix=prefix, overwrite=overwrite)
+        done = job.restore(opened.services, chosen, found, place, choice, opened.stop)
+    if as_json:
+        render.facts(render_supabase.brought_facts(done))
+    elif not quiet:
+        render_supabase.brought(done)
+    if (error := job.complaint(done)) is not None:
+        raise error
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands of this module to the program."""
     group = typer.Typer(help="What Supabase keeps of a project by itself.", no_args_is_help=True)
     group.command()(backups)
     group.command()(schedule)
     group.command("restore-pitr")(restore_pitr)
+    group.command()(objects)
+    group.command("save-objects")(save_objects)
+    group.command("restore-objects")(restore_objects)
     app.add_typer(group, name="supabase")

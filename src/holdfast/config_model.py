@@ -275,7 +275,7 @@ class Config(Section):
         found = {secret_text(self.daemon.auth_password) or ""}
         for target in self.target_settings.values():
             found.update(values.passwords_in(secret_text(target.url) or ""))
-            found.update(secret_text(each) or "" for each in (target.password, target.access_token))
+            found.update(secret_text(each) or "" for each in (target.password, *target.provider_secrets()))
         for settings in (self.defaults, *self.target_settings.values()):
             found.update(values.passwords_in(secret_text(settings.restore_test.scratch_url) or ""))
         for store in self.stores.values():

@@ -26,7 +26,13 @@ SYSTEM_STATE = Path("/var/lib/holdfast")
 FILE_NAMES = (Path("holdfast.toml"), Path("/etc/holdfast/holdfast.toml"))
 SECRETS = {
     "daemon": ("auth_password",),
-    "targets": ("url", "password", "access_token"),
+    "targets": (
+        "url",
+        "password",
+        "access_token",
+        "storage_access_key_id",
+        "storage_secret_access_key",
+    ),
     "stores": (
         "access_key_id",
         "secret_access_key",

@@ -68,6 +68,7 @@ def target(name: str, settings: TargetSettings, everywhere: tuple[str, ...], con
         scrub=settings.scrub,
         copy=settings.punctual(_copying(settings, everywhere), timezone),
         provider=config_supabase.watching(project),
+        objects=settings.backup_timetable(timezone) if settings.storage_objects else None,
         restore_test=settings.restore_test.plan(
             settings.timetable(settings.restore_test.schedule, timezone), source_url=secret_text(settings.url)
         ),

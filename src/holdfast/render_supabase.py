@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from holdfast.jobs.platform_restore import Intent
+from holdfast.jobs.storage_restore import Brought, Found
+from holdfast.jobs.storage_save import Saved
 from holdfast.model.codec import Json, to_json
 from holdfast.model.platform import BackupSchedule, PlatformBackups
+from holdfast.model.storage import Snapshot
 from holdfast.render import line, table
-from holdfast.words import duration, when
+from holdfast.words import duration, many, size, when
 
 
 def backups(found: PlatformBackups) -> None:
@@ -90,6 +95,87 @@ def intent(found: Intent, target: str) -> None:
             f"Holdfast's newest backup of target {target} is {found.newest[0]}, begun {when(found.newest[1])};"
             " take another to have what came after it"
         )
+
+
+def snapshots(found: Sequence[Found]) -> None:
+    """Print the snapshots of a project's files, newest first."""
+    if not found:
+        line("no snapshots of files; `holdfast supabase save-objects` takes one")
+        return
+    table(
+        ("ID", "STORE", "TAKEN", "BUCKETS", "FILES", "SIZE", "STORED"),
+        (
+            (
+                each.snapshot.id,
+                each.shelf.store.name,
+                when(each.snapshot.started_at),
+                str(each.snapshot.buckets),
+                f"{each.snapshot.files:,}",
+                size(each.snapshot.size),
+                size(each.snapshot.stored_size),
+            )
+            for each in found
+        ),
+        right=frozenset({"BUCKETS", "FILES", "SIZE", "STORED"}),
+    )
+
+
+def snapshot_facts(found: Found) -> dict[str, Json]:
+    """A snapshot of a project's files in a store, as JSON."""
+    return {**_snapshot(found.snapshot), "store": found.shelf.store.name}
+
+
+def _snapshot(found: Snapshot) -> dict[str, Json]:
+    return {
+        "id": found.id,
+        "target": found.target,
+        "started_at": to_json(found.started_at),
+        "finished_at": to_json(found.finished_at),
+        "buckets": found.buckets,
+        "files": found.files,
+        "size": found.size,
+        "stored_size": found.stored_size,
+    }
+
+
+def saved(done: Saved) -> None:
+    """Print what a run over the files did."""
+    found = done.snapshot
+    line(
+        f"saved {many(found.files, 'file')} in {many(found.buckets, 'bucket')}, {size(found.size)}: {found.id}"
+    )
+    line(f"  {many(done.new_files, 'file')} were new or had changed, {size(done.new_bytes)}")
+
+
+def saved_facts(done: Saved) -> dict[str, Json]:
+    """What a run over the files did, as JSON."""
+    return {**_snapshot(done.snapshot), "new_files": done.new_files, "new_bytes": done.new_bytes}
+
+
+def brought(done: Brought) -> None:
+    """Print what was brought back."""
+    line(
+        f"restored {many(done.files, 'file')}, {size(done.bytes)}, of snapshot {done.snapshot.id} in store {done.store}"
+    )
+    if done.there:
+        line(f"  {many(done.there, 'file')} were there already, the same")
+    if done.made_buckets:
+        line(f"  made {', '.join(done.made_buckets)}: see in the dashboard who may read them")
+
+
+def brought_facts(done: Brought) -> dict[str, Json]:
+    """What was brought back, as JSON."""
+    return {
+        "snapshot": done.snapshot.id,
+        "target": done.snapshot.target,
+        "store": done.store,
+        "files": done.files,
+        "bytes": done.bytes,
+        "there": done.there,
+        "made_buckets": to_json(done.made_buckets),
+        "differ": to_json(done.differ),
+        "damaged": to_json(done.damaged),
+    }
 
 
 def status(word: str) -> None:

@@ -100,6 +100,7 @@ def test_what_the_platform_says_is_in_the_next_scrape(made: World, platform: Pla
     ]
 
 
+@pytest.mark.extended
 def test_an_empty_list_is_no_success_and_takes_the_old_one_back(made: World, platform: Platform) -> None:
     job.backups(made.services, made.target, made.stop)
     platform.backups = dict(NONE)
@@ -108,6 +109,7 @@ def test_an_empty_list_is_no_success_and_takes_the_old_one_back(made: World, pla
     assert [event for event, _ in made.recorder.warnings] == ["the platform has no backup of its own"]
 
 
+@pytest.mark.extended
 def test_a_question_that_fails_is_a_failed_run_and_changes_nothing(made: World, platform: Platform) -> None:
     job.backups(made.services, made.target, made.stop)
     before = metrics(made.services.ledger, configured(asked=True))
@@ -128,6 +130,7 @@ def test_a_target_that_is_on_no_platform_is_told_so(made: World) -> None:
         job.backups(made.services, without, made.stop)
 
 
+@pytest.mark.extended
 def test_a_schedule_that_cannot_be_changed_is_explained(made: World, platform: Platform) -> None:
     platform.schedule_changes_left = 0
     with pytest.raises(ProviderError) as caught:
@@ -153,12 +156,14 @@ def test_a_restore_is_followed_to_its_end(made: World, platform: Platform) -> No
     assert said == ["RESTORING", "ACTIVE_HEALTHY"]
 
 
+@pytest.mark.extended
 def test_an_answer_that_fails_meanwhile_is_borne(made: World, platform: Platform) -> None:
     platform.while_restoring = [Fault(status=429, headers={"Retry-After": "3600"})]
     restoring.restore(made.services, made.target, intend(made), made.stop, pace=QUICK)
     assert not platform.after_restore
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize(
     ("statuses", "said"),
     [
@@ -178,6 +183,7 @@ def test_a_restore_that_does_not_end_well_is_an_error(
     assert last.error_code == "provider"
 
 
+@pytest.mark.extended
 def test_whoever_stops_following_is_told_that_it_goes_on(made: World, platform: Platform) -> None:
     platform.after_restore = deque(["RESTORING"])
     found = intend(made)
@@ -212,6 +218,7 @@ def test_a_time_out_of_the_window_or_without_a_window_is_refused(made: World, pl
     assert not platform.restored_to
 
 
+@pytest.mark.extended
 def test_no_backup_begins_while_the_platform_restores(made: World, platform: Platform) -> None:
     found = intend(made)
     with runner.target_lock(made.services, "shop"), pytest.raises(BusyError):
@@ -237,6 +244,7 @@ def test_the_commands_tell_and_keep_the_token_to_themselves(platform: Platform, 
     assert TOKEN not in listed.stdout + listed.stderr + failed.stdout + failed.stderr
 
 
+@pytest.mark.extended
 def test_no_backups_have_an_exit_code_of_their_own(platform: Platform, tmp_path: Path) -> None:
     here = home(tmp_path, platform)
     platform.backups = dict(NONE)
@@ -245,12 +253,14 @@ def test_no_backups_have_an_exit_code_of_their_own(platform: Platform, tmp_path:
     assert "no backups are listed" in done.stdout
 
 
+@pytest.mark.extended
 @pytest.mark.parametrize("wrong", ["25:00", "4", "04:30+01:00", "now", ""])
 def test_a_wrong_time_of_day_is_refused(platform: Platform, tmp_path: Path, wrong: str) -> None:
     home(tmp_path, platform).run("supabase", "schedule", "--to", wrong, code=2)
     assert not platform.got
 
 
+@pytest.mark.extended
 def test_a_point_in_time_has_to_be_said_and_confirmed(platform: Platform, tmp_path: Path) -> None:
     here = home(tmp_path, platform)
     for wrong in (
@@ -273,6 +283,7 @@ def asked_for_the_name(here: Home) -> Iterator[Terminal]:
     yield terminal
 
 
+@pytest.mark.extended
 def test_another_name_changes_nothing(platform: Platform, tmp_path: Path) -> None:
     with asked_for_the_name(home(tmp_path, platform)) as terminal:
         terminal.answer("blog")
@@ -289,6 +300,7 @@ def test_the_right_name_restores(platform: Platform, tmp_path: Path) -> None:
     assert platform.restored_to == [int(AT.timestamp())]
 
 
+@pytest.mark.extended
 def test_the_daemon_asks_every_hour_with_jitter(platform: Platform, tmp_path: Path) -> None:
     here = home(tmp_path, platform)
     planned = [each for each in here.facts("schedule") if each["job"] == "provider"]

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from holdfast.app import App, open_app
-from holdfast.jobs import restore
+from holdfast.jobs import restore, storage_restore, storage_save
 from holdfast.jobs.backup import backup
 from holdfast.jobs.copies import catch_up
 from holdfast.jobs.find import open_best
@@ -32,6 +32,7 @@ from holdfast.jobs.reading import Opened
 from holdfast.jobs.restore_tables import restore_tables
 from holdfast.jobs.restore_test import run_one
 from holdfast.jobs.services import Services
+from holdfast.jobs.storage_folder import Folder
 from holdfast.jobs.swap import restore_swapped
 from holdfast.jobs.tables_report import TablesWish
 from holdfast.methods.pg_restore import Options
@@ -175,6 +176,13 @@ def _import(app: App, services: Services, target: Target) -> None:
     import_dumps(services, target, wish, app.stop)
 
 
+def _restore_objects(app: App, services: Services, target: Target) -> None:
+    found = storage_restore.choose(services, target, "latest")
+    to = Folder(app.config.daemon.state_dir.parent / OUT)
+    storage_restore.restore(services, target, found, to, storage_restore.Choice(overwrite=True), app.stop)
+
+
+OUT = "out"  # where files of buckets are restored
 HALF = "half"  # what the restored database is called
 JOBS: dict[str, Callable[[App, Services, Target], object]] = {
     "backup": lambda app, services, target: backup(services, target, app.stop),
@@ -188,6 +196,8 @@ JOBS: dict[str, Callable[[App, Services, Target], object]] = {
     "restore beside": _beside,
     "restore swapped": _swapped,
     "import": _import,
+    "objects": lambda app, services, target: storage_save.save(services, target, app.stop),
+    "restore_objects": _restore_objects,
 }
 
 

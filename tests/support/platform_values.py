@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from holdfast import render_supabase
+from holdfast.jobs.storage_restore import Brought, Found
+from holdfast.jobs.storage_save import Saved
+from holdfast.jobs.storage_shelf import Shelf
+from holdfast.model.backup import Segment
 from holdfast.model.platform import BackupSchedule, PlatformBackup, PlatformBackups
+from holdfast.model.storage import Snapshot
+from support.memory_store import MemoryStore
 from support.model_values import NOW
 
 
@@ -12,7 +18,29 @@ def platform_samples() -> dict[str, object]:
     made = PlatformBackup(id=1, at=NOW, status="COMPLETED", physical=True)
     backups = PlatformBackups(region="r", pitr=True, backups=(made,), window=(NOW, NOW))
     schedule = BackupSchedule(at=NOW.time(), updated_at=NOW)
+    snapshot = Snapshot(
+        snapshot_version=1,
+        target="shop",
+        id="20261122T020000Z-7f3a",
+        started_at=NOW,
+        finished_at=NOW,
+        host="h",
+        signer="RW",
+        buckets=1,
+        files=1,
+        size=1,
+        stored_size=1,
+        recipients=(),
+        list=Segment(name="l", size=1, sha256=""),
+        index=Segment(name="i", size=1, sha256=""),
+    )
+    found = Found(snapshot=snapshot, shelf=Shelf(store=MemoryStore("a"), target="shop"))
     return {
+        "supabase objects": [render_supabase.snapshot_facts(found)],
+        "supabase save-objects": render_supabase.saved_facts(
+            Saved(snapshot=snapshot, new_files=1, new_bytes=1)
+        ),
+        "supabase restore-objects": render_supabase.brought_facts(Brought(snapshot=snapshot, store="a")),
         "supabase backups": render_supabase.backups_facts("shop", backups),
         "supabase schedule": render_supabase.schedule_facts("shop", schedule),
     }

@@ -5,7 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from holdfast.jobs import catalog, locking, past, prune_clock, prune_look, prune_plan, prune_steps, runner
+from holdfast.jobs import (
+    catalog,
+    locking,
+    past,
+    prune_clock,
+    prune_look,
+    prune_plan,
+    prune_steps,
+    runner,
+    storage_prune,
+)
 from holdfast.jobs.locking import Renewed
 from holdfast.jobs.prune_plan import Plan
 from holdfast.jobs.prune_steps import Locked
@@ -159,6 +169,7 @@ def _carry_out(services: Services, target: str, plan: Plan, stop: Stop, wish: Wi
     if not wish.dry_run:
         if not plan.refused:
             _do(services, target, plan, done, stop, now)
+            storage_prune.prune(services, store, target, _left(plan, done), stop, now)
         ledger.record(
             services.ledger,
             target,
@@ -179,6 +190,12 @@ def _carry_out(services: Services, target: str, plan: Plan, stop: Stop, wish: Wi
         locked=tuple(done.locked),
         freed=done.freed,
     )
+
+
+def _left(plan: Plan, done: _Tally) -> set[str]:
+    """The backups that are in the store now, those that are not ours to judge among them."""
+    folders = [each.folder for each in plan.shelf.held] + [each.folder for each in plan.shelf.leaving]
+    return {*(folder.place.backup_id for folder in folders), *plan.shelf.unknown} - set(done.removed)
 
 
 def _do(services: Services, target: str, plan: Plan, done: _Tally, stop: Stop, now: datetime) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
-from holdfast.jobs import copies, platform, prune, runner, scheduled_tests
+from holdfast.jobs import copies, platform, prune, runner, scheduled_tests, storage_save
 from holdfast.jobs.backup import backup
 from holdfast.jobs.scrub import scrub
 from holdfast.jobs.services import Services
@@ -131,6 +131,10 @@ def _copy(services: Services, target: Target, stop: Stop, occasion: Occasion) ->
         raise error
 
 
+def _objects(services: Services, target: Target, stop: Stop, occasion: Occasion) -> None:
+    storage_save.save(services, target, stop, occasion=occasion)
+
+
 def _prune(services: Services, target: Target, stop: Stop, occasion: Occasion) -> None:
     prune.complain(prune.prune(services, target, stop, wish=prune.Wish(), occasion=occasion))
 
@@ -140,6 +144,7 @@ KINDS = (
     Kind(job="verify", pool="rest", timetable=lambda target: target.verify, run=_verify),
     Kind(job="copy", pool="rest", timetable=lambda target: target.copy, run=_copy),
     Kind(job="prune", pool="rest", timetable=lambda target: target.prune, run=_prune),
+    Kind(job="objects", pool="rest", timetable=lambda target: target.objects, run=_objects),
     Kind(job="provider", pool="rest", timetable=lambda target: target.provider, run=platform.watch),
     Kind(
         job="restore_test",

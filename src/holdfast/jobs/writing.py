@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Protocol
 
 from holdfast.jobs.services import Services
 from holdfast.methods.base import Source
@@ -25,6 +26,24 @@ _STALE_UPLOAD = timedelta(days=1)
 
 def _no_pulse() -> None:
     """Take no notice."""
+
+
+class Folder(Protocol):
+    """Where objects lie together in a store; `pulse` is called while what was written there is read back."""
+
+    @property
+    def store(self) -> Store:
+        """The store."""
+        ...
+
+    @property
+    def pulse(self) -> Callable[[], None]:
+        """What is called meanwhile."""
+        ...
+
+    def key(self, name: str) -> str:
+        """The key of the object of that name."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +146,7 @@ def _write_segments(
     return tuple(segments), whole
 
 
-def put_checked(place: Place, name: str, chunks: Iterator[bytes], written: Tally) -> None:
+def put_checked(place: Folder, name: str, chunks: Iterator[bytes], written: Tally) -> None:
     """Store an object under a new key and make sure that it lies there as written (`written` tallies `chunks`)."""
     key, store = place.key(name), place.store
     sent = Checksum()
@@ -146,7 +165,7 @@ def put_checked(place: Place, name: str, chunks: Iterator[bytes], written: Tally
         )
 
 
-def _reads_back(place: Place, key: str, sent: Checksum, written: Tally) -> bool:
+def _reads_back(place: Folder, key: str, sent: Checksum, written: Tally) -> bool:
     """Whether an object is what was sent, or where it was there already and none of it was sent, what was meant."""
     if sent.size == written.size:
         again = Checksum()
@@ -157,12 +176,12 @@ def _reads_back(place: Place, key: str, sent: Checksum, written: Tally) -> bool:
     return whole.sha256 == written.sha256
 
 
-def _read(place: Place, key: str, into: Tally | Checksum) -> None:
+def _read(place: Folder, key: str, into: Tally | Checksum) -> None:
     for _ in tally(place.store.get(key), into):
         place.pulse()
 
 
-def put_bytes(place: Place, name: str, data: bytes) -> Segment:
+def put_bytes(place: Folder, name: str, data: bytes) -> Segment:
     """Store a small object, checked; give it as the manifest tells of it. The same one may lie there already."""
     written = Tally()
     written.add(data)  # before the put: one that finds the key taken asks for no byte

@@ -19,6 +19,8 @@ Kind = Literal["start", "success", "failure", "recovery", "anomaly", "overdue", 
 
 _JOBS = {
     "restore_test": "restore test",
+    "objects": "backup of the files",
+    "restore_objects": "restore of the files",
     "provider": "look at the provider's backups",
     "provider_restore": "restore by the provider",
 }

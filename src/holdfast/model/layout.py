@@ -1,6 +1,6 @@
 """Where things lie in a store: the only module that builds and parses keys and backup ids.
 
-`<target>/<backup id>/<object name>`, relative to the store's own prefix. An object's name is made of the letters,
+`<target>/<backup id>/<object name>`, relative to the store's own prefix; the files of buckets lie below `<target>/objects/`. An object's name is made of the letters,
 digits, `.`, `_`, `-` and `=`, where `=XX` is a byte of a database name that is none of the safe ones.
 """
 
@@ -26,6 +26,9 @@ SEGMENT_BYTES = 64 * 1024**3
 _TARGET = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{4,16}")  # \d would take digits of every script
 _OBJECT = re.compile(r"[A-Za-z0-9_=-][A-Za-z0-9._=-]{0,254}")
+_CONTENT = re.compile(r"[0-9a-f]{32}")
+_CONTENT_KEY = re.compile(r"[^/]+/objects/([0-9a-f]{2})/([0-9a-f]{30})(?:\.age)?")
+_SNAPSHOT_KEY = re.compile(r"[^/]+/objects/([0-9]{8}T[0-9]{6}Z-[0-9a-f]{4,16})/([^/]+)")
 _SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
 _NUMBERED_MARK = re.compile(r"(pin|proof|ack)-([0-9]{8}T[0-9]{6}Z)-[0-9a-f]{8}\.json")
 _DETAIL = re.compile(r"detail-([0-9]{8}T[0-9]{6}Z)-[0-9a-f]{8}\.json\.zst(\.age)?")
@@ -104,6 +107,41 @@ def parse_key(text: str) -> Location | None:
         )
     except ValueError:
         return None
+
+
+def objects_prefix(target: str) -> str:
+    """The prefix of all that is kept of the files of a target's buckets."""
+    return f"{target_prefix(target)}objects/"
+
+
+def check_content_id(content_id: str) -> str:
+    """Return the id if it is one of a file's content; else raise ValueError."""
+    if not _CONTENT.fullmatch(content_id):
+        raise ValueError(f"{content_id!r} is not the id of a content")
+    return content_id
+
+
+def content_key(target: str, content_id: str, *, encrypted: bool) -> str:
+    """The key of a file's content; folders of a file system do not get too large by it."""
+    check_content_id(content_id)
+    return f"{objects_prefix(target)}{content_id[:2]}/{content_id[2:]}{'.age' if encrypted else ''}"
+
+
+def parse_content_key(text: str) -> str | None:
+    """The id of the content that lies at a key; None for every other key."""
+    match = _CONTENT_KEY.fullmatch(text)
+    return match[1] + match[2] if match is not None else None
+
+
+def snapshot_key(target: str, snapshot_id: str, name: str) -> str:
+    """The key of an object of a snapshot of the buckets' files."""
+    return f"{objects_prefix(target)}{check_backup_id(snapshot_id)}/{check_object_name(name)}"
+
+
+def parse_snapshot_key(text: str) -> tuple[str, str] | None:
+    """The snapshot's id and the object's name of such a key; None for every other key."""
+    match = _SNAPSHOT_KEY.fullmatch(text)
+    return (match[1], match[2]) if match is not None else None
 
 
 def part_name(stem: str, part_format: PartFormat, codec: Codec, *, encrypted: bool) -> str:

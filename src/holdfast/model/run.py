@@ -16,6 +16,8 @@ Job = Literal[
     "catalog",
     "import",
     "drill",
+    "objects",
+    "restore_objects",
     "provider",
     "provider_restore",
 ]

@@ -12,10 +12,20 @@ EXTRAS: tuple[Extra, ...] = get_args(Extra)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StorageAccess:
+    """How the files of a project's buckets are reached, by S3. A `region` of None is asked for."""
+
+    url: str
+    region: str | None
+    access_key_id: str = field(repr=False)
+    secret_access_key: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Project:
     """A Supabase project. `access_token` None means that its management API is not asked.
 
-    `extras` are what is saved beyond what the official dump holds: `triggers` and `policies` of one's own on the platform's
+    `storage` None means that there are no keys for its files; with `storage_objects` they are saved. `extras` are what is saved beyond what the official dump holds: `triggers` and `policies` of one's own on the platform's
     tables, `event_triggers`, the history of `migrations`, and the encrypted rows of the `vault`.
     """
 
@@ -23,5 +33,6 @@ class Project:
     access_token: str | None = field(default=None, repr=False)
     api_url: str = API_URL
     storage_objects: bool = False
+    storage: StorageAccess | None = None
     config_snapshot: bool = False
     extras: frozenset[Extra] = frozenset(EXTRAS)

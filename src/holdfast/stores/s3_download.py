@@ -49,8 +49,19 @@ class Origin:
 def download(origin: Origin, *, start: int = 0, length: int | None = None) -> Iterator[bytes]:
     """Give the object's bytes, or a range of them. Errors as those of Store.get, and StoreError when it changes."""
     answer = _open(origin, start, length)
+    if answer is not None:
+        yield from _read(origin, answer, start)
+
+
+def opened(origin: Origin) -> tuple[dict[str, Any], Iterator[bytes]]:
+    """Begin to read an object: what the service tells of it, and its bytes. Raise NotFoundError when there is none."""
+    answer = _open(origin, 0, None)
     if answer is None:
-        return
+        raise AssertionError  # the whole lies within every object
+    return answer, _read(origin, answer, 0)
+
+
+def _read(origin: Origin, answer: dict[str, Any], start: int) -> Iterator[bytes]:
     size, etag = int(answer["ContentLength"]), str(answer.get("ETag", ""))
     done, fruitless = 0, 0
     while True:

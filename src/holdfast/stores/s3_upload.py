@@ -34,7 +34,7 @@ class Destination:
     """Where an upload goes. `key` is for messages, `path` the key in the bucket, `options` go with the object.
 
     `patience` is how long a request of a running upload is tried, in seconds. `token` marks the object as this
-    upload's, so that an answer that got lost, or another writer, is told apart afterwards.
+    upload's, so that an answer that got lost, or another writer, is told apart afterwards; None leaves no mark.
     """
 
     requests: Requests
@@ -47,7 +47,7 @@ class Destination:
     checksums: bool
     patience: float
     absent: bool
-    token: str = field(default_factory=lambda: secrets.token_hex(16))
+    token: str | None = field(default_factory=lambda: secrets.token_hex(16))
 
     @property
     def named(self) -> dict[str, str]:
@@ -56,7 +56,8 @@ class Destination:
 
     def new(self) -> dict[str, Any]:
         """Give the parameters of a request that makes the object."""
-        return {**self.named, **self.options, "Metadata": {_TOKEN: self.token}}
+        mark = {} if self.token is None else {"Metadata": {_TOKEN: self.token}}
+        return {**self.named, **self.options, **mark}
 
     def error(self, text: str, hint: str | None = None) -> StoreError:
         """Make an error about this object."""
