@@ -22,7 +22,7 @@ from holdfast.model.errors import ConfigError, KeyFileError, NotFoundError, Stor
 from holdfast.model.target import Target, needed
 from holdfast.model.testing import RestoreTesting
 from holdfast.postgres import conninfo
-from holdfast.stores.base import Hurrying, Store, layers
+from holdfast.stores.base import Store, hurry
 from holdfast.streams import age_keys, sign
 from holdfast.system import logs, signals
 from holdfast.system.clock import SystemClock
@@ -199,7 +199,7 @@ def _opened(
         ledger.needed = needed(targets := loaded.targets())
         notifier.use(loaded.subscriptions())
         services = make_services(loaded, ledger, reporter, seconds=seconds, watcher=notifier)
-        with stop.calling(lambda: hurry(services.stores)):
+        with stop.calling(lambda: hurry(services.stores.values())):
             try:
                 fill(services)
                 stop.check()
@@ -250,14 +250,8 @@ def make_services(
         host=socket.gethostname(),
         pid=os.getpid(),
         watcher=watcher or Nobody(),
+        leases=config_stores.lease_terms(loaded.stores),
     )
-
-
-def hurry(stores: Mapping[str, Store]) -> None:
-    """Let the stores try everything once from now on, as the work is to end."""
-    for one in (one for store in stores.values() for one in layers(store)):
-        if isinstance(one, Hurrying):
-            one.hurry()
 
 
 def fill(services: Services) -> None:

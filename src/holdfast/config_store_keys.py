@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from holdfast import config_values as values
 from holdfast.config_retention import RetentionSettings
@@ -25,6 +25,7 @@ class StoreKeys(BaseModel):
     off_site: bool | None = None
     bandwidth_limit: Annotated[float | None, BeforeValidator(values.optional_rate)] = None
     retention: RetentionSettings | None = None
+    pruner: Annotated[str, Field(min_length=1)] | None = None
 
     @property
     def lies_elsewhere(self) -> bool:

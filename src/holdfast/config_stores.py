@@ -15,6 +15,7 @@ from holdfast import config_values as values
 from holdfast.config_clouds import AzureSettings, GcsSettings
 from holdfast.config_store_keys import LockKeys, StoreKeys, lock_problem, lock_rule
 from holdfast.config_values import secret_text
+from holdfast.model.lease import Terms, lasting
 from holdfast.stores.base import Store
 
 
@@ -148,6 +149,14 @@ StoreSettings = Annotated[
 KINDS: dict[str, Any] = {
     get_args(kind.model_fields["type"].annotation)[0]: kind for kind in get_args(get_args(StoreSettings)[0])
 }
+
+
+def lease_terms(stores: Mapping[str, StoreSettings]) -> dict[str, Terms]:
+    """Give the terms by which leases are taken in the stores."""
+    return {
+        name: Terms(pruner=settings.pruner, lasts=lasting(settings.deadline))
+        for name, settings in stores.items()
+    }
 
 
 def open_place(url: str, known: Iterable[StoreSettings]) -> Store:

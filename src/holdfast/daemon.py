@@ -33,6 +33,7 @@ from holdfast.ledger.scheduling import Key
 from holdfast.metrics import endpoint
 from holdfast.metrics.host import Surroundings
 from holdfast.model.errors import CancelledError, ConfigError, Error
+from holdfast.stores.base import hurry
 from holdfast.system import lock, logs, memory, service, signals
 from holdfast.system.clock import JumpWatch, SystemClock
 from holdfast.system.stop import Stop
@@ -254,7 +255,7 @@ class _Daemon:
 
     def _hurry(self) -> None:
         for services in self._dispatcher.in_use():
-            app.hurry(services.stores)
+            hurry(services.stores.values())
 
     def _notify(self, loaded: Config, setup: Setup) -> None:
         self._notifier.use(loaded.subscriptions(), setup.planned)

@@ -70,7 +70,7 @@ class Careless(MemoryStore):
 def test_a_store_that_overwrites_is_told_with_what_to_do() -> None:
     findings: list[Finding] = list(check_store(Careless()))
     assert findings[-1].level == "warn"
-    assert "only one prune" in (findings[-1].hint or "")
+    assert "`pruner`" in (findings[-1].hint or "")
 
 
 @pytest.mark.parametrize("broken", ["get", "list", "delete"])

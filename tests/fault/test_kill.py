@@ -112,7 +112,7 @@ def assert_only_whole_backups(app: App) -> None:
     """Each folder in each store is that of a backup listed as complete there, and holds no half-written file."""
     rows = app.services.ledger.backups()
     for name, store in app.services.stores.items():
-        found = {stored.key.split("/")[1] for stored in store.list()}
+        found = {stored.key.split("/")[1] for stored in store.list("shop/")}
         assert found == {row.backup.id for row in rows if states(row).get(name) == "complete"}
 
 

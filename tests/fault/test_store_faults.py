@@ -92,7 +92,7 @@ def assert_recovered(host: World) -> None:
     assert row.backup == taken.backup
     assert [result.error for result in verify(host.services, row, host.stop)] == [None]
     for store in host.services.stores.values():
-        assert {stored.key.split("/")[1] for stored in store.list()} == {row.backup.id}
+        assert {stored.key.split("/")[1] for stored in store.list("shop/")} == {row.backup.id}
 
 
 @pytest.mark.fault("readonly")
@@ -187,7 +187,7 @@ def test_a_bucket_that_goes_away_ends_the_run_and_is_tidied_up_later(
         assert (run.status, run.error_code) == ("failed", "store")
         assert host.services.ledger.backups() == []
         proxy.rules.clear()
-        left = [stored.key for stored in store.list()]
+        left = [stored.key for stored in store.list("shop/")]
         assert left
         assert not any(key.endswith("manifest.json") for key in left)
         assert_recovered(host)
@@ -233,4 +233,4 @@ def test_a_copy_that_breaks_off_leaves_nothing_half_in_the_second_store(
         assert taken.failed_copies == (("b", "the disk of b broke"),)
         [row] = app.services.ledger.backups()
         assert {copy.store: copy.state for copy in row.copies} == {"a": "complete", "b": "missing"}
-        assert list(app.services.store("b").list()) == []
+        assert list(app.services.store("b").list("shop/")) == []

@@ -34,6 +34,11 @@ class MemoryStore:
         self._now = now
         self._lock = threading.Lock()
 
+    @property
+    def backups(self) -> dict[str, bytes]:
+        """The objects but leases."""
+        return {key: data for key, data in self.objects.items() if not key.startswith(".holdfast-lease/")}
+
     def put(self, key: str, chunks: Iterable[bytes], *, absent: bool = False) -> bool:
         check_key(key)
         data = b"".join(chunks)

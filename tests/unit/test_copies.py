@@ -55,7 +55,7 @@ def held(store: MemoryStore) -> list[str]:
 
 def test_every_store_gets_every_backup_the_oldest_first(home: World, stores: dict[str, Away]) -> None:
     done = catch_up(home.services, home.target, home.stop)
-    assert stores["b"].objects == stores["c"].objects == stores["a"].objects
+    assert stores["b"].backups == stores["c"].backups == stores["a"].backups
     assert [backup for backup, _ in done.copied] == sorted([*IDS, *IDS])
     assert done.failed == []
     assert done.left == {"a": 0, "b": 0, "c": 0}
@@ -112,7 +112,7 @@ def test_what_arrived_before_a_break_is_not_sent_again(
     monkeypatch.setattr(stores["a"], "get", get)
     catch_up(home.services, home.target, home.stop)
     assert sent.count(part) == 1  # for c only
-    assert stores["b"].objects == stores["a"].objects
+    assert stores["b"].backups == stores["a"].backups
 
 
 def test_what_retention_would_take_away_at_once_is_not_sent(home: World, stores: dict[str, Away]) -> None:

@@ -46,7 +46,7 @@ def test_what_no_rule_keeps_is_hidden_first_and_removed_after_the_grace(place: Y
     assert result.freed > 0
     assert place.ids() == place.listed() == taken[3:]
     left = {key.split("/")[1]: [] for key in place.stores["a"].objects if key.startswith("shop/")}  # type: ignore[var-annotated]
-    for key in place.stores["a"].objects:
+    for key in place.stores["a"].backups:
         left[key.split("/")[1]].append(key.split("/")[2])
     for gone in taken[:3]:
         assert sorted(left[gone]) == ["tombstone.json", "tombstone.json.minisig"]
@@ -56,17 +56,17 @@ def test_what_no_rule_keeps_is_hidden_first_and_removed_after_the_grace(place: Y
 def test_pruning_again_at_once_does_nothing_more(place: Yard) -> None:
     place.take(6)
     place.prune()
-    before = dict(place.stores["a"].objects)
+    before = place.stores["a"].backups
     (result,) = place.prune()
     assert (result.hidden, result.removed, result.returned, result.swept) == ((), (), (), ())
-    assert place.stores["a"].objects == before
+    assert place.stores["a"].backups == before
 
 
 def test_a_dry_run_writes_nothing(place: Yard) -> None:
     taken = place.take(6)
-    before = dict(place.stores["a"].objects)
+    before = place.stores["a"].backups
     (result,) = place.prune(dry_run=True)
-    assert place.stores["a"].objects == before
+    assert place.stores["a"].backups == before
     assert result.plan is not None
     assert [each.backup_id for each in result.plan.decisions if each.fate == "hide"] == taken[:3]
     assert place.services.ledger.runs() == []

@@ -87,7 +87,7 @@ def test_who_clears_up_after_a_failed_run_leaves_a_copy_alone_that_goes_on(two: 
     two.services.ledger.finish(run.id, status="failed", now=two.clock.now())
     _as_the_manifest_comes(two, taken, "sweep")
     assert catch_up(two.services, two.target, two.made.stop).copied == [(taken, "b")]
-    assert two.stores["b"].objects == two.stores["a"].objects
+    assert two.stores["b"].backups == two.stores["a"].backups
 
 
 def test_a_copy_that_goes_on_or_broke_off_is_not_called_gone(two: Yard) -> None:

@@ -36,10 +36,10 @@ def two(tmp_path: Path) -> Iterator[Yard]:
 
 def blocked(place: Yard, cause: str) -> str:
     """Retention refuses for that cause, changes nothing, and says so in the ledger; give what it says."""
-    before = dict(place.stores["a"].objects)
+    before = place.stores["a"].backups
     with pytest.raises(BlockedError) as caught:
         place.prune()
-    assert place.stores["a"].objects == before
+    assert place.stores["a"].backups == before
     refused = retention.refused(place.services.ledger, "shop")
     assert cause in {each.cause for each in refused}
     assert caught.value.hint
@@ -264,7 +264,7 @@ def test_a_planted_tombstone_is_neither_obeyed_nor_replaced(place: Yard) -> None
 @pytest.mark.fault("store.stale")
 def test_a_store_that_lists_nothing_removes_nothing_and_is_an_error(place: Yard) -> None:
     place.take(6)
-    kept = dict(place.stores["a"].objects)
+    kept = place.stores["a"].backups
     place.stores["a"].objects.clear()
     with pytest.raises(StoreError, match="lists no backup"):
         place.prune()

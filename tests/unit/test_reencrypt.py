@@ -137,11 +137,11 @@ def test_catching_up_brings_the_first_manifest_and_leaves_the_other_alone(
     home: World, stores: dict[str, MemoryStore], other: age_keys.Identity
 ) -> None:
     sent(home, other)
-    before = dict(stores["c"].objects)
+    before = stores["c"].backups
     home.target = dataclasses.replace(home.target, stores=("c", "a", "b"))
     assert {store for _, store in catch_up(home.services, home.target, home.stop).copied} == {"b"}
-    assert stores["b"].objects == stores["a"].objects
-    assert stores["c"].objects == before
+    assert stores["b"].backups == stores["a"].backups
+    assert stores["c"].backups == before
     assert copies.missing(home.services, home.target, "c") == []
 
 
@@ -169,7 +169,7 @@ def test_what_breaks_off_leaves_no_backup_and_is_made_anew(
 
     with pytest.raises(KeyboardInterrupt):
         copy_to(home.staged(stage), "shop", rows(home), "c", (other.recipient,), home.stop)
-    assert stores["c"].objects == {}
+    assert stores["c"].backups == {}
     assert states(home) == {"a": "complete", "c": "missing"}
     stores["c"].put(f"shop/{IDS[0]}/{PART}", [b"of a try that was killed"])
     assert sent(home, other) == list(IDS)
@@ -199,7 +199,7 @@ def test_what_is_encrypted_to_them_already_is_copied_as_it_is(
     home: World, stores: dict[str, MemoryStore]
 ) -> None:
     assert sent(home, home.identity) == list(IDS)
-    assert stores["c"].objects == stores["a"].objects
+    assert stores["c"].backups == stores["a"].backups
     assert row(home).variants == {}
 
 

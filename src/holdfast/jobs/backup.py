@@ -86,7 +86,10 @@ def backup(
                 services, run, lambda meter: _take(services, target, run, labels, meter, stop)
             )
         except Exception as error:
-            if not stop.requested and not isinstance(error, runner.SkippedError):
+            nothing_to_do = isinstance(error, runner.SkippedError) and not isinstance(
+                error, slots.TooLateError
+            )
+            if not stop.requested and not nothing_to_do:
                 hooks.failed(services, target, run, error, stop)
             raise
         unextended = locking.begin(services, target, taken.backup.id, target.stores[0], stop)
@@ -126,7 +129,8 @@ def _take(
             services.stage("restore_text")
             document = writing.put_bytes(place, layout.RESTORE_TEXT, restore_text(made).encode())
             made = dataclasses.replace(made, documents=(document,))
-            data, signature = writing.commit(services, place, made)
+            with slots.kept_from_others(services, target, run.slot, inner) as store:
+                data, signature = writing.commit(services, dataclasses.replace(place, store=store), made)
         except BaseException:
             writing.discard(services, place)
             raise

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from holdfast.jobs import check_keys, project_address
+from holdfast.jobs import check_keys, conditions, project_address
 from holdfast.jobs.check_stores import check_store
 from holdfast.jobs.finding import Finding, guarded, room
 from holdfast.jobs.services import Services
@@ -43,7 +44,7 @@ def check(services: Services, targets: tuple[Target, ...], *, encrypted: bool) -
     yield _check_space("state directory", services.state_dir)
     yield from _check_spool(services.spool_dir)
     for store in services.stores.values():
-        yield from check_store(store)
+        yield from check_store(store, functools.partial(conditions.record, services, store))
     for target in targets:
         yield from guarded(f"target {target.name}", _check_target(services, target))
 

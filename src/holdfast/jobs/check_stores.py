@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 
+from holdfast.jobs import conditions
 from holdfast.jobs.finding import Finding, guarded, room
 from holdfast.model import layout
 from holdfast.model.errors import IntegrityError, StoreError
 from holdfast.stores.base import (
     Conditions,
-    ExistsError,
     RefusedError,
     Store,
     Stored,
-    conditional,
     is_read_only,
     read_all,
     space,
@@ -24,13 +23,17 @@ from holdfast.stores.locking import Lock, LockedError, LockRule, Locks, Version,
 
 _PROBE_LOCK = timedelta(minutes=1)
 _STALE_PROBE = timedelta(hours=1)
-_ONE_WRITER = "Two hosts that write the same key at once would not notice: let only one host write there, and only one prune."
+_ONE_WRITER = "Two hosts that write the same key at once would not notice: let only one host write there."
+_ONE_PRUNER = "Two hosts that write the same key at once would not notice: set `pruner` of the store to the one that prunes there."
 
 
-def check_store(store: Store) -> Iterator[Finding]:
-    """Write, read, list and delete a probe object in a store; only list one that is read-only."""
+def check_store(store: Store, learn: Callable[[Conditions], None] = lambda _: None) -> Iterator[Finding]:
+    """Write, read, list and delete a probe object in a store; only list one that is read-only.
+
+    `learn` is told whether the store keeps two writers of one key apart.
+    """
     subject = f"store {store.name}"
-    probe = _look(store, subject) if is_read_only(store) else _probe(store, subject)
+    probe = _look(store, subject) if is_read_only(store) else _probe(store, subject, learn)
     yield from guarded(subject, probe)
     locks = locks_of(store)
     if locks is not None and locks.rule is not None:
@@ -46,19 +49,20 @@ def _look(store: Store, subject: str) -> Iterator[Finding]:
     )
 
 
-def _probe(store: Store, subject: str) -> Iterator[Finding]:
+def _probe(store: Store, subject: str, learn: Callable[[Conditions], None]) -> Iterator[Finding]:
     key, data = f"{layout.PROBE_PREFIX}/{secrets.token_hex(8)}", secrets.token_bytes(64)
     may_delete = False
     store.put(key, [data], absent=True)
     try:
         if read_all(store, key) != data:
             raise IntegrityError(f"{store.location}: reads back differently from what was written")
-        probes = {found.key: found for found in store.list(f"{layout.PROBE_PREFIX}/")}
+        probes = {each.key: each for each in store.list(f"{layout.PROBE_PREFIX}/")}
         if key not in probes:
             raise IntegrityError(
                 f"{store.location}: does not list what was written", hint="Its listing is not consistent."
             )
-        conditions = _conditions(store, key)
+        found = conditions.probe(store, key)
+        learn(found)
     finally:
         may_delete = _deleted(store, key)
     if may_delete:
@@ -69,14 +73,14 @@ def _probe(store: Store, subject: str) -> Iterator[Finding]:
             subject=subject,
             message=f"{store.location}: write, read and list work; deleting is refused, as is right for a mere writer",
         )
-    if conditions == "ignored":
+    if found == "ignored":
         yield Finding(
             level="warn",
             subject=subject,
             message="does not refuse to overwrite (no conditional put)",
-            hint=_ONE_WRITER,
+            hint=_ONE_PRUNER,
         )
-    elif conditions == "honoured for small objects":
+    elif found == "honoured for small objects":
         yield Finding(
             level="warn",
             subject=subject,
@@ -102,18 +106,6 @@ def _gone(store: Store, key: str, probes: Mapping[str, Stored], subject: str) ->
         if old.modified_at < probes[key].modified_at - _STALE_PROBE:
             store.delete(old.key)
     yield Finding(level="ok", subject=subject, message=f"{store.location}: write, read, list and delete work")
-
-
-def _conditions(store: Store, key: str) -> Conditions:
-    """Find out whether the service refuses to overwrite: the adapter alone would look first, and hide it."""
-    asked = conditional(store)
-    if asked is not None:
-        return asked.conditions(key)
-    try:
-        store.put(key, [b"second"], absent=True)
-    except ExistsError:
-        return "honoured"
-    return "ignored"
 
 
 def _probe_lock(store: Store, locks: Locks, rule: LockRule, subject: str) -> Iterator[Finding]:

@@ -61,6 +61,10 @@ def copy_out(services: Services, target: Target, backup_id: str, stop: Stop) -> 
             for name in target.stores[1:]:
                 try:
                     copy(services, target.name, backup_id, target.stores[0], name, stop)
+                except BusyError as busy:
+                    services.reporter.info(
+                        "the backup is left to who copies there", store=name, why=str(busy)
+                    )
                 except Error as error:
                     if stop.requested:
                         raise
@@ -206,6 +210,9 @@ def _copy(
         copy(services, target.name, row.backup.id, source, store, stop)
     except NotFoundError as error:  # hidden or removed meanwhile: nothing to copy any more
         services.reporter.info("not copied", store=store, backup=row.backup.id, why=str(error))
+    except BusyError as busy:
+        services.reporter.info("the store is left to who copies there", store=store, why=str(busy))
+        away.add(store)
     except Error as error:
         if stop.requested:
             raise

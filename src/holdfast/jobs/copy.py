@@ -5,23 +5,30 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
-from holdfast.jobs import adopting, locking, marks, runner, writing
+from holdfast.jobs import adopting, fence, locking, marks, runner, writing
 from holdfast.jobs.reading import Opened, open_backup, read_document
 from holdfast.jobs.services import Services
 from holdfast.model import layout
 from holdfast.model.backup import Segment
 from holdfast.model.errors import IntegrityError, NotFoundError
 from holdfast.model.run import Run
-from holdfast.stores.base import read_all
+from holdfast.stores.base import Store, read_all
 from holdfast.streams.chunks import Tally, tally
 from holdfast.system.stop import Stop
 
 
 def copy(services: Services, target: str, backup_id: str, source: str, destination: str, stop: Stop) -> None:
-    """Copy one backup; the caller holds the lock of the target's copies.
+    """Copy one backup; the caller holds the lock of the target's copies. Raise BusyError while another host copies there.
 
     The manifest comes last, so that a copy that breaks off is none; a later one goes on where it was.
     """
+    with fence.fenced(services, services.store(destination), target, "copies") as store:
+        _copy_fenced(services, target, backup_id, source, store, stop)
+
+
+def _copy_fenced(
+    services: Services, target: str, backup_id: str, source: str, store: Store, stop: Stop
+) -> None:
     run = Run(
         job="copy",
         target=target,
@@ -31,16 +38,16 @@ def copy(services: Services, target: str, backup_id: str, source: str, destinati
         pid=services.pid,
     )
     origin = writing.Place(store=services.store(source), target=target, backup_id=backup_id)
-    place = writing.Place(store=services.store(destination), target=target, backup_id=backup_id)
-    services.ledger.record_copy(backup_id, destination, "copying", services.clock.now())
+    place = writing.Place(store=store, target=target, backup_id=backup_id)
+    services.ledger.record_copy(backup_id, store.name, "copying", services.clock.now())
 
     def body(meter: runner.Meter) -> None:
         try:  # within the run: whoever is told of its end finds the state of the copy
             _copy(services, origin, place, meter, stop)
         except BaseException as error:
-            services.ledger.record_copy(backup_id, destination, "missing", services.clock.now(), str(error))
+            services.ledger.record_copy(backup_id, store.name, "missing", services.clock.now(), str(error))
             raise
-        services.ledger.record_copy(backup_id, destination, "complete", services.clock.now())
+        services.ledger.record_copy(backup_id, store.name, "complete", services.clock.now())
 
     runner.execute(services, run, body)
 

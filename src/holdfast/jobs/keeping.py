@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from holdfast.jobs import locking, marks, prune_steps, runner
+from holdfast.jobs import fence, locking, marks, prune_steps, runner
 from holdfast.jobs.find import places
 from holdfast.jobs.prune_look import pinned
 from holdfast.jobs.services import Services
@@ -72,7 +72,7 @@ def acknowledge(services: Services, row: BackupRow, *, why: str) -> tuple[str, .
 def undelete(services: Services, row: BackupRow) -> tuple[str, ...]:
     """Bring a hidden backup back in each store that hides it; give the stores.
 
-    Raise NotFoundError where none does, or where its objects are gone already.
+    Raise NotFoundError where none does, or where its objects are gone already; BusyError while another host prunes there.
     """
     now = services.clock.now()
     hidden = [copy.store for copy in row.copies if copy.state == "hidden" and copy.store in services.stores]
@@ -83,9 +83,12 @@ def undelete(services: Services, row: BackupRow) -> tuple[str, ...]:
     done, failed = [], None
     with runner.retention_lock(services, row.backup.target):
         for name in hidden:
-            place = Place(store=services.store(name), target=row.backup.target, backup_id=row.backup.id)
+            store, target = services.store(name), row.backup.target
             try:
-                prune_steps.bring_back(services, place, now)
+                with fence.fenced(services, store, target, "retention") as held:
+                    prune_steps.bring_back(
+                        services, Place(store=held, target=target, backup_id=row.backup.id), now
+                    )
             except Error as error:
                 services.reporter.warn("could not bring a backup back", store=name, error=error.message)
                 failed = failed or error

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from holdfast.jobs import (
     catalog,
+    fence,
+    lease,
     locking,
     past,
     prune_clock,
@@ -23,7 +26,7 @@ from holdfast.jobs.services import Services
 from holdfast.jobs.writing import Place
 from holdfast.ledger import retention as ledger
 from holdfast.ledger.retention import Done
-from holdfast.model.errors import BlockedError, Error, StoreError
+from holdfast.model.errors import BlockedError, BusyError, ConfigError, Error, StoreError
 from holdfast.model.run import MANUAL, Occasion, Run
 from holdfast.model.target import Target
 from holdfast.system.stop import Stop
@@ -95,13 +98,17 @@ def prune(
 
         def body(_: runner.Meter) -> None:
             own = max(each.id for each in services.ledger.unfinished(target.name, "prune"))
-            results.extend(_each(services, target, stop, wish, besides=own))
+            results.extend(_fenced(services, target, stop, wish, besides=own))
             ledger.keep_only(services.ledger, target.name, target.stores)
-            complain(results)
+            complain([each for each in results if not isinstance(each.error, BusyError)])
+            if all(isinstance(each.error, BusyError) for each in results):
+                raise runner.SkippedError("; ".join(f"store {each.store}: {each.error}" for each in results))
 
         try:
             runner.execute(services, run, body)
-        except (BlockedError, StoreError) as error:
+        except runner.SkippedError as error:
+            services.reporter.info("retention is another's work", target=target.name, why=error.message)
+        except (BlockedError, ConfigError, StoreError) as error:
             if stop.requested or not results:
                 raise
             services.reporter.warn("retention did not do all", target=target.name, error=error.message)
@@ -109,16 +116,41 @@ def prune(
 
 
 def complain(results: list[Pruned] | tuple[Pruned, ...]) -> None:
-    """Raise what kept retention from its work: StoreError before BlockedError, with a sentence for each store."""
-    failed = [(each.store, error) for each in results if (error := each.error or each.locks.error())]
-    if failed:
-        said = "; ".join(f"store {store}: {error}" for store, error in failed)
-        raise StoreError(said, hint=next((error.hint for _, error in failed), None))
+    """Raise what kept retention from its work, with a sentence for each store: trouble, then refusals, then others' work."""
+    errors = [(each.store, error) for each in results if (error := each.error or each.locks.error())]
+    _raise_all(StoreError, [(store, error) for store, error in errors if isinstance(error, StoreError)])
+    _raise_all(ConfigError, [(store, error) for store, error in errors if isinstance(error, ConfigError)])
     refused = [(each.store, refusal) for each in results if each.plan for refusal in each.plan.refused]
     if refused:
         said = "; ".join(f"store {store}: {refusal.text}" for store, refusal in refused)
         hints = dict.fromkeys(refusal.hint for _, refusal in refused)
         raise BlockedError(f"nothing is removed: {said}", hint=" ".join(hints))
+    _raise_all(BusyError, errors)
+
+
+def _raise_all(kind: type[Error], errors: list[tuple[str, Error]]) -> None:
+    if errors:
+        said = "; ".join(f"store {store}: {error}" for store, error in errors)
+        raise kind(said, hint=next((error.hint for _, error in errors), None))
+
+
+def _fenced(
+    services: Services, target: Target, stop: Stop, wish: Wish, *, besides: int
+) -> tuple[Pruned, ...]:
+    """As `_each`, in the stores in which this host may prune at present; those of others are in the result, too."""
+    with ExitStack() as stack:
+        held, results = {}, []
+        for name in target.stores:
+            try:
+                store = services.store(name)
+                held[name] = stack.enter_context(fence.fenced(services, store, target.name, "retention"))
+            except (BusyError, ConfigError, StoreError) as error:
+                results.append(Pruned(target=target.name, store=name, error=error))
+        mine = replace(target, stores=tuple(held))
+        within = replace(services, stores={**services.stores, **held})
+        if held:
+            results += _each(within, mine, stop, wish, besides=besides)
+    return tuple(results)
 
 
 def _each(services: Services, target: Target, stop: Stop, wish: Wish, *, besides: int) -> tuple[Pruned, ...]:
@@ -219,8 +251,16 @@ def _do(services: Services, target: str, plan: Plan, done: _Tally, stop: Stop, n
         elif outcome == "removed":
             done.removed.append(folder.place.backup_id)
             done.freed += 0 if past.only_hides(plan.shelf.store) else folder.bytes
-    done.swept += prune_steps.sweep(services, plan.sweeping)
-    past.purge(services, plan.shelf.store, target, {*done.returned, *prune_plan.writing(services, target)})
+    copying = lease.holder(services, plan.shelf.store, target, "copies")
+    if copying is None:
+        done.swept += prune_steps.sweep(services, plan.sweeping)
+        past.purge(
+            services, plan.shelf.store, target, {*done.returned, *prune_plan.writing(services, target)}
+        )
+    elif plan.sweeping:
+        services.reporter.info(
+            "nothing is swept: another host copies", store=plan.shelf.store.name, who=copying
+        )
     stones = [each.mark for each in plan.stones]
     prune_steps.lay_stones_to_rest(
         services,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 
-from holdfast.jobs import locking, marks, runner, writing
+from holdfast.jobs import fence, locking, marks, runner, writing
 from holdfast.jobs.adopting import recognise
 from holdfast.jobs.copies import CaughtUp, lacks, locked
 from holdfast.jobs.copy import copy
@@ -17,7 +17,7 @@ from holdfast.ledger import variants
 from holdfast.ledger.ledger import BackupRow
 from holdfast.model import layout
 from holdfast.model.backup import Backup, Origin, Part
-from holdfast.model.errors import Error, KeyFileError, NotFoundError, StoreError
+from holdfast.model.errors import BusyError, Error, KeyFileError, NotFoundError, StoreError
 from holdfast.model.kinship import Stored
 from holdfast.model.run import Run
 from holdfast.streams.age_keys import Recipient
@@ -58,7 +58,7 @@ def copy_to(
                 stop.check()
                 services.reporter.warn("a copy failed", store=store, backup=row.backup.id, error=str(error))
                 done.failed.append((row.backup.id, store, error))
-                if isinstance(error, StoreError):
+                if isinstance(error, StoreError | BusyError):
                     break
             else:
                 done.copied.append((row.backup.id, store))
@@ -77,10 +77,18 @@ def _copy(
         copy(services, target, backup_id, opened.place.store.name, store, stop)
         return
     _require_opening(services, opened)
-    place = writing.Place(store=services.store(store), target=target, backup_id=backup_id)
+    with fence.fenced(services, services.store(store), target, "copies") as held:
+        place = writing.Place(store=held, target=target, backup_id=backup_id)
+        _copy_fenced(services, opened, place, recipients, stop)
+
+
+def _copy_fenced(
+    services: Services, opened: Opened, place: writing.Place, recipients: tuple[Recipient, ...], stop: Stop
+) -> None:
+    backup_id, store = place.backup_id, place.store.name
     run = Run(
         job="copy",
-        target=target,
+        target=place.target,
         started_at=services.clock.now(),
         backup_id=backup_id,
         host=services.host,

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from holdfast.jobs import copies, differing, marks, past, runner, writing
+from holdfast.jobs import copies, differing, fence, marks, past, runner, writing
 from holdfast.jobs.copy import is_there
 from holdfast.jobs.find import places
 from holdfast.jobs.reading import Opened, open_backup
@@ -97,11 +97,19 @@ def _repair(
     )
     try:
         damaged = _is_damaged(services, place, row, stop)
-        work.uncovered += past.uncover(services, place)
-        work.written += differing.put_back(services, place)
-        if not damaged:
+        if (
+            not damaged
+            and past.note(services, place) is None
+            and differing.complaint(services, place) is None
+        ):
             return work.done(None)
-        runner.execute(services, run, lambda meter: _mend(work, meter))
+        with fence.fenced(services, place.store, place.target, "copies") as store:
+            work.place = replace(place, store=store)
+            work.uncovered += past.uncover(services, place)
+            work.written += differing.put_back(services, work.place)
+            if not damaged:
+                return work.done(None)
+            runner.execute(services, run, lambda meter: _mend(work, meter))
         verified = verify(services, row, stop, store=place.store.name)
     except Error as error:
         stop.check()

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from holdfast.ledger.ledger import Ledger
 from holdfast.model.errors import KeyFileError, NotFoundError
+from holdfast.model.lease import Terms
 from holdfast.model.run import Run
 from holdfast.stores.base import Store
 from holdfast.streams.age_keys import Identity, Recipient
@@ -91,6 +92,7 @@ def _no_stage(_: str) -> None:
 class Services:
     """The surroundings of a job. What a parallel restore stages lies in `spool_dir`, the only plaintext on a disk.
 
+    `leases` are the terms by which leases are taken in a store, by its name, where they are not the usual ones.
     `stage` is told the name of each step as it begins (tests fail there on purpose).
     """
 
@@ -105,6 +107,7 @@ class Services:
     spool_dir: Path = Path("/var/tmp")  # noqa: S108 - the files there have no names
     stage: Callable[[str], None] = field(default=_no_stage)
     watcher: Watcher = field(default_factory=Nobody)
+    leases: Mapping[str, Terms] = field(default_factory=dict)
 
     def store(self, name: str) -> Store:
         """Find a store by its name in the config. Raise NotFoundError for another."""
@@ -114,3 +117,7 @@ class Services:
             raise NotFoundError(
                 f"no store named {name!r}", hint=f"The config has {', '.join(self.stores) or 'none'}."
             ) from None
+
+    def terms(self, store: str) -> Terms:
+        """By which terms leases are taken in a store."""
+        return self.leases.get(store, Terms())

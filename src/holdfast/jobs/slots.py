@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 
-from holdfast.jobs import marks
+from holdfast.jobs import fence, marks
 from holdfast.jobs.reading import Opened, open_backup
 from holdfast.jobs.runner import SkippedError
 from holdfast.jobs.services import Services
@@ -15,9 +16,15 @@ from holdfast.model import layout
 from holdfast.model.errors import IntegrityError, KeyFileError, NotFoundError
 from holdfast.model.target import Target
 from holdfast.postgres import conninfo, server
+from holdfast.stores.base import Store
+from holdfast.system.stop import Stop
 
 _SKEW = timedelta(hours=1)  # how far apart the clocks of two hosts may be
 _MANY_DAYS = 7
+
+
+class TooLateError(SkippedError):
+    """The slot was taken by another host while our dump ran."""
 
 
 def refuse_taken(services: Services, target: Target, slot: datetime) -> None:
@@ -41,6 +48,25 @@ def refuse_taken(services: Services, target: Target, slot: datetime) -> None:
                 f"host {backup.host or 'unknown'} has taken the slot's backup already: {backup.id}",
                 backup_id=backup.id,
             )
+
+
+@contextmanager
+def kept_from_others(
+    services: Services, target: Target, slot: datetime | None, stop: Stop
+) -> Iterator[Store]:
+    """Keep other hosts from committing a backup of the target while the `with` lasts; give the first store to do it in.
+
+    Raise TooLateError where one took the slot while our dump ran: the lock in PostgreSQL is that of one server, and a
+    standby, or the server before a failover, has its own.
+    """
+    store = services.store(target.stores[0])
+    with fence.fenced_in_time(services, store, target.name, "backup", stop) as held:
+        if slot is not None:
+            try:
+                refuse_taken(services, target, slot)
+            except SkippedError as error:
+                raise TooLateError(error.message, backup_id=error.backup_id) from error
+        yield held
 
 
 def _candidates(services: Services, target: Target, slot: datetime) -> Iterator[Opened]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import takewhile
 
-from holdfast.jobs import adopting, copies, marks, runner, writing
+from holdfast.jobs import adopting, copies, fence, marks, runner, writing
 from holdfast.jobs.reading import open_backup
 from holdfast.jobs.services import Services
 from holdfast.ledger import scheduling
@@ -71,11 +72,18 @@ def _settle(
 
 
 def _adopt_idle(services: Services, target: Target, place: writing.Place) -> bool:
-    """As `_adopt`; of a known backup, what has no manifest may be a copy that goes on. Raise BusyError while it may."""
+    """As `_adopt`; of a known backup, what has no manifest may be a copy that goes on. Raise BusyError while it may.
+
+    Of one that is not known, a host that was cloned with its ledger may be about to commit it.
+    """
     if services.ledger.backup(place.backup_id) is None:
-        return _adopt(services, place)
-    with copies.locked(services, target.name):
-        return _adopt(services, place)
+        with fence.fenced(services, place.store, target.name, "backup") as store:
+            return _adopt(services, replace(place, store=store))
+    with (
+        copies.locked(services, target.name),
+        fence.fenced(services, place.store, target.name, "copies") as store,
+    ):
+        return _adopt(services, replace(place, store=store))
 
 
 def _adopt(services: Services, place: writing.Place) -> bool:

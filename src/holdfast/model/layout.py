@@ -1,6 +1,7 @@
 """Where things lie in a store: the only module that builds and parses keys and backup ids.
 
-`<target>/<backup id>/<object name>`, relative to the store's own prefix; the files of buckets lie below `<target>/objects/`. An object's name is made of the letters,
+`<target>/<backup id>/<object name>`, relative to the store's own prefix; the files of buckets lie below `<target>/objects/`,
+leases below `.holdfast-lease/<target>/`. An object's name is made of the letters,
 digits, `.`, `_`, `-` and `=`, where `=XX` is a byte of a database name that is none of the safe ones.
 """
 
@@ -19,7 +20,9 @@ RESTORE_TEXT = "RESTORE.txt"
 TOMBSTONE = "tombstone.json"
 PROBE_PREFIX = ".holdfast-probe"
 LOCK_PROBE_PREFIX = ".holdfast-lock-probe"
+LEASE_PREFIX = ".holdfast-lease"
 MarkKind = Literal["pin", "proof", "ack", "tombstone"]
+LeaseKind = Literal["retention", "copies", "backup"]
 # A segment fits an object store's limit of 10,000 parts with parts of 8 MiB (78 GiB), of which two are in memory.
 SEGMENT_BYTES = 64 * 1024**3
 
@@ -31,6 +34,7 @@ _CONTENT_KEY = re.compile(r"[^/]+/objects/([0-9a-f]{2})/([0-9a-f]{30})(?:\.age)?
 _SNAPSHOT_KEY = re.compile(r"[^/]+/objects/([0-9]{8}T[0-9]{6}Z-[0-9a-f]{4,16})/([^/]+)")
 _SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
 _NUMBERED_MARK = re.compile(r"(pin|proof|ack)-([0-9]{8}T[0-9]{6}Z)-[0-9a-f]{8}\.json")
+_LEASE = re.compile(r"(retention|copies|backup)-([0-9]{10,})\.json")
 _DETAIL = re.compile(r"detail-([0-9]{8}T[0-9]{6}Z)-[0-9a-f]{8}\.json\.zst(\.age)?")
 _EXTENSION: dict[PartFormat, str] = {"custom": "dump", "tar": "tar", "plain": "sql", "json": "json"}
 
@@ -193,6 +197,24 @@ def detail_name(at: datetime, token: str, *, encrypted: bool) -> str:
 def is_detail(name: str) -> bool:
     """Whether an object is the detail of a restore test."""
     return _DETAIL.fullmatch(name) is not None
+
+
+def lease_prefix(target: str, kind: LeaseKind) -> str:
+    """The prefix of all generations of a lease."""
+    return f"{LEASE_PREFIX}/{check_target(target)}/{kind}-"
+
+
+def lease_key(target: str, kind: LeaseKind, generation: int) -> str:
+    """The key of one generation of a lease, counted from 1."""
+    if generation < 1:
+        raise ValueError(f"{generation} is no generation of a lease")
+    return f"{lease_prefix(target, kind)}{generation:010d}.json"
+
+
+def lease_generation(text: str) -> int | None:
+    """The generation in a lease's key; None for every other key."""
+    match = _LEASE.fullmatch(text.rpartition("/")[2])
+    return int(match[2]) if match is not None and text.startswith(f"{LEASE_PREFIX}/") else None
 
 
 def encode(text: str) -> str:

@@ -157,6 +157,13 @@ def space(store: Store) -> Space | None:
     return next((one for one in layers(store) if isinstance(one, Space)), None)
 
 
+def hurry(stores: Iterable[Store]) -> None:
+    """Let the stores try everything once from now on, as the work is to end."""
+    for one in (one for store in stores for one in layers(store)):
+        if isinstance(one, Hurrying):
+            one.hurry()
+
+
 def check_key(key: str) -> str:
     """Return the key if it stays inside a store; else raise ValueError."""
     pieces = key.split("/")
