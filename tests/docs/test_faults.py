@@ -40,7 +40,7 @@ def test_a_process_is_killed_at_every_stage_that_has_a_name() -> None:
         if not re.search(
             re.escape(name)
             .replace(r"\{source\.role\}", roles)
-            .replace(r"\{kind\}", "(tombstone|proof)")
+            .replace(r"\{kind\}", "(tombstone|proof|retention|copies|backup)")
             .replace(r"\{dump\.found\.role\}", roles),
             killed,
         )

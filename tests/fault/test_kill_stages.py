@@ -29,6 +29,7 @@ MARKER = "plaintext of the customers"
 TWO = {"a": 'url = "store-a"', "b": 'url = "store-b"'}
 
 COPYING = (
+    "stage:lease:copies",
     "stage:begun",
     f"bytes:copy to b:{BYTES // 8}",
     "put:b:globals.sql.zst.age",

@@ -25,6 +25,7 @@ NOWHERE = "postgresql://nobody@127.0.0.1:1/"
 RULES = "[targets.shop.retention]\ndaily = 2\nweekly = 0\nmonthly = 0\nyearly = 0\n"
 POINTS = (
     "stage:begun",
+    "stage:lease:retention",
     "stage:prune:planned",
     "stage:prune:hiding",
     "put:a:tombstone.json.minisig",
