@@ -29,6 +29,7 @@ MODULES = {
     "export": "cli_export",
     "import": "cli_import",
     "schema": "cli_schema",
+    "keys": "cli_keys",
     "kit": "cli_kit",
     "notify": "cli_notify",
     "supabase": "cli_supabase",

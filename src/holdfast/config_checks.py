@@ -181,6 +181,7 @@ def _timing_problems(target: TargetSettings, timezone: str) -> Iterator[tuple[st
         target.every or target.schedule,
         target.verify_schedule,
         target.prune_schedule,
+        target.canary_schedule,
         target.restore_test.schedule,
     )
     for text in rules:

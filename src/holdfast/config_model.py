@@ -40,6 +40,7 @@ TargetName = Annotated[str, AfterValidator(values.target_name)]
 StoreName = Annotated[str, AfterValidator(values.store_name)]
 ChannelName = Annotated[str, AfterValidator(config_notify.channel_name)]
 Text = Annotated[str, Field(min_length=1)]
+_WEEK = 7 * 86400.0  # seconds
 
 
 class Section(BaseModel):
@@ -124,6 +125,7 @@ class Defaults(Section):
     scrub: Literal["auto", "full"] = "auto"
     copy_schedule: Schedule | None = None
     prune_schedule: Schedule | None = None
+    canary_schedule: Schedule | None = None
     retention: RetentionSettings = RetentionSettings()
     hooks: HookSettings = HookSettings()
     restore_test: RestoreTestSettings = RestoreTestSettings()
@@ -192,6 +194,13 @@ class TargetSettings(ProviderKeys, Defaults):
         scheduled = bool(self.every or self.schedule)
         usual = config_retention.DAILY if scheduled else None
         return self.timetable(usual if self.prune_schedule is None else self.prune_schedule, timezone)
+
+    def canary_timetable(self, timezone: str, *, here: bool) -> Timetable | None:
+        """When the identities are tried on backups: monthly unless it says, where there are any; a missed time for a week."""
+        found = self.timetable("@monthly" if self.canary_schedule is None else self.canary_schedule, timezone)
+        if found is None or not here:
+            return None
+        return replace(found, catch_up=max(found.catch_up, _WEEK))
 
     def rules_in(self, store: RetentionSettings | None, timezone: str) -> Rules:
         """What retention does in a store with this section of its own, if any."""

@@ -25,7 +25,16 @@ _PORTS = {"starttls": 587, "tls": 465, "none": 25}
 _TOKEN = 8
 _WORDS = re.compile(r"[a-z._{}-]*|[a-z0-9-]+(\.[a-z0-9-]+)+")  # the second: a host
 _PLACEHOLDERS = {"target", "job"}
-_ROUTINE: tuple[Job, ...] = ("backup", "restore_test", "prune", "verify", "copy", "objects", "provider")
+_ROUTINE: tuple[Job, ...] = (
+    "backup",
+    "restore_test",
+    "prune",
+    "verify",
+    "copy",
+    "canary",
+    "objects",
+    "provider",
+)
 
 PeopleKind = Literal["failure", "recovery", "success", "anomaly", "overdue"]
 PingKind = Literal["start", "success", "failure"]

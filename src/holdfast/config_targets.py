@@ -73,6 +73,7 @@ def target(name: str, settings: TargetSettings, everywhere: tuple[str, ...], con
             settings.timetable(settings.restore_test.schedule, timezone), source_url=secret_text(settings.url)
         ),
         prune=settings.prune_timetable(timezone),
+        canary=settings.canary_timetable(timezone, here=config.encryption.identity_file is not None),
         retention=settings.rules_in(None, timezone),
         retention_in={
             name: settings.rules_in(store.retention, timezone)

@@ -18,6 +18,7 @@ import typer.main
 from holdfast import (
     facts,
     render_import,
+    render_keys,
     render_prove,
     render_recover,
     render_restore,
@@ -38,7 +39,6 @@ from holdfast.jobs.recover import Found
 from holdfast.jobs.repair import Repaired
 from holdfast.jobs.restore_test import Result
 from holdfast.jobs.schema import SchemaVersion
-from holdfast.jobs.spread import Spread
 from holdfast.jobs.status import TargetStatus
 from holdfast.jobs.upcoming import Upcoming
 from holdfast.jobs.verify import Verified
@@ -57,6 +57,7 @@ from holdfast.model.run import Run
 from holdfast.model.schema import Change
 from support.documents import REFERENCE, first_cells, json_keys, page, section
 from support.home import shape
+from support.key_values import keyring_sample, spread_sample
 from support.model_values import NOW, restore_test, sample_backup, sample_drill
 from support.platform_values import platform_samples
 from support.restore_values import planned_restore, restored, restored_tables
@@ -135,18 +136,11 @@ def samples() -> dict[str, object]:
         running=run,
         problems=(),
         waiting=row,
-        spread=Spread(
-            backup_id="x",
-            copies=("a",),
-            off_site=("a",),
-            locked=(("a", "compliance"),),
-            encrypted=True,
-            proven="x",
-            proven_at=NOW,
-        ),
+        spread=spread_sample(),
         last_drill=sample_drill(),
     )
     return {
+        "keys": render_keys.facts(keyring_sample()),
         "check": [facts.finding(Finding(level="ok", subject="store", message="works"))],
         "backup": [facts.taken(Taken(backup=made, coverage=coverage, failed_copies=(("b", "full"),)))],
         "list": [facts.row(row)],

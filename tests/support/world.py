@@ -153,13 +153,15 @@ def write_config(
     """Write `holdfast.toml`, and the keys it names, into a folder.
 
     `stores` are the TOML keys of each by name (default: one local store `disk`); `target` adds keys to the one
-    target, `shop`; `more` adds sections. The daemon makes restore tests, and
-    looks at copies again, only where `target` speaks of that.
+    target, `shop`; `more` adds sections. The daemon makes restore tests, tries
+    identities and looks at copies again only where `target` speaks of that.
     """
     if "restore_test" not in target:
         target = f'restore_test.schedule = ""\n{target}'
     if "scrub" not in target:
         target = f'scrub_every = "off"\n{target}'
+    if "canary" not in target:
+        target = f'canary_schedule = ""\n{target}'
     if encrypted:
         encryption = f'recipients = ["{write_keys(folder)}"]\nidentity_file = "identity.txt"\nsigning_key_file = "signing.key"\n'
     else:

@@ -30,7 +30,16 @@ def with_channel(keys: str) -> str:
 def test_a_channel_for_people_wants_what_they_have_to_know(place: Place) -> None:
     [found] = place.load(with_channel(HOOK)).subscriptions()
     assert found.on == {"failure", "recovery", "anomaly", "overdue"}
-    assert found.jobs == {"backup", "restore_test", "prune", "verify", "copy", "objects", "provider"}
+    assert found.jobs == {
+        "backup",
+        "restore_test",
+        "prune",
+        "verify",
+        "copy",
+        "canary",
+        "objects",
+        "provider",
+    }
     assert found.targets is None
     assert found.channel == Webhook(name="ops", url="https://hooks.example.com/x")
 

@@ -24,6 +24,18 @@ def only(place: Place, text: str, **environ: str) -> Target:
     return target
 
 
+def test_where_there_is_an_identity_it_is_tried_monthly(place: Place) -> None:
+    def rule(text: str) -> str | None:
+        found = place.load(text).targets()[0].canary
+        return None if found is None else found.schedule.text
+
+    here = BASE.replace("[encryption]", '[encryption]\nidentity_file = "identity.txt"')
+    assert rule(BASE) is None
+    assert rule(here) == "@monthly"
+    assert rule(here + 'canary_schedule = ""\n') is None
+    assert rule(here + 'canary_schedule = "@weekly"\n') == "@weekly"
+
+
 def test_a_target_without_a_schedule_is_never_backed_up_by_itself(place: Place) -> None:
     target = only(place, BASE)
     assert (target.backup, target.verify) == (None, None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,6 +13,7 @@ from holdfast.model.drill import Drill
 from holdfast.model.run import Job, Run, Status
 from holdfast.model.target import Target
 from holdfast.postgres import conninfo
+from holdfast.streams.age_keys import fingerprint
 
 _MEASURED: tuple[Job, ...] = ("restore", "restore_test")
 _DONE: tuple[Status, ...] = ("succeeded",)
@@ -29,7 +29,7 @@ class Opener:
     @property
     def fingerprint(self) -> str:
         """Enough of a digest of the recipient to tell two keys apart on paper."""
-        return hashlib.sha256(self.recipient.encode()).hexdigest()[:16]
+        return fingerprint(self.recipient)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -251,6 +251,28 @@ def _named(place: Place, part: Part) -> Iterator[None]:
         raise type(error)(f"{where}: {error.message}", hint=error.hint) from error
 
 
+def open_beginning(place: Place, part: Part, keys: Keys) -> None:
+    """Open as little of an encrypted part as shows that an identity opens it: its header and its first chunk.
+
+    Errors as in `plain_chunks`. Where no piece can be read it is read whole.
+    """
+    if part.header_sha256 is not None:
+        try:
+            with _named(place, part):
+                stored = partial(_stored_range, place, part)
+                sealed = AgeRanges(
+                    stored, part.stored_size, keys.identities, header_sha256=part.header_sha256
+                )
+                for _ in sealed.read(0, min(sealed.size, age.CHUNK)):
+                    pass
+        except NoRangesError:
+            pass
+        else:
+            return
+    for _ in plain_chunks(place, part, keys):
+        pass
+
+
 def read_plain(place: Place, part: Part, keys: Keys, *, limit: int = 1024**3) -> bytes:
     """Read a part whole, for the small ones. Raise IntegrityError beyond `limit` bytes."""
     if part.size > limit:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
-from holdfast.jobs import copies, platform, prune, runner, scheduled_tests, storage_save
+from holdfast.jobs import canary, copies, platform, prune, runner, scheduled_tests, storage_save
 from holdfast.jobs.backup import backup
 from holdfast.jobs.scrub import scrub
 from holdfast.jobs.services import Services
@@ -141,12 +141,17 @@ def _prune(services: Services, target: Target, stop: Stop, occasion: Occasion) -
     prune.complain([each for each in results if not isinstance(each.error, BusyError)])
 
 
+def _canary(services: Services, target: Target, stop: Stop, occasion: Occasion) -> None:
+    canary.complain(canary.canary(services, target.name, stop, occasion=occasion))
+
+
 KINDS = (
     Kind(job="backup", pool="dumps", timetable=lambda target: target.backup, run=_backup),
     Kind(job="verify", pool="rest", timetable=lambda target: target.verify, run=_verify),
     Kind(job="copy", pool="rest", timetable=lambda target: target.copy, run=_copy),
     Kind(job="prune", pool="rest", timetable=lambda target: target.prune, run=_prune),
     Kind(job="objects", pool="rest", timetable=lambda target: target.objects, run=_objects),
+    Kind(job="canary", pool="rest", timetable=lambda target: target.canary, run=_canary),
     Kind(job="provider", pool="rest", timetable=lambda target: target.provider, run=platform.watch),
     Kind(
         job="restore_test",

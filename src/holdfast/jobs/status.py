@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from holdfast.jobs.services import Services
 from holdfast.jobs.spread import Spread, spread
-from holdfast.ledger import drills, retention
+from holdfast.ledger import canaries, drills, retention
 from holdfast.ledger.ledger import BackupRow
 from holdfast.model.drill import Drill
 from holdfast.model.run import Run
@@ -75,6 +75,11 @@ def _status(
         problems=(
             *_problems(target, rows, last, failure, now, writer=writer),
             *_waiting(target, newest),
+            *(
+                f"the {each.which} backup does not open ({each.backup_id}): {each.error}"
+                for each in (canaries.known(services.ledger, name) if target is not None else ())
+                if each.error is not None
+            ),
             *(
                 f"retention refuses to go on in {each.store}: {each.said}"
                 for each in (retention.refused(services.ledger, name) if target is not None else ())

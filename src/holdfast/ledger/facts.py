@@ -136,6 +136,12 @@ def overview(path: Path, now: datetime, needed: Mapping[str, int] | None = None)
                 (target, proof): count - waiting.get((target, proof), 0)
                 for target, proof, count in connection.execute("SELECT * FROM backup_tallies")
             },
+            canaries={
+                target: bool(well)
+                for target, well in connection.execute(
+                    "SELECT target, min(error IS NULL) FROM canaries GROUP BY target"
+                )
+            },
             held=_grouped(connection.execute(_HELD, asked)),
             waiting=_summed(waiting),
             holdings={

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from holdfast.metrics import backups, host, notices, providers, restores, runs, stores
+from holdfast.metrics import backups, canaries, host, notices, providers, restores, runs, stores
 from holdfast.metrics.host import Surroundings
 from holdfast.metrics.scene import Scene
 from holdfast.metrics.text import Family, Filled, render
@@ -14,6 +14,7 @@ from holdfast.model.overview import Configured, DaemonFacts, Overview
 FAMILIES: tuple[Family, ...] = (
     *backups.FAMILIES,
     *restores.FAMILIES,
+    *canaries.FAMILIES,
     *runs.FAMILIES,
     *stores.FAMILIES,
     *providers.FAMILIES,
@@ -38,7 +39,7 @@ def scrape(
 
 
 def _families(scene: Scene, surroundings: Surroundings) -> Iterator[Filled]:
-    for topic in (backups, restores, runs, stores, providers, notices):
+    for topic in (backups, restores, canaries, runs, stores, providers, notices):
         yield from topic.families(scene)
     yield from host.families(surroundings, scene.overview)
 

@@ -100,7 +100,7 @@ def families(scene: Scene) -> Iterator[Filled]:
     yield from _counters(scene)
     overview, jobs = scene.overview, scene.jobs
     yield IN_A_ROW, [(key, overview.in_a_row.get(key, 0)) for key in jobs]
-    yield JOB_LAST_SUCCESS, [(key, _last_success(scene, *key)) for key in jobs]
+    yield JOB_LAST_SUCCESS, [(key, scene.last_success(*key)) for key in jobs]
     running = dict.fromkeys(jobs, 0)
     done = dict.fromkeys(jobs, 0)
     for run in overview.running:
@@ -132,7 +132,3 @@ def _counters(scene: Scene) -> Iterator[Filled]:
     yield RUNS, list(ended.items())
     yield FAILURES, list(failed.items())
     yield MISSED, [(key, ended[*key, "missed"]) for key in scene.jobs]
-
-
-def _last_success(scene: Scene, job: str, target: str) -> float:
-    return max((run.finished_at or 0.0 for run in scene.last_runs(job, target, "succeeded")), default=0.0)

@@ -59,6 +59,10 @@ class Scene:
             if not statuses or run.status in statuses:
                 yield run
 
+    def last_success(self, job: str, target: str) -> float:
+        """When a run last ended well, 0 where none ever did."""
+        return max((run.finished_at or 0.0 for run in self.last_runs(job, target, "succeeded")), default=0.0)
+
     def last_attempt(self, job: str, target: str) -> float:
         """When a run last began, 0 where none ever did."""
         tried = (run for run in self.last_runs(job, target) if run.status not in _NO_ATTEMPT)

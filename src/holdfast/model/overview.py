@@ -158,7 +158,7 @@ class Overview:
     the last time, by target; `refused` why it refuses to, by target and cause.
     `providers` is what the platform of a target said of its own backups.
     `tests` has the last restore test of each target and outcome, by the outcome's word. `held` are the stores that hold
-    the newest good backup of each target whole; `waiting` counts those that are not in enough stores;
+    the newest good backup of each target whole; `canaries` says whether all that the last canary tried opened; `waiting` counts those that are not in enough stores;
     `drills` has the last drill of each target.
     """
 
@@ -179,6 +179,7 @@ class Overview:
     in_a_row: Mapping[tuple[str, str], int] = field(default_factory=dict)
     notifications: Mapping[tuple[str, str], int] = field(default_factory=dict)
     tests: Mapping[tuple[str, str], RestoreTestFacts] = field(default_factory=dict)
+    canaries: Mapping[str, bool] = field(default_factory=dict)
     held: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     waiting: Mapping[str, int] = field(default_factory=dict)
     drills: Mapping[str, DrillFacts] = field(default_factory=dict)

@@ -18,6 +18,7 @@ Job = Literal[
     "drill",
     "objects",
     "restore_objects",
+    "canary",
     "provider",
     "provider_restore",
 ]

@@ -86,7 +86,7 @@ class Target:
     `databases` None means all that allow connections and are no templates. Times are in seconds; a
     `verify` is when the latest backup is verified (if `verify_latest`) and the scrub goes on, which looks at each copy every
     `scrub_every` seconds; by reading it where it lies on a disk, or with `full` everywhere. A
-    `blocking_limit` of None never aborts a dump that others wait for. `backup`, `verify`, `copy`, `prune`, `provider` and `objects` are when the
+    `blocking_limit` of None never aborts a dump that others wait for. `backup`, `verify`, `copy`, `prune`, `canary`, `provider` and `objects` are when the
     daemon does that by itself. `supabase` is the project that the target is, if any. `retention` holds in each store that has no rules of its own in `retention_in`.
     A backup is good once `require_copies` of the `stores` hold it; `places` tells of every store of the config.
     """
@@ -120,6 +120,7 @@ class Target:
     objects: Timetable | None = None
     restore_test: RestoreTesting = field(default_factory=RestoreTesting)
     prune: Timetable | None = None
+    canary: Timetable | None = None
     retention: Rules = field(default_factory=Rules)
     retention_in: Mapping[str, Rules] = field(default_factory=dict)
 

@@ -110,14 +110,12 @@ def _term(reason: Reason, at: datetime, policy: Policy) -> Term:
         return Term(until=_later(at, policy.within))
     if reason.rule in PERIODS:
         count: int = getattr(policy, reason.rule)
-        return (
-            Term(hold=True) if count >= FOREVER else Term(until=_period_end(reason.rule, at, count, policy))
-        )
+        return Term(hold=True) if count >= FOREVER else Term(until=period_end(reason.rule, at, count, policy))
     return Term()
 
 
-def _period_end(rule: str, at: datetime, count: int, policy: Policy) -> datetime:
-    """When so many further periods can have begun at the earliest."""
+def period_end(rule: str, at: datetime, count: int, policy: Policy) -> datetime:
+    """When so many further periods can have begun at the earliest, as one that `at` lies in is the first."""
     try:
         local = at.astimezone(policy.zone)
         if rule == "hourly":

@@ -31,6 +31,11 @@ _ENCRYPTED = ("age-encryption.org/", "-----BEGIN AGE ENCRYPTED FILE")
 too_open = private_file.too_open
 
 
+def fingerprint(recipient: str) -> str:
+    """Enough of a digest of a recipient to tell two keys apart on paper."""
+    return hashlib.sha256(recipient.encode()).hexdigest()[:16]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipient:
     """A public key that files are encrypted to. `raw` is its 32 (X25519) or 1216 (post-quantum) bytes."""
