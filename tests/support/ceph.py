@@ -78,9 +78,14 @@ class _Cluster:
             process.wait()
 
 
+def keys_of(user: str) -> tuple[str, str]:
+    """Give the access key and the secret of a further user."""
+    return f"AKID{user.upper()}", f"secret-of-the-{user}"
+
+
 @contextmanager
-def ceph_gateway() -> Iterator[str]:
-    """Run a gateway; give its URL. Fails, naming the packages, where Ceph is not installed."""
+def ceph_gateway(*users: str) -> Iterator[str]:
+    """Run a gateway, with these users besides the one with our keys; give its URL. Fails, naming the packages, where Ceph is not installed."""
     missing = [tool for tool in TOOLS if shutil.which(tool) is None]
     if missing:
         raise RuntimeError(
@@ -100,7 +105,7 @@ def ceph_gateway() -> Iterator[str]:
         _configure(cluster)
         _start_monitor(cluster, stack)
         _start_storage(cluster, stack)
-        _start_gateway(cluster, stack)
+        _start_gateway(cluster, stack, users)
         yield f"http://127.0.0.1:{gateway_port}"
 
 
@@ -142,9 +147,11 @@ def _start_storage(cluster: _Cluster, stack: ExitStack) -> None:
     _await("the storage daemon", lambda: "1 up" in cluster.answers("ceph", "osd", "stat"))
 
 
-def _start_gateway(cluster: _Cluster, stack: ExitStack) -> None:
-    keys = ("--access-key", ACCESS_KEY, "--secret-key", SECRET_KEY)
-    cluster.run("radosgw-admin", "user", "create", "--uid", "test", "--display-name", "test", *keys)
+def _start_gateway(cluster: _Cluster, stack: ExitStack, users: tuple[str, ...]) -> None:
+    every = {"test": (ACCESS_KEY, SECRET_KEY), **{user: keys_of(user) for user in users}}
+    for user, (access, secret) in every.items():
+        keys = ("--access-key", access, "--secret-key", secret)
+        cluster.run("radosgw-admin", "user", "create", "--uid", user, "--display-name", user, *keys)
     process = stack.enter_context(cluster.daemon("radosgw", "-n", "client.admin", "-f"))
 
     def listens() -> bool:

@@ -19,7 +19,7 @@ from holdfast.stores.base import (
     read_all,
     space,
 )
-from holdfast.stores.locking import Lock, LockedError, LockRule, Locks, Version, locks_of
+from holdfast.stores.locking import Lock, LockedError, LockRule, Locks, Version, locks_of, versions_of
 
 _PROBE_LOCK = timedelta(minutes=1)
 _STALE_PROBE = timedelta(hours=1)
@@ -35,6 +35,8 @@ def check_store(store: Store, learn: Callable[[Conditions], None] = lambda _: No
     subject = f"store {store.name}"
     probe = _look(store, subject) if is_read_only(store) else _probe(store, subject, learn)
     yield from guarded(subject, probe)
+    if (versions := versions_of(store)) is not None:
+        yield from guarded(subject, _look_at_versions(versions, subject))
     locks = locks_of(store)
     if locks is not None and locks.rule is not None:
         yield from guarded(subject, _probe_lock(store, locks, locks.rule, subject))
@@ -86,6 +88,21 @@ def _probe(store: Store, subject: str, learn: Callable[[Conditions], None]) -> I
             subject=subject,
             message="does not refuse to overwrite by an upload in parts (conditional put of small objects only)",
             hint=_ONE_WRITER,
+        )
+
+
+def _look_at_versions(versions: Locks, subject: str) -> Iterator[Finding]:
+    """See whether these credentials may look beneath what somebody deletes or writes over."""
+    if not versions.kept():
+        return
+    try:
+        next(versions.versions(f"{layout.PROBE_PREFIX}/"), None)
+    except RefusedError as error:
+        yield Finding(
+            level="warn",
+            subject=subject,
+            message=f"may not list versions: should somebody delete a backup, nobody looks beneath: {error.message}",
+            hint="Grant the right to list and read versions (S3: ListBucketVersions, GetObjectVersion, GetBucketVersioning).",
         )
 
 

@@ -15,7 +15,7 @@ from holdfast.model import layout, manifest
 from holdfast.model.backup import Backup, Codec, Part, Segment
 from holdfast.model.errors import Error, IntegrityError, StoreError
 from holdfast.model.target import Compression
-from holdfast.stores.base import ExistsError, Store, housekeeping
+from holdfast.stores.base import ExistsError, RefusedError, Store, housekeeping
 from holdfast.streams import age, compress
 from holdfast.streams.age_keys import Recipient
 from holdfast.streams.chunks import Checksum, Tally, counted, split, tally
@@ -227,23 +227,27 @@ def discard(services: Services, place: Place) -> None:
     """Remove all objects of a backup that was not committed; the manifest first, if one lies there.
 
     What a tombstone accounts for is left alone: it was a backup. Trouble is a warning: the failure that led here matters more, and the next run sweeps again.
+    That a mere writer may not delete is none: whoever prunes removes it.
     """
-    store = place.store
+    told = {"store": place.store.name, "backup": place.backup_id}
     try:
-        if store.stat(place.key(layout.TOMBSTONE)) is not None:
+        if place.store.stat(place.key(layout.TOMBSTONE)) is not None:
             return
-        for name in (layout.MANIFEST, layout.signature_name(layout.MANIFEST)):
-            store.delete(place.key(name))
-        for found in list(store.list(place.prefix)):
-            store.delete(found.key)
         abort_uploads(services, place)
-    except Error as trouble:
-        services.reporter.warn(
-            "could not remove the objects of a failed backup",
-            store=store.name,
-            backup=place.backup_id,
-            error=str(trouble),
+        _remove_all(place)
+    except RefusedError as refused:
+        services.reporter.info(
+            "the objects of a failed backup are left for who prunes", **told, why=str(refused)
         )
+    except Error as trouble:
+        services.reporter.warn("could not remove the objects of a failed backup", **told, error=str(trouble))
+
+
+def _remove_all(place: Place) -> None:
+    for name in (layout.MANIFEST, layout.signature_name(layout.MANIFEST)):
+        place.store.delete(place.key(name))
+    for found in list(place.store.list(place.prefix)):
+        place.store.delete(found.key)
 
 
 def abort_uploads(services: Services, place: Place) -> None:
