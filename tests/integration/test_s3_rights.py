@@ -155,7 +155,7 @@ def test_each_takes_its_part_of_a_backups_life(hosts: Hosts, cluster: Cluster, u
     assert brought_back(restorer, found[1], cluster)
     for change in (
         lambda: restorer.services.store("cloud").put("shop/x", [b"x"]),
-        lambda: restorer.services.store("cloud").delete(OURS),
+        lambda: restorer.services.store("cloud").delete(f"shop/{second.id}/manifest.json"),
     ):
         with pytest.raises(RefusedError):
             change()
@@ -258,12 +258,13 @@ def test_nobody_lifts_or_shortens_a_lock(url: str) -> None:
 @pytest.mark.parametrize("role", ROLES)
 def test_nobody_reaches_beyond_the_prefix(url: str, role: str) -> None:
     raw: Any = moto_server.raw_client(url, *ceph.keys_of(role))
-    for request in (
-        lambda: raw.put_object(Bucket=BUCKET, Key="others/x", Body=b"x"),
-        lambda: raw.get_object(Bucket=BUCKET, Key="others/x"),
-        lambda: raw.delete_object(Bucket=BUCKET, Key="others/x"),
-        lambda: raw.put_bucket_policy(Bucket=BUCKET, Policy="{}"),
-        lambda: raw.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Suspended"}),
+    other = {"Bucket": BUCKET, "Key": "others/x"}
+    for method, told in (
+        ("put_object", {**other, "Body": b"x"}),
+        ("get_object", other),
+        ("delete_object", other),
+        ("put_bucket_policy", {"Bucket": BUCKET, "Policy": "{}"}),
+        ("put_bucket_versioning", {"Bucket": BUCKET, "VersioningConfiguration": {"Status": "Suspended"}}),
     ):
         with pytest.raises(Exception, match="AccessDenied"):
-            request()
+            getattr(raw, method)(**told)
