@@ -140,8 +140,9 @@ def _with_holdfast(kit: Kit) -> Section:
 
 def _without_holdfast(kit: Kit) -> Section:
     text = (
-        "With age, zstd, psql and pg_restore alone, in bash. Fetch the folder of a backup (here the newest), and go into"
-        " it; set PGHOST, PGPORT, PGUSER and PGPASSWORD for the new server, as a superuser of it."
+        "With age, zstd, psql and pg_restore alone, in bash, and what every Linux has. Look which backups there are, fetch the folder"
+        " of one (here the newest when this was made; put the id of a later one in its place), and go into it; set PGHOST,"
+        " PGPORT, PGUSER and PGPASSWORD for the new server, as a superuser of it."
     )
     blocks: list[Block] = [Paragraph(text)]
     for target in kit.targets:
@@ -178,18 +179,25 @@ def _without_holdfast(kit: Kit) -> Section:
 
 def _fetch(store: KitStore, target: KitTarget) -> Iterator[str]:
     folder = target.newest.backup.id if target.newest is not None else "ID"
-    source = f"{store.url}/{target.name}/{folder}"
+    among = f"{store.url}/{target.name}"
+    source = f"{among}/{folder}"
     if store.url.startswith("s3://"):
         endpoint = next((o.partition("=")[2] for o in store.options if o.startswith("endpoint_url=")), None)
         where = ("--endpoint-url", endpoint) if endpoint is not None else ()
+        yield shlex.join(["aws", *where, "s3", "ls", f"{among}/"])
         yield shlex.join(["aws", *where, "s3", "cp", "--recursive", f"{source}/", f"{folder}/"])
     elif store.url.startswith("gs://"):
+        yield shlex.join(["gcloud", "storage", "ls", f"{among}/"])
         yield shlex.join(["gcloud", "storage", "cp", "--recursive", source, "."])
     elif store.url.startswith("azblob://"):
         account, container, path = source.removeprefix("azblob://").split("/", 2)
+        prefix = ["--prefix", f"{path.rpartition('/')[0]}/", "--delimiter", "/", "--query", "[].name"]
+        listed = ["--account-name", account, "--container-name", container, *prefix, "--output", "tsv"]
+        yield shlex.join(["az", "storage", "blob", "list", *listed])
         batch = ["--account-name", account, "--source", container, "--pattern", f"{path}/*"]
         yield shlex.join(["az", "storage", "blob", "download-batch", *batch, "--destination", "."])
         folder = path
     else:
+        yield shlex.join(["ls", among])
         yield shlex.join(["cp", "-r", source, "."])
     yield shlex.join(["cd", folder])

@@ -35,10 +35,16 @@ _CHECK = """
 
 _GLOBALS = """
 2. Roles and tablespaces. That a role exists already is a harmless error; read the others. The directory of each
-   tablespace has to be there first, empty, and the server's own:
+   tablespace has to be there first, empty, and the server's own. All roles get the passwords that they had, but for
+   the one that you connect as: the first and the last word of the command keep that as it is.
 
     {command}
 """
+# One session, as a second one would be asked for the password that the role had where the backup was taken.
+_KEEPING_OWN = (
+    "{{ printf '%s\\n' \"SELECT format('ALTER ROLE %I PASSWORD %L', rolname, rolpassword) AS own FROM pg_authid"
+    " WHERE rolname = current_user \\gset\" && {roles} && echo ':own;'; }} | psql --no-psqlrc -d postgres"
+)
 
 _NO_GLOBALS = """
 2. Roles and tablespaces are not part of this backup: create the owners and the grantees by hand.
@@ -86,9 +92,7 @@ def restore_text(backup: Backup, *, to_create: Mapping[str, str] = {}) -> str:
         )
     text += _CHECK.format(sums=_sums(backup), signer=backup.signer)
     roles = backup.part("globals")
-    text += (
-        _GLOBALS.format(command=f"{_open(roles)} | psql --no-psqlrc -d postgres") if roles else _NO_GLOBALS
-    )
+    text += _GLOBALS.format(command=_KEEPING_OWN.format(roles=_open(roles))) if roles else _NO_GLOBALS
     databases = [part for part in backup.parts if part.role == "database"]
     if any(part.format != "plain" for part in databases):
         text += _DATABASES.format(
