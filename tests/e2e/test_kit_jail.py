@@ -20,7 +20,7 @@ from support.postgres import clean_environment, execute, new_database, query, ru
 from support.restoring import differences
 from support.world import write_config
 
-pytestmark = pytest.mark.extended
+pytestmark = [pytest.mark.extended, pytest.mark.fault("loss.host")]
 
 NASTY = 'o\'clock "x" $y'
 # What `aws s3` is asked for, by the library that it is made of. TEST_AWS names the directory of the real one.

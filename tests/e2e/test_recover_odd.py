@@ -48,6 +48,7 @@ def signed(folder: Path, data: bytes, key: sign.SigningKey, of: str) -> None:
     (folder / "manifest.json.minisig").write_bytes(sign.sign(data, key, trusted_comment=comment))
 
 
+@pytest.mark.fault("attack.plant")
 def test_what_was_planted_in_the_bucket_is_named_and_not_taken(
     stocked: Home, server: Cluster, store: Path, tmp_path: Path
 ) -> None:
@@ -95,6 +96,7 @@ def test_one_of_several_targets_is_asked_for(
     assert " of blog; what was written" in named.stdout
 
 
+@pytest.mark.fault("loss.key")
 def test_another_key_is_said_to_open_nothing(stocked: Home, server: Cluster, tmp_path: Path) -> None:
     write_keys(tmp_path)
     (signer,) = (
@@ -172,6 +174,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.extended
+@pytest.mark.fault("kill.restore")
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_what_was_interrupted_is_finished_by_the_next(
     two: Path, tmp_path: Path, number: signal.Signals

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +16,7 @@ from holdfast.postgres.scratch import Cluster
 from holdfast.postgres.server import connect
 from holdfast.system.clock import SystemClock
 from support.restoring import create, databases, drop
+from support.working import until, working_in
 from support.world import argv, cli, environment, write_config
 
 # The restore takes some seconds where it builds the index anew.
@@ -40,26 +39,6 @@ def env(cluster: Cluster, tmp_path: Path, open_dir: Path) -> Iterator[dict[str, 
     assert cli("backup", env=made).returncode == 0
     yield made
     drop(cluster, "slow_test")
-
-
-def working_in(folder: Path) -> list[str]:
-    """The command lines of the processes that name a folder: servers, and what works with them."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            line = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except OSError:  # it has just ended
-            continue
-        if str(folder) in line and int(path.parent.name) != os.getpid():
-            found.append(line)
-    return found
-
-
-def until(condition: Callable[[], object], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 @pytest.mark.fault("kill.restore_test")
