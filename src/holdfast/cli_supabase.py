@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from holdfast.cli_options import ConfigPath, Json, Quiet, Set, opened_app, parse_time
+from holdfast.cli_options import (
+    BackupWord,
+    Before,
+    ConfigPath,
+    Json,
+    Quiet,
+    Set,
+    StoreName,
+    TargetName,
+    chosen_backup,
+    opened_app,
+    parse_time,
+)
 from holdfast.model.errors import CancelledError, UnsafeError, UsageError
 
 if TYPE_CHECKING:
@@ -217,6 +229,36 @@ def restore_objects(
         raise error
 
 
+def settings(
+    word: BackupWord,
+    to: Annotated[
+        Path | None,
+        typer.Option("--to", metavar="DIR", help="Into this new directory, bodies of functions too."),
+    ] = None,
+    target: TargetName = None,
+    before: Before = None,
+    store: StoreName = None,
+    config: ConfigPath = None,
+    overrides: Set = None,
+    quiet: Quiet = False,
+) -> None:
+    """Get the settings of a project out of a backup: JSON, with secrets in it. Needs the identity."""
+    from holdfast import render
+    from holdfast.jobs import platform_settings as job
+    from holdfast.model.codec import to_json
+
+    with opened_app(config, overrides, quiet=quiet) as opened:
+        chosen = chosen_backup(opened, word, target=target, before=before, store=store)
+        found = job.read(opened.services, chosen)
+    if to is None:
+        render.facts(to_json(job.without_bodies(found)))
+        return
+    written = job.write(found, to)
+    if not quiet:
+        for path in written:
+            render.line(str(path))
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands of this module to the program."""
     group = typer.Typer(help="What Supabase keeps of a project by itself.", no_args_is_help=True)
@@ -224,6 +266,7 @@ def register(app: typer.Typer) -> None:
     group.command()(schedule)
     group.command("restore-pitr")(restore_pitr)
     group.command()(objects)
+    group.command()(settings)
     group.command("save-objects")(save_objects)
     group.command("restore-objects")(restore_objects)
     app.add_typer(group, name="supabase")

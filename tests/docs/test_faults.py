@@ -33,7 +33,7 @@ def test_a_process_is_killed_at_every_stage_that_has_a_name() -> None:
     for path in (ROOT / "src/holdfast/jobs").glob("*.py"):
         named |= set(re.findall(r'\bstage\(f?"([^"]+)"\)', path.read_text()))
     killed = "".join((ROOT / f"tests/fault/{name}.py").read_text() for name in KILLS)
-    roles = "(globals|database|catalog)"
+    roles = "(globals|database|catalog|settings)"
     missing = [
         name
         for name in named

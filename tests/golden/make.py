@@ -3,7 +3,7 @@
 Run it once for a new format version, never again for an old one: an old backup that no longer restores is a bug of
 the program. `PYTHONPATH=tests python tests/golden/make.py` writes tests/golden/v<FORMAT_VERSION>/ (with a word as its
 argument, v<FORMAT_VERSION>-<word>/, for what is new within a version; `frames` has frames with a note and a seek table;
-`tar` and `plain` are imported from dumps of those formats, with the globals):
+`tar` and `plain` are imported from dumps of those formats, with the globals; `settings` has those of a project):
 
 - `store/`: the store, with one backup of the target `golden`
 - `identity.txt`: the identity that opens it, with its signer. A test's secret, made for this and used for nothing else
@@ -15,18 +15,27 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
+from holdfast.jobs import platform_settings
 from holdfast.jobs.backup import backup
 from holdfast.jobs.importing import import_dumps
+from holdfast.jobs.services import Services
+from holdfast.methods.base import Source
 from holdfast.model.backup import FORMAT_VERSION, Backup
+from holdfast.model.supabase import Project
+from holdfast.model.target import Target
 from holdfast.postgres.conninfo import Conninfo
 from holdfast.postgres.scratch import Cluster
 from holdfast.streams import age_keys
+from holdfast.system.stop import Stop
 from support import scripts
 from support.frames import small_frames
 from support.postgres import execute, query, running_cluster
+from support.supabase_api_server import supabase_api
 from support.world import World, world
 
 HERE = Path(__file__).parent
@@ -70,6 +79,19 @@ IMPORTED = {"tar": "-Ft", "plain": "--create"}
 def take(host: World, cluster: Cluster, scratch: Path, kind: str) -> Backup:
     """Take the backup, or import dumps of a kind."""
     services = replace(host.services, host="golden")
+    if kind == "settings":
+        with supabase_api() as platform:
+            project = Project(
+                ref=platform.ref, access_token=platform.token, api_url=platform.url, config_snapshot=True
+            )
+            asked = replace(host.target, supabase=project)
+
+            def settings(services: Services, _: Target, stop: Stop) -> Iterator[Source]:
+                return given(services, asked, stop)
+
+            given = platform_settings.sources
+            with mock.patch.object(platform_settings, "sources", settings):
+                return backup(services, host.target, host.stop).backup
     if kind not in IMPORTED:
         return backup(services, host.target, host.stop).backup
     dumps = scratch / "dumps"

@@ -99,7 +99,7 @@ def test_a_manifest_that_makes_no_sense_is_refused(change: Change, message: str)
 
 def test_a_later_format_is_refused_with_the_way_on() -> None:
     later = changed(lambda m: m.update(format_version=FORMAT_VERSION + 1, parts="something else"))
-    with pytest.raises(IntegrityError, match=r"here: format version 3 is newer") as caught:
+    with pytest.raises(IntegrityError, match=r"here: format version 4 is newer") as caught:
         manifest.parse(later, where="here")
     assert "release" in (caught.value.hint or "")
 
@@ -118,3 +118,4 @@ def test_a_backup_has_the_lowest_version_that_knows_all_its_parts() -> None:
     for kind in ("tar", "plain"):
         parts = tuple(replace(p, format=kind) if p.role == "database" else p for p in made.parts)
         assert format_version(parts) == 2
+    assert format_version((*made.parts, replace(made.parts[0], role="settings"))) == 3

@@ -7,12 +7,14 @@ import secrets
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from itertools import chain
 
 from holdfast.jobs import (
     copies,
     hooks,
     limits,
     locking,
+    platform_settings,
     project_address,
     runner,
     schema_names,
@@ -183,7 +185,7 @@ def _write_parts(
 ) -> tuple[Part, ...]:
     parts: list[Part] = []
     with closing(method.capture(stop)) as sources:
-        for source in sources:
+        for source in chain(sources, platform_settings.sources(services, target, stop)):
             services.stage(f"part:{source.role}")
             parts.append(_write_part(services, place, target, source, meter))
             services.stage(f"stored:{source.role}")

@@ -72,6 +72,13 @@ _CATALOG = """
 """
 
 
+_SETTINGS = """
+5. To look up: the settings of the project on its platform, as JSON. There are secrets among them:
+
+    {command}
+"""
+
+
 def restore_text(backup: Backup, *, to_create: Mapping[str, str] = {}) -> str:
     """Give the text for a backup. Every command in it stands on lines that begin with four spaces.
 
@@ -102,8 +109,9 @@ def restore_text(backup: Backup, *, to_create: Mapping[str, str] = {}) -> str:
         text += _PLAIN.format(
             commands="\n".join(_plain(part, to_create) for part in databases if part.format == "plain")
         )
-    catalog = backup.part("catalog")
-    return text if catalog is None else text + _CATALOG.format(command=_open(catalog))
+    catalog, settings = backup.part("catalog"), backup.part("settings")
+    text += "" if catalog is None else _CATALOG.format(command=_open(catalog))
+    return text + ("" if settings is None else _SETTINGS.format(command=_open(settings)))
 
 
 def created_by(text: str, backup: Backup) -> dict[str, str]:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-FORMAT_VERSION = 2  # the newest that this program reads and writes
+FORMAT_VERSION = 3  # the newest that this program reads and writes
 
-Role = Literal["globals", "database", "catalog"]
+Role = Literal["globals", "database", "catalog", "settings"]
 PartFormat = Literal["plain", "custom", "tar", "json"]
 Codec = Literal["none", "zstd"]
 
@@ -50,9 +50,13 @@ class Part:
 def format_version(parts: Iterable[Part]) -> int:
     """The oldest version of the format that has such parts, so that older programs read what they can.
 
-    Version 2 came with databases that are no custom archive: version 1 would hand them to pg_restore as one.
+    Version 2 came with databases that are no custom archive: version 1 would hand them to pg_restore as one. Version 3 came
+    with the settings of a project on a platform: what comes before knows no such role.
     """
-    return 2 if any(part.role == "database" and part.format != "custom" for part in parts) else 1
+    held = tuple(parts)
+    if any(part.role == "settings" for part in held):
+        return 3
+    return 2 if any(part.role == "database" and part.format != "custom" for part in held) else 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,10 +17,9 @@ class WebOpener:
     """Opens one URL (HTTPS_PROXY and NO_PROXY hold), and knows its socket."""
 
     def __init__(self, ca_bundle: Path | None = None) -> None:
-        context = ssl.create_default_context(cafile=None if ca_bundle is None else str(ca_bundle))
         self.connections: list[http.client.HTTPConnection] = []
         self.director = urllib.request.OpenerDirector()
-        for handler in (urllib.request.ProxyHandler(), _Plain(self), _Tls(self, context)):
+        for handler in (urllib.request.ProxyHandler(), _Plain(self), _Tls(self, ca_bundle)):
             self.director.add_handler(handler)
 
     def socket(self) -> Any:  # noqa: ANN401 - http.client says so
@@ -55,14 +54,16 @@ class _Plain(urllib.request.HTTPHandler):
 
 
 class _Tls(urllib.request.HTTPSHandler):
-    def __init__(self, opener: WebOpener, context: ssl.SSLContext) -> None:
-        super().__init__(context=context)
+    def __init__(self, opener: WebOpener, ca_bundle: Path | None) -> None:
+        super().__init__(context=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))  # not used: the one below is
         self._opener = opener
-        self._own_context = context
+        self._ca_bundle = None if ca_bundle is None else str(ca_bundle)
 
     def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        context = ssl.create_default_context(cafile=self._ca_bundle)  # takes a tenth of a second
+
         def connection(host: str, **keys: Any) -> http.client.HTTPConnection:  # noqa: ANN401 - urllib's own
-            made = http.client.HTTPSConnection(host, context=self._own_context, **keys)
+            made = http.client.HTTPSConnection(host, context=context, **keys)
             self._opener.connections.append(made)
             return made
 
