@@ -18,8 +18,8 @@ from holdfast.stores.local import LocalStore
 from holdfast.stores.read_only import ReadOnlyStore
 from holdfast.stores.retrying import RetryingStore
 from holdfast.stores.versioned import VersionedStore
+from support.locked_store import LockedStore
 from support.memory_store import MemoryStore
-from support.versioned_store import VersionedMemoryStore
 
 MIB = 1024 * 1024
 
@@ -49,7 +49,7 @@ class Once:
 class TestVersionedStore(StoreContract):
     @pytest.fixture
     def store(self) -> Store:
-        inner = VersionedMemoryStore()
+        inner = LockedStore(rule=None)
         return VersionedStore(inner, inner.locks(), Once())
 
 

@@ -138,6 +138,8 @@ class Container:
         if version is None:
             self._retire(found)
         else:
+            if found.current:
+                raise RefusedError(403, "OperationNotAllowedOnRootBlob", "not allowed on the root blob")
             _guard(found)
             self.blobs.remove(found)
 

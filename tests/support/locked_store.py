@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from holdfast.model import layout
 from holdfast.model.errors import NotFoundError, StoreError
-from holdfast.stores.base import check_key, check_prefix, check_range
+from holdfast.stores.base import RefusedError, check_key, check_prefix, check_range
 from holdfast.stores.locking import Lock, LockedError, LockRule, Version
 from support.memory_store import MemoryStore
 
@@ -78,12 +78,13 @@ class LockedStore(MemoryStore):
 
 
 class MemoryLocks:
-    """See Locks. `calls` counts what was asked, by the method; each raises `fault`, if it is set."""
+    """See Locks. `calls` counts what was asked, by the method; each raises `fault`, if it is set, or refuses what is `forbidden`."""
 
     def __init__(self, store: LockedStore, rule: LockRule | None) -> None:
         self.rule = rule
         self.calls: dict[str, int] = {}
         self.fault: StoreError | None = None
+        self.forbidden: set[str] = set()
         self._store = store
 
     def kept(self) -> bool:
@@ -126,6 +127,7 @@ class MemoryLocks:
         kept = held.lock.until is not None and held.lock.until > now
         if held.lock.held or (kept and not (bypass and held.lock.mode == "governance")):
             raise LockedError(f"{self._store.location}: {version.key} is locked")
+        self._called("delete")
         left = [each for each in history.pop(version.key) if each is not held]
         if left:
             history[version.key] = left
@@ -138,6 +140,8 @@ class MemoryLocks:
         self.calls[what] = self.calls.get(what, 0) + 1
         if self.fault is not None:
             raise self.fault
+        if what in self.forbidden:
+            raise RefusedError(f"{self._store.location}: no right to {what}")
 
     def _held(self, version: Version) -> Held:
         of_key = self._store.history.get(version.key, ())

@@ -18,10 +18,10 @@ from holdfast.stores.base import Store
 from holdfast.stores.locking import Lock
 from holdfast.stores.read_only import ReadOnlyStore
 from holdfast.stores.versioned import VersionedStore, versioned
+from support.locked_store import LockedStore
 from support.marked import bury
 from support.memory_store import MemoryStore
 from support.shelved import shelved
-from support.versioned_store import VersionedMemoryStore
 from support.world import World, world
 from support.yard import DAY, Yard, yard
 
@@ -32,8 +32,8 @@ PART = "globals.sql.zst.age"
 
 
 @pytest.fixture
-def bucket() -> VersionedMemoryStore:
-    return VersionedMemoryStore("a")
+def bucket() -> LockedStore:
+    return LockedStore("a", rule=None)
 
 
 def watching(made: World, *stores: Store) -> None:
@@ -46,7 +46,7 @@ def watching(made: World, *stores: Store) -> None:
 
 
 @pytest.fixture
-def home(tmp_path: Path, bucket: VersionedMemoryStore) -> Iterator[World]:
+def home(tmp_path: Path, bucket: LockedStore) -> Iterator[World]:
     with world(tmp_path, NOWHERE, stores={"a": bucket}) as made:
         made.services = replace(made.services, keys=replace(made.keys, identities=()))
         watching(made, bucket)
@@ -57,7 +57,7 @@ def home(tmp_path: Path, bucket: VersionedMemoryStore) -> Iterator[World]:
 
 
 @pytest.fixture
-def elsewhere(tmp_path: Path, home: World, bucket: VersionedMemoryStore) -> Iterator[World]:
+def elsewhere(tmp_path: Path, home: World, bucket: LockedStore) -> Iterator[World]:
     """Another host, with our keys and an empty ledger, that may read only."""
     with world(tmp_path / "elsewhere", NOWHERE, stores={"a": bucket}) as made:
         made.services = replace(made.services, keys=home.keys)
@@ -80,17 +80,17 @@ def errors(made: World) -> list[object]:
     return [each.error for row in rows for each in verify(made.services, row, made.stop)]
 
 
-def delete_all(bucket: VersionedMemoryStore) -> None:
+def delete_all(bucket: LockedStore) -> None:
     for key in list(bucket.objects):
         bucket.delete(key)
 
 
-def write_over_all(bucket: VersionedMemoryStore) -> None:
+def write_over_all(bucket: LockedStore) -> None:
     for key in list(bucket.objects):
         bucket.put(key, [b"ransom"])
 
 
-def both(bucket: VersionedMemoryStore) -> None:
+def both(bucket: LockedStore) -> None:
     delete_all(bucket)
     for name in (PART, "manifest.json", "manifest.json.minisig", "tombstone.json"):
         bucket.put(f"shop/{FIRST}/{name}", [b"planted"])
@@ -98,7 +98,7 @@ def both(bucket: VersionedMemoryStore) -> None:
 
 @pytest.mark.parametrize("attack", [delete_all, write_over_all, both])
 def test_what_was_deleted_or_written_over_is_there_read_and_told_of(
-    home: World, elsewhere: World, bucket: VersionedMemoryStore, attack: object
+    home: World, elsewhere: World, bucket: LockedStore, attack: object
 ) -> None:
     assert callable(attack)
     attack(bucket)
@@ -124,9 +124,7 @@ def test_nothing_is_told_where_nothing_happened(home: World) -> None:
     assert covers(home) is None
 
 
-def test_it_is_uncovered_by_repair_and_then_nothing_is_told(
-    home: World, bucket: VersionedMemoryStore
-) -> None:
+def test_it_is_uncovered_by_repair_and_then_nothing_is_told(home: World, bucket: LockedStore) -> None:
     good = dict(bucket.objects)
     both(bucket)
     rebuild(home.services, forget=False)
@@ -141,9 +139,9 @@ def test_it_is_uncovered_by_repair_and_then_nothing_is_told(
     assert covers(home, SECOND) is not None
 
 
-def test_without_the_right_to_uncover_it_is_told_how(home: World, bucket: VersionedMemoryStore) -> None:
+def test_without_the_right_to_uncover_it_is_told_how(home: World, bucket: LockedStore) -> None:
     delete_all(bucket)
-    bucket.may_delete_versions = False
+    bucket.asked.forbidden.add("delete")
     rebuild(home.services, forget=False)
     row = home.services.ledger.backup(FIRST)
     assert row is not None
@@ -154,18 +152,18 @@ def test_without_the_right_to_uncover_it_is_told_how(home: World, bucket: Versio
     assert states(home)[FIRST] == "complete"
 
 
-def test_a_damaged_object_is_mended_for_good(home: World, bucket: VersionedMemoryStore) -> None:
+def test_a_damaged_object_is_mended_for_good(home: World, bucket: LockedStore) -> None:
     other = MemoryStore("b")
     other.objects.update(bucket.objects)
     watching(home, bucket, other)
     rebuild(home.services)
     key = f"shop/{FIRST}/{PART}"
-    kept = next(each for each in bucket.kept if each.version.key == key)
-    kept.data = b"x" * len(kept.data)
+    (kept,) = bucket.history[key]
+    bucket.objects[key] = kept.data = b"x" * len(kept.data)
     row = home.services.ledger.backup(FIRST)
     assert row is not None
     assert all(each.error is None for each in repair(home.services, row, home.stop))
-    assert [each.data for each in bucket.kept if each.version.key == key] == [other.objects[key]]
+    assert [each.data for each in bucket.history[key]] == [other.objects[key]]
 
 
 def hurry(made: World, days: float) -> None:
@@ -184,10 +182,8 @@ def hurry(made: World, days: float) -> None:
 
 
 @pytest.mark.parametrize("rights", ["all", "hide only"])
-def test_what_retention_removed_does_not_come_back(
-    home: World, bucket: VersionedMemoryStore, rights: str
-) -> None:
-    bucket.may_delete_versions = rights == "all"
+def test_what_retention_removed_does_not_come_back(home: World, bucket: LockedStore, rights: str) -> None:
+    bucket.asked.forbidden = set() if rights == "all" else {"delete"}
     bury(home.services, home.services.store("a"), FIRST)
     rebuild(home.services)
     assert states(home)[FIRST] == "hidden"
@@ -202,16 +198,14 @@ def test_what_retention_removed_does_not_come_back(
         "tombstone.json",
         "tombstone.json.minisig",
     ]
-    left = {each.version.key for each in bucket.kept if FIRST in each.version.key}
+    left = {key for key in bucket.history if FIRST in key}
     assert len(left) == (2 if rights == "all" else 5)
     seen = versioned(place.store)
     assert seen is not None
     assert seen.only_hides is (rights != "all")
 
 
-def test_a_hidden_backup_can_come_back_though_somebody_deleted_it(
-    home: World, bucket: VersionedMemoryStore
-) -> None:
+def test_a_hidden_backup_can_come_back_though_somebody_deleted_it(home: World, bucket: LockedStore) -> None:
     bury(home.services, home.services.store("a"), FIRST)
     rebuild(home.services)
     for key in list(bucket.objects):
@@ -229,9 +223,9 @@ def test_a_hidden_backup_can_come_back_though_somebody_deleted_it(
     assert states(home)[FIRST] == "hidden"
 
 
-def test_the_rest_of_a_failed_try_stays_out_of_sight(home: World, bucket: VersionedMemoryStore) -> None:
+def test_the_rest_of_a_failed_try_stays_out_of_sight(home: World, bucket: LockedStore) -> None:
     key = "shop/20261123T020000Z-cccc/globals.sql.zst.age"
-    bucket.may_delete_versions = False
+    bucket.asked.forbidden.add("delete")
     store = home.services.store("a")
     store.put(key, [b"half"], absent=True)
     store.delete(key)
@@ -242,18 +236,18 @@ def test_the_rest_of_a_failed_try_stays_out_of_sight(home: World, bucket: Versio
 
 
 def test_a_look_at_versions_costs_one_listing_of_all_and_one_of_what_is_verified(
-    home: World, bucket: VersionedMemoryStore
+    home: World, bucket: LockedStore
 ) -> None:
     watching(home, bucket)
-    bucket.asked = 0
+    bucket.asked.calls.clear()
     rebuild(home.services, quick=True)
-    assert bucket.asked == 1
+    assert bucket.asked.calls["versions"] == 1
     assert errors(home) == [None, None]
-    assert bucket.asked == 3
+    assert bucket.asked.calls["versions"] == 3
 
 
-def test_where_versions_may_not_be_seen_all_is_as_it_seems(home: World, bucket: VersionedMemoryStore) -> None:
-    bucket.may_see_versions = False
+def test_where_versions_may_not_be_seen_all_is_as_it_seems(home: World, bucket: LockedStore) -> None:
+    bucket.asked.forbidden.add("versions")
     watching(home, bucket)
     assert rebuild(home.services).problems == []
     assert errors(home) == [None, None]
@@ -263,7 +257,7 @@ def test_where_versions_may_not_be_seen_all_is_as_it_seems(home: World, bucket: 
     assert "without a manifest" in problem
 
 
-def test_a_forged_tombstone_hides_nothing(home: World, bucket: VersionedMemoryStore) -> None:
+def test_a_forged_tombstone_hides_nothing(home: World, bucket: LockedStore) -> None:
     delete_all(bucket)
     for backup_id in (FIRST, SECOND):
         bucket.put(f"shop/{backup_id}/tombstone.json", [b"{}"])
@@ -280,22 +274,26 @@ def test_a_store_without_versions_is_not_wrapped(home: World) -> None:
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Yard]:
     """A yard whose store keeps versions."""
-    with yard(tmp_path) as made:
-        bucket = VersionedMemoryStore("a", now=made.clock.now)
-        made.stores = {"a": bucket}  # type: ignore[dict-item] # it has objects, too
+    with yard(tmp_path, make=lambda name, clock: LockedStore(name, rule=None, now=clock.now)) as made:
         services = made.services
-        seen = past.seen_past({"a": bucket}, services.keys, services.ledger, made.clock)
+        seen = past.seen_past(made.stores, services.keys, services.ledger, made.clock)
         made.made.services = replace(services, stores=seen)
         yield made
+
+
+def inside(place: Yard) -> LockedStore:
+    store = place.stores["a"]
+    assert isinstance(store, LockedStore)
+    return store
 
 
 def kept(place: Yard) -> dict[str, int]:
     """Of which backups the store keeps how many versions with content."""
     found: dict[str, int] = {}
-    for each in place.stores["a"].kept:  # type: ignore[attr-defined]
-        if not each.version.removal and each.version.key.startswith("shop/"):
-            backup_id = each.version.key.split("/")[1]
-            found[backup_id] = found.get(backup_id, 0) + 1
+    for key, versions in inside(place).history.items():
+        if key.startswith("shop/") and (count := sum(not each.version.removal for each in versions)):
+            backup_id = key.split("/")[1]
+            found[backup_id] = found.get(backup_id, 0) + count
     return found
 
 
@@ -311,21 +309,21 @@ def test_retention_frees_the_room_of_versions(place: Yard) -> None:
 
 def test_what_is_locked_stays_and_goes_when_it_may(place: Yard) -> None:
     taken = place.take(4)
-    first = next(each for each in place.stores["a"].kept if taken[0] in each.version.key)  # type: ignore[attr-defined]
-    first.lock = Lock(until=place.clock.now(), mode="compliance")
+    (first, *_) = (held for key, (held,) in inside(place).history.items() if taken[0] in key)
+    first.lock = Lock(until=place.clock.now() + 2 * GRACE, mode="compliance")
     place.prune()
     place.clock.sleep(GRACE)
     (result,) = place.prune()
     assert (result.removed, len(result.locked)) == ((), 1)
-    first.lock = Lock()
+    place.clock.sleep(GRACE)
     assert list(place.prune()[0].removed) == taken[:1]
     assert kept(place)[taken[0]] == 2
 
 
 def test_what_was_only_hidden_is_told_stays_away_and_is_freed_by_who_may(place: Yard) -> None:
     taken = place.take(4)
-    bucket = place.stores["a"]
-    bucket.may_delete_versions = False  # type: ignore[attr-defined]
+    bucket = inside(place)
+    bucket.asked.forbidden.add("delete")
     place.prune()
     place.clock.sleep(GRACE)
     (result,) = place.prune()
@@ -337,7 +335,7 @@ def test_what_was_only_hidden_is_told_stays_away_and_is_freed_by_who_may(place: 
         place.prune(accept_clock=True)
         assert taken[0] not in place.listed()
     assert kept(place)[taken[0]] == 5
-    bucket.may_delete_versions = True  # type: ignore[attr-defined]
+    bucket.asked.forbidden.clear()
     place.prune()
     assert taken[0] not in kept(place)
 
@@ -345,7 +343,7 @@ def test_what_was_only_hidden_is_told_stays_away_and_is_freed_by_who_may(place: 
 def test_the_rest_of_a_failed_try_is_freed_in_the_end(place: Yard) -> None:
     place.take(2)
     key = "shop/20310301T030000Z-cccc/globals.sql.zst.age"
-    bucket = place.stores["a"]
+    bucket = inside(place)
     bucket.put(key, [b"half"])
     bucket.delete(key)
     place.prune()

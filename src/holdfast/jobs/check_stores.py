@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
@@ -34,8 +35,11 @@ def check_store(store: Store, learn: Callable[[Conditions], None] = lambda _: No
     """
     subject = f"store {store.name}"
     probe = _look(store, subject) if is_read_only(store) else _probe(store, subject, learn)
-    yield from guarded(subject, probe)
-    if (versions := versions_of(store)) is not None:
+    failed = False
+    for finding in guarded(subject, probe):
+        failed = failed or finding.level == "fail"
+        yield finding
+    if not failed and (versions := versions_of(store)) is not None:
         yield from guarded(subject, _look_at_versions(versions, subject))
     locks = locks_of(store)
     if locks is not None and locks.rule is not None:
@@ -132,6 +136,8 @@ def _probe_lock(store: Store, locks: Locks, rule: LockRule, subject: str) -> Ite
     store.put(key, [secrets.token_bytes(64)], absent=True)
     version = next(locks.versions(key))
     lock = locks.lock(version, rule.now() + _PROBE_LOCK)
+    with contextlib.suppress(RefusedError):  # Azure lets nobody delete a current version, locked or not
+        store.put(key, [b"laid over it"])
     try:
         locks.delete(version)
     except LockedError:

@@ -15,6 +15,7 @@ from holdfast.ledger.ledger import Ledger
 from holdfast.model import layout
 from holdfast.model.errors import IntegrityError
 from holdfast.stores.base import RefusedError, Store
+from holdfast.stores.fenced import check
 from holdfast.stores.locking import versions_of
 from holdfast.stores.versioned import Covered, VersionedStore, versioned
 from holdfast.system.clock import Clock
@@ -90,6 +91,7 @@ def uncover(services: Services, place: Place) -> tuple[str, ...]:
     store = versioned(place.store)
     if store is None:
         return ()
+    check(place.store)
     try:
         done = store.uncover(place.prefix)
     except RefusedError as error:
@@ -114,8 +116,9 @@ def purge(services: Services, store: Store, target: str, busy: Collection[str]) 
         where = layout.parse_key(folder + layout.MANIFEST)
         if seen is None or where is None or where.backup_id in busy:
             continue
-        if max(since or before, layout.backup_time(where.backup_id)) <= before and seen.purge(folder):
-            count += 1
+        if max(since or before, layout.backup_time(where.backup_id)) <= before:
+            check(store)
+            count += seen.purge(folder)
     return count
 
 

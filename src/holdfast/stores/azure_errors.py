@@ -14,6 +14,7 @@ from holdfast.stores.requests import seconds_of
 
 MISSING = frozenset({"BlobNotFound", "404"})
 TAKEN = frozenset({"BlobAlreadyExists", "ConditionNotMet", "TargetConditionNotMet", "409", "412"})
+CURRENT = frozenset({"OperationNotAllowedOnRootBlob"})
 CHANGED = frozenset({"ConditionNotMet", "TargetConditionNotMet", "412"})
 GONE = frozenset({"InvalidBlockList", "InvalidBlobOrBlock"})
 

@@ -14,11 +14,12 @@ from typing import Any, TypeVar
 from holdfast.model.errors import NotFoundError
 from holdfast.stores.azure_client import Client
 from holdfast.stores.azure_download import Origin, download
-from holdfast.stores.azure_errors import MISSING
+from holdfast.stores.azure_errors import CURRENT, MISSING
 from holdfast.stores.base import RefusedError, check_key, check_prefix, check_range
 from holdfast.stores.locking import Lock, LockedError, LockMode, LockRule, Version
 from holdfast.stores.places import is_key
 from holdfast.stores.requests import AnswerError, Requests
+from holdfast.system.clock import SystemClock
 
 T = TypeVar("T")
 _PAGE = 1000
@@ -119,7 +120,7 @@ class AzureLocks:
             if bypass:
                 self._of(version, "unlock", lambda: self.client.unlock(path, version.id))
             try:
-                self._of(version, "delete", lambda: self.client.delete(path, version=version.id or None))
+                self._delete(version, path)
             except RefusedError as error:
                 kept = self.lock_of(version)
                 if not kept.held and kept.until is None:
@@ -127,6 +128,22 @@ class AzureLocks:
                 raise LockedError(
                     f"{self.requests.where}: {version.key} is locked: {error.message}", hint=error.hint
                 ) from error
+
+    def _delete(self, version: Version, path: str) -> None:
+        """Remove a version; the current one by way of the blob, as the service asks for, unless it is locked."""
+        doing = f"delete a version of {version.key}"
+        try:
+            self.requests.send(
+                lambda: self.client.delete(path, version=version.id or None),
+                doing,
+                expected=CURRENT | MISSING,
+            )
+        except AnswerError as answer:
+            kept = self.lock_of(version)  # a NotFoundError, where it is gone
+            if kept.held or (kept.until is not None and kept.until > SystemClock().now()):
+                raise RefusedError(f"{self.requests.where}: {version.key} is kept") from answer
+            self.requests.send(lambda: self.client.delete(path), doing)
+            self._of(version, "delete", lambda: self.client.delete(path, version=version.id or None))
 
     def _of(self, version: Version, doing: str, request: Callable[[], T]) -> T:
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from holdfast.stores.base import Store, Stored
+from holdfast.stores.base import Store, Stored, layers
 
 
 class FencedStore:
@@ -16,11 +16,11 @@ class FencedStore:
         self.inner = inner
         self.name = inner.name
         self.location = inner.location
-        self._check = check
+        self.check = check
 
     def put(self, key: str, chunks: Iterable[bytes], *, absent: bool = False) -> bool:
         """Store the object; see Store."""
-        self._check()
+        self.check()
         return self.inner.put(key, chunks, absent=absent)
 
     def get(self, key: str, *, start: int = 0, length: int | None = None) -> Iterator[bytes]:
@@ -37,5 +37,12 @@ class FencedStore:
 
     def delete(self, key: str) -> None:
         """Remove the object; see Store."""
-        self._check()
+        self.check()
         self.inner.delete(key)
+
+
+def check(store: Store) -> None:
+    """Raise where a store is fenced and nothing may be changed in it: for what reaches through to the versions in it."""
+    for one in layers(store):
+        if isinstance(one, FencedStore):
+            one.check()

@@ -232,7 +232,10 @@ class VersionedStore:
     def _versions(self, prefix: str) -> Iterator[Version] | None:
         """Begin to list versions; None where there are none to see."""
         if self._keeps is None:
-            self._keeps = self._locks.kept()
+            try:
+                self._keeps = self._locks.kept()
+            except RefusedError:  # whatever is wrong, what is asked for next tells it better
+                return None
         if not self._keeps:
             return None
         found = self._locks.versions(prefix)
