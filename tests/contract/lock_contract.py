@@ -20,6 +20,7 @@ from holdfast.jobs.prune import complain
 from holdfast.ledger import locks as known_locks
 from holdfast.model import layout
 from holdfast.model.errors import NotFoundError
+from holdfast.model.lease import Terms
 from holdfast.model.retention import Policy
 from holdfast.model.target import Rules
 from holdfast.stores.base import Store
@@ -40,7 +41,9 @@ def keeps_a_backup_locked(store: Store, locks: Locks, folder: Path) -> None:
     """Commit a backup and let retention lock, hold and release it. The locks last two hours at most."""
     policy = Policy(hourly=2, daily=0, weekly=0, monthly=0, yearly=0, minimum=1)
     with world(folder, "postgresql://nobody@127.0.0.1:1/", stores={store.name: store}) as made:
-        services, target = made.services, replace(made.target, retention=Rules(policy=policy))
+        named = {store.name: Terms(pruner=made.services.host)}  # not every service can hold a lease
+        services = replace(made.services, leases=named)
+        target = replace(made.target, retention=Rules(policy=policy))
 
         def prune() -> None:
             complain(job.prune(services, target, made.stop, wish=job.Wish()))

@@ -72,6 +72,7 @@ def recovered(home: Home, url: str, *args: str | Path) -> list[str | Path]:
     ]
 
 
+@pytest.mark.fault("attack.delete")
 def test_all_is_found_from_nothing_and_uncovered(attacked: Home, url: str, tmp_path: Path) -> None:
     (backup_id,) = attacked.ids()
     found = called(*recovered(attacked, url, "--dry-run"), cwd=tmp_path)
@@ -83,6 +84,7 @@ def test_all_is_found_from_nothing_and_uncovered(attacked: Home, url: str, tmp_p
     assert "written over" not in attacked.run("verify", backup_id).stderr
 
 
+@pytest.mark.fault("attack.delete")
 @pytest.mark.extended
 def test_every_command_looks_past_it(
     attacked: Home, url: str, second_cluster: Cluster, tmp_path: Path

@@ -26,6 +26,7 @@ from holdfast.jobs.services import Keys
 from holdfast.jobs.verify import verify
 from holdfast.ledger.ledger import BackupRow
 from holdfast.model.errors import Error
+from holdfast.model.lease import Terms
 from holdfast.model.retention import Policy
 from holdfast.model.target import Rules
 from holdfast.postgres.scratch import Cluster
@@ -105,6 +106,7 @@ def hosts(url: str, cluster: Cluster, tmp_path: Path) -> Iterator[Hosts]:
         keys = writer.keys
         _be(writer, store(url, "writer"), replace(keys, identities=()))
         _be(pruner, store(url, "pruner"), replace(keys, identities=(), recipients=()))
+        pruner.services = replace(pruner.services, leases={"cloud": Terms(pruner=pruner.services.host)})
         _be(restorer, store(url, "restorer"), replace(keys, signing=None, recipients=()))
         yield Hosts(writer=writer, pruner=pruner, restorer=restorer)
     drop(cluster, DATABASE)
@@ -131,6 +133,7 @@ def brought_back(made: World, row: BackupRow, cluster: Cluster) -> bool:
         drop(cluster, name)
 
 
+@pytest.mark.fault("attack.delete")
 def test_each_takes_its_part_of_a_backups_life(hosts: Hosts, cluster: Cluster, url: str) -> None:
     writer, pruner, restorer = hosts.writer, hosts.pruner, hosts.restorer
     first = backup(writer.services, writer.target, writer.stop).backup
@@ -230,6 +233,7 @@ def test_check_says_what_each_may(url: str, role: str) -> None:
     assert ("deleting is refused, as is right" in levels[0][1]) is (role == "writer")
 
 
+@pytest.mark.fault("attack.lock")
 def test_nobody_lifts_or_shortens_a_lock(url: str) -> None:
     rule = locking.rule("governance")
     store(url, "writer", lock=rule).put(OURS, [b"locked"])

@@ -107,6 +107,7 @@ def test_a_backup_by_a_new_signer_is_listed_once_he_is_trusted(
     assert row(home, "20261124T020000Z-dddd").good
 
 
+@pytest.mark.fault("attack.plant")
 def test_what_vanished_is_named_unless_a_tombstone_says_so(
     home: World, stores: dict[str, MemoryStore]
 ) -> None:
@@ -119,6 +120,7 @@ def test_what_vanished_is_named_unless_a_tombstone_says_so(
     assert "rolled back" not in said
 
 
+@pytest.mark.fault("attack.plant")
 def test_a_store_without_its_newest_backups_is_said_to_be_rolled_back(
     home: World, stores: dict[str, MemoryStore]
 ) -> None:
@@ -133,6 +135,7 @@ def test_a_store_without_its_newest_backups_is_said_to_be_rolled_back(
     assert isinstance(verified(home, THIRD)["b"].error, IntegrityError)
 
 
+@pytest.mark.fault("attack.plant")
 def test_a_tombstone_that_vanished_is_named(home: World, stores: dict[str, MemoryStore]) -> None:
     bury(home.services, stores["b"], FIRST)
     assert told(home) == ""
@@ -145,6 +148,7 @@ def test_a_tombstone_that_vanished_is_named(home: World, stores: dict[str, Memor
     assert told(home) == ""
 
 
+@pytest.mark.fault("attack.plant")
 @pytest.mark.parametrize("how", ["gone", "replaced", "signature gone"])
 def test_a_pin_that_vanished_is_named_and_put_back(
     home: World, stores: dict[str, MemoryStore], how: str
@@ -170,6 +174,7 @@ def test_a_pin_that_vanished_is_named_and_put_back(
     assert {each.error for each in verified(home).values()} == {None}
 
 
+@pytest.mark.fault("attack.plant")
 def test_another_backup_under_the_same_id_is_said_to_be_replaced_though_it_is_signed(
     home: World, stores: dict[str, MemoryStore]
 ) -> None:

@@ -96,6 +96,7 @@ def both(bucket: LockedStore) -> None:
         bucket.put(f"shop/{FIRST}/{name}", [b"planted"])
 
 
+@pytest.mark.fault("attack.delete")
 @pytest.mark.parametrize("attack", [delete_all, write_over_all, both])
 def test_what_was_deleted_or_written_over_is_there_read_and_told_of(
     home: World, elsewhere: World, bucket: LockedStore, attack: object
@@ -124,6 +125,7 @@ def test_nothing_is_told_where_nothing_happened(home: World) -> None:
     assert covers(home) is None
 
 
+@pytest.mark.fault("attack.delete")
 def test_it_is_uncovered_by_repair_and_then_nothing_is_told(home: World, bucket: LockedStore) -> None:
     good = dict(bucket.objects)
     both(bucket)
@@ -181,6 +183,7 @@ def hurry(made: World, days: float) -> None:
     watching(made, *stores)
 
 
+@pytest.mark.fault("attack.delete")
 @pytest.mark.parametrize("rights", ["all", "hide only"])
 def test_what_retention_removed_does_not_come_back(home: World, bucket: LockedStore, rights: str) -> None:
     bucket.asked.forbidden = set() if rights == "all" else {"delete"}
@@ -257,6 +260,7 @@ def test_where_versions_may_not_be_seen_all_is_as_it_seems(home: World, bucket: 
     assert "without a manifest" in problem
 
 
+@pytest.mark.fault("attack.delete")
 def test_a_forged_tombstone_hides_nothing(home: World, bucket: LockedStore) -> None:
     delete_all(bucket)
     for backup_id in (FIRST, SECOND):
