@@ -14,7 +14,7 @@ from holdfast.jobs.catalog import rebuild
 from holdfast.jobs.repair import repair
 from holdfast.jobs.verify import verify
 from holdfast.jobs.writing import Place
-from holdfast.stores.base import Store
+from holdfast.stores.base import ExistsError, Store
 from holdfast.stores.locking import Lock
 from holdfast.stores.read_only import ReadOnlyStore
 from holdfast.stores.versioned import VersionedStore, versioned
@@ -208,7 +208,11 @@ def test_what_retention_removed_does_not_come_back(home: World, bucket: LockedSt
     assert seen.only_hides is (rights != "all")
 
 
-def test_a_hidden_backup_can_come_back_though_somebody_deleted_it(home: World, bucket: LockedStore) -> None:
+@pytest.mark.parametrize("rights", ["all", "hide only"])
+def test_a_hidden_backup_can_come_back_though_somebody_deleted_it(
+    home: World, bucket: LockedStore, rights: str
+) -> None:
+    bucket.asked.forbidden = set() if rights == "all" else {"delete"}
     bury(home.services, home.services.store("a"), FIRST)
     rebuild(home.services)
     for key in list(bucket.objects):
@@ -236,6 +240,15 @@ def test_the_rest_of_a_failed_try_stays_out_of_sight(home: World, bucket: Locked
     assert rebuild(home.services).problems == []
     store.put(key, [b"whole"], absent=True)
     assert b"".join(store.get(key)) == b"whole"
+
+
+def test_what_was_deleted_by_others_is_not_written_anew(home: World, bucket: LockedStore) -> None:
+    key = f"shop/{FIRST}/{PART}"
+    bucket.delete(key)
+    rebuild(home.services, quick=True, forget=False)
+    with pytest.raises(ExistsError, match="beneath"):
+        home.services.store("a").put(key, [b"other"], absent=True)
+    assert key not in bucket.objects
 
 
 def test_a_look_at_versions_costs_one_listing_of_all_and_one_of_what_is_verified(
