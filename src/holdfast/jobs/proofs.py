@@ -239,7 +239,15 @@ def _detail(place: writing.Place, proof: Proof, keys: Keys) -> Detail:
     data = b"".join(compress.decompress(chunks))
     if hashlib.sha256(data).hexdigest() != tested.detail_sha256:
         raise IntegrityError(f"{place.store.location}: {key} opens as something else than was signed")
-    return codec.from_json(Detail, json.loads(data), "detail")
+    return parse_detail(data, where=f"{place.store.location}: {key}")
+
+
+def parse_detail(data: bytes, *, where: str) -> Detail:
+    """Read a detail. Raise IntegrityError, naming `where`, when it is malformed."""
+    try:
+        return codec.from_json(Detail, json.loads(data), "detail")
+    except (ValueError, RecursionError) as error:
+        raise IntegrityError(f"{where}: not a detail: {error}") from error
 
 
 def databases(detail: Detail | None) -> tuple[DatabaseTested, ...]:
