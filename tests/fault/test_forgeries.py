@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from holdfast.jobs.backup import backup
 from holdfast.jobs.catalog import rebuild
@@ -138,26 +136,3 @@ def _refused(ours: Shelf, folder: Path, value: object) -> None:
         assert f"{ours.first.id}/{MANIFEST}: not a manifest" in found.message
         rebuild(made.services)
         assert state(made.services, ours.first) is None
-
-
-@pytest.mark.fault("fuzz")
-@given(
-    data=st.one_of(
-        st.binary(max_size=300),
-        st.text(max_size=300).map(str.encode),
-        st.integers(0, 5000).map(lambda depth: b"[" * depth),
-        st.recursive(
-            st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-            lambda inner: (
-                st.lists(inner, max_size=3)
-                | st.dictionaries(
-                    st.sampled_from(["format_version", "parts", "id", "target", "x"]), inner, max_size=4
-                )
-            ),
-            max_leaves=10,
-        ).map(lambda value: json.dumps(value).encode()),
-    )
-)
-def test_no_bytes_make_reading_a_manifest_fail_in_another_way(data: bytes) -> None:
-    with pytest.raises(IntegrityError, match=r"^here: "):
-        manifest.parse(data, where="here")

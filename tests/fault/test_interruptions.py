@@ -110,7 +110,9 @@ def assert_cancelled(folder: Home, cluster: Cluster, shop: Conninfo) -> None:
 
 
 @pytest.mark.fault("stop")
-@pytest.mark.parametrize(("number", "code"), SIGNALS)
+@pytest.mark.parametrize(
+    ("number", "code"), [SIGNALS[1], pytest.param(*SIGNALS[0], marks=pytest.mark.extended)]
+)
 def test_a_signal_in_the_middle_of_the_stream_cancels_the_run(
     cluster: Cluster, shop: Conninfo, tmp_path: Path, number: signal.Signals, code: int
 ) -> None:

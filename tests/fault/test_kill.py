@@ -27,17 +27,13 @@ Kill = Callable[..., int]
 TWO = {"a": 'url = "store-a"', "b": 'url = "store-b"'}
 
 # Where it dies before the manifest is in the store: nothing of the backup may stay.
-BEFORE = (
+BEFORE = (f"bytes:{{database}}:{BYTES // 2}", "stage:parts_stored", "put:a:manifest.json")
+MORE_BEFORE = (
     "stage:begun",
     "stage:streaming:globals",
     "stage:part:database",
-    f"bytes:{{database}}:{BYTES // 2}",
     "put:a:.dump.zst.age",
-    "stage:parts_stored",
     "stage:manifest",
-    "put:a:manifest.json",
-)
-MORE_BEFORE = (
     "stage:server_locked",
     "stage:part:globals",
     "put:a:globals.sql.zst.age",
@@ -51,14 +47,11 @@ MORE_BEFORE = (
     "put:a:manifest.json.minisig",
 )
 # Where it dies afterwards: the backup exists. The flag says whether the second store has it, too.
-AFTER = (
-    ("stage:committed", False),
+AFTER = (("stage:committed", False), ("put:b:manifest.json", False))
+MORE_AFTER = (
     ("stage:recorded", False),
     ("put:b:.dump.zst.age", False),
-    ("put:b:manifest.json", False),
     ("stage:finished#2", True),
-)
-MORE_AFTER = (
     ("stage:finished", False),
     ("stage:begun#2", False),  # of the copy
     (f"bytes:copy to b:{BYTES // 8}", False),

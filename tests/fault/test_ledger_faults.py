@@ -77,7 +77,10 @@ def assert_replaced(path: Path, damaged: bytes) -> None:
 
 
 @pytest.mark.fault("ledger.corrupt")
-@pytest.mark.parametrize("length", [0, 1, 99, 100, 1024, 4096, 4097, 20000, 40960])
+@pytest.mark.parametrize(
+    "length",
+    [0, 4097, 20000, *(pytest.param(n, marks=pytest.mark.extended) for n in (1, 99, 100, 1024, 4096, 40960))],
+)
 def test_a_truncated_ledger_is_set_aside(tmp_path: Path, length: int) -> None:
     path = tmp_path / "ledger.sqlite"
     filled(path)
@@ -248,7 +251,7 @@ def test_processes_that_make_a_ledger_together_share_one(tmp_path: Path, *, dama
 
 
 @pytest.mark.fault("kill.ledger")
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(n, marks=pytest.mark.extended) for n in (1, 2))])
 def test_nothing_that_was_committed_is_lost_by_a_kill(tmp_path: Path, seed: int) -> None:
     path = tmp_path / "ledger.sqlite"
     with running("write", path) as writer:

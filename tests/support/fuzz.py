@@ -22,12 +22,14 @@ from holdfast.jobs.catalog import rebuild
 from holdfast.jobs.services import Keys
 from holdfast.jobs.verify import verify
 from holdfast.methods.base import Source
-from holdfast.model import codec, cron_script, filenames, layout, manifest, mark, schedule
+from holdfast.model import codec, cron_script, filenames, layout, lease, manifest, mark, schedule, storage
+from holdfast.model.backup import Segment
 from holdfast.model.catalog import Catalog, Database, Properties, Table
-from holdfast.model.errors import Error
+from holdfast.model.errors import Error, IntegrityError
 from holdfast.model.proof import DatabaseTested, Detail
 from holdfast.model.target import Compression
 from holdfast.postgres import archive, blocks, conninfo, copy_data, tar_archive
+from holdfast.providers.shapes import ShapeError, parsed
 from holdfast.starter import answers_of, starter_config
 from holdfast.streams import age, age_keys, compress, seekable, sign, unwrap
 from holdfast.streams.openssl import Passphrase
@@ -64,6 +66,25 @@ DETAIL = Detail(
     target="shop",
     databases=(DatabaseTested(name="app", archive_bytes=7, phases=(), comparison=None, failure="it failed"),),
 )
+
+
+LEASE = lease.Lease(
+    kind="retention",
+    target="shop",
+    generation=3,
+    owner="o",
+    token="t",
+    host="db1",
+    pid=7,
+    at=NOW,
+    seconds=300,
+)
+ENTRY = storage.Entry(bucket="photos", name="a/b.jpg", size=7, etag='"e"', modified_at=NOW, content="ab" * 16)
+SNAPSHOT = storage.Snapshot(
+    snapshot_version=storage.SNAPSHOT_VERSION, target="shop", id=sample_backup().id, started_at=NOW,
+    finished_at=NOW, host="db1", signer="RW", buckets=1, files=1, size=7, stored_size=7, recipients=(),
+    list=Segment(name="files.zst", size=7, sha256="0" * 64), index=Segment(name="index.zst", size=7, sha256="0" * 64),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +165,11 @@ def _of_wrapped(data: bytes) -> object:
 
 def _of_table_data(data: bytes) -> object:
     return [sum(map(len, each.chunks)) for each in copy_data.table_data(iter([data]))]
+
+
+def _of_answer(data: bytes) -> object:
+    found = parsed(data)
+    return [found.at("name").value, *(each.value for each in found.at("at").items())]
 
 
 def _of_script(data: bytes) -> object:
@@ -237,8 +263,31 @@ READERS = (
         "manifest",
         lambda data: manifest.parse(data, where="here"),
         lambda: (manifest.dump(sample_backup()),),
+        (IntegrityError,),
     ),
     Reader("mark", _of_mark, lambda: (_mark("proof"), _mark("pin"))),
+    Reader("lease", lease.parse, lambda: (lease.dump(LEASE),), ()),
+    Reader(
+        "snapshot",
+        lambda data: storage.parse(data, where="here"),
+        lambda: (storage.dump(SNAPSHOT),),
+    ),
+    Reader("file's line", storage.parse_entry, lambda: (storage.entry_line(ENTRY),), (ValueError,)),
+    Reader(
+        "file's head", storage.parse_head, lambda: (storage.head_of(storage.Properties()),), (ValueError,)
+    ),
+    Reader(
+        "content's line",
+        storage.parse_index_line,
+        lambda: (storage.index_line("ab" * 16, storage.Content(1, "0" * 64)),),
+        (ValueError,),
+    ),
+    Reader(
+        "provider's answer",
+        _of_answer,
+        lambda: (b'{"name": "app", "at": ["2026-01-01T00:00:00Z", 7]}',),
+        (ShapeError,),
+    ),
     Reader("catalog", _of_catalog, lambda: (_json(CATALOG),)),
     Reader("detail", lambda data: proofs.parse_detail(data, where="here"), lambda: (_json(DETAIL),)),
     Reader(

@@ -122,6 +122,11 @@ def test_unknown_fields_are_ignored_and_defaults_fill_in() -> None:
     assert (sample.many, sample.inner, sample.table) == ((), None, {})
 
 
+def test_a_whole_number_that_is_no_float_is_a_value_error() -> None:
+    with pytest.raises(ValueError, match=r"proof\.restore_seconds: the number is out of range"):
+        codec.from_json(float, 10**400, "proof.restore_seconds")
+
+
 def test_a_whole_number_may_stand_for_a_float() -> None:
     ratio = codec.from_json(Sample, GOOD | {"ratio": 2}).ratio
     assert ratio == 2.0

@@ -107,6 +107,20 @@ def test_what_is_no_script_is_understood_as_nothing(text: str) -> None:
     assert read(f"pg_dump app\n{text}").databases == ["app"]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "pg_dump -d 'postgres://[db/app' > /backups/app.dump",
+        "pg_dump -d " + "postgres://u:p@h/" * 2000,
+        "for db in dbname=$db; do pg_dump -d $db > /backups/app.dump; done",
+        "URL=postgres://u@h/$DB\nfor DB in $URL app; do pg_dump -d $DB > /backups/app.dump; done",
+    ],
+    ids=["no URL", "URLs in URLs", "a variable of itself", "variables of each other"],
+)
+def test_a_script_that_makes_no_sense_is_read_to_its_end(text: str) -> None:
+    assert read(text).days is None
+
+
 def test_nothing_is_run(tmp_path: Path) -> None:
     trap = tmp_path / "trap"
     read(f"x=$(touch {trap})\n`touch {trap}`\neval touch {trap}\npg_dump $(touch {trap})")

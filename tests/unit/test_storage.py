@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -71,6 +73,12 @@ def test_lines_are_read_as_they_were_written(bucket: str, name: str, metadata: d
     head = storage.head_of(properties)
     assert head.count(b"\n") == 1
     assert storage.parse_head(head) == properties
+
+
+@pytest.mark.parametrize("parse", [storage.parse_entry, storage.parse_head])
+def test_a_line_that_is_nested_without_end_is_a_value_error(parse: Callable[[bytes], object]) -> None:
+    with pytest.raises(ValueError, match="nested too deeply"):
+        parse(b"[" * 100_000)
 
 
 @pytest.mark.parametrize(

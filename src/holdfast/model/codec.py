@@ -125,7 +125,10 @@ def _decode_scalar(hint: Any, value: object, path: str) -> Any:  # noqa: ANN401 
     if hint is object:
         return value
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError as error:
+            raise ValueError(f"{path}: the number is out of range") from error
     if hint in (str, int, float, bool) and type(value) is hint:
         return value
     raise ValueError(f"{path}: {getattr(hint, '__name__', hint)} was expected, not {type(value).__name__}")

@@ -44,6 +44,7 @@ class _Interpreter:
     def __init__(self, script: Script, reading: Reading) -> None:
         self._script = script
         self._reading = reading
+        self._looked_at: set[str] = set()  # of what names databases
         self._known: dict[str, Callable[[Command, tuple[str, ...]], None]] = {
             "find": self._find,
             "openssl": self._openssl,
@@ -145,6 +146,9 @@ class _Interpreter:
         if value == EVERY_DATABASE:
             reading.every_database = True
             return
+        if value in self._looked_at:  # or a variable that stands in its own value would never end
+            return
+        self._looked_at.add(value)
         for each in self._script.values(value):
             if each == EVERY_DATABASE:
                 reading.every_database = True
@@ -158,17 +162,19 @@ class _Interpreter:
                 reading.databases.append(each)
 
     def _uri(self, text: str) -> None:
-        """Read a URL; its password stays where it is."""
-        parts = urlsplit(text)
+        """Read a URL; its password stays where it is. One that is malformed tells nothing."""
         try:
+            parts = urlsplit(text)
             port = parts.port
         except ValueError:
-            port = None
+            return
         for key, value in (("host", parts.hostname), ("port", str(port or "")), ("username", parts.username)):
             self._option(key, unquote(value or ""))
         if parts.password:
             self._reading.notes.append((0, "a password stands in a URL: put it into a file (password_file)"))
-        self._option("dbname", unquote(parts.path.lstrip("/")))
+        name = unquote(parts.path.lstrip("/"))
+        if "://" not in name:
+            self._option("dbname", name)
 
     def _written(self, path: str) -> None:
         """Read the name of a file that a dump goes into: the directory, and the pattern of names."""

@@ -129,7 +129,7 @@ def entry_line(entry: Entry) -> bytes:
 
 def parse_entry(line: bytes) -> Entry:
     """Read a line of the list. Raise ValueError when it is none."""
-    entry = codec.from_json(Entry, json.loads(line), "entry")
+    entry = codec.from_json(Entry, _json(line), "entry")
     layout.check_content_id(entry.content)
     return entry
 
@@ -154,7 +154,14 @@ def head_of(properties: Properties) -> bytes:
 
 def parse_head(line: bytes) -> Properties:
     """Read the line that stands before a file's bytes. Raise ValueError when it is none."""
-    return codec.from_json(Properties, json.loads(line), "properties")
+    return codec.from_json(Properties, _json(line), "properties")
+
+
+def _json(line: bytes) -> object:
+    try:
+        return json.loads(line)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
 
 
 def needed(snapshots: Iterable[str], backups: Collection[str]) -> frozenset[str]:
