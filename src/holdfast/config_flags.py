@@ -32,5 +32,5 @@ def nested(texts: Sequence[str], base: Mapping[str, object] | None = None) -> di
 def _value(text: str) -> object:
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return text

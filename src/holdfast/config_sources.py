@@ -146,7 +146,10 @@ def from_file(path: Path) -> Layer:
         raise ConfigError(f"{path}: line {line}: it is not UTF-8 text") from None  # the cause quotes the file
     try:
         data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # tomllib's own error, a number without end, endless nesting
         raise ConfigError(_toml_message(path, text, str(error)), hint="Mend the file there.") from error
     return Layer(label=str(path), base=path.absolute().parent, data=data)
 

@@ -221,6 +221,8 @@ def test_no_secret_is_ever_in_the_error(place: Place) -> None:
     [
         (b"a = 1\nb = [\n", "line 2, column"),
         (b"a = 1\nb == 2\n", "line 2, column 4: not valid TOML: invalid value"),
+        (b"a = " + b"[" * 5000, "not valid TOML"),
+        (b"a = " + b"9" * 5000, "not valid TOML"),
         (b"a = 1\na = 2\n", "line 2, column"),
         (b"a = 1\n\nb = '\xff'\n", "line 3: it is not UTF-8 text"),
     ],

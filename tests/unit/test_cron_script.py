@@ -121,6 +121,12 @@ def test_a_script_that_makes_no_sense_is_read_to_its_end(text: str) -> None:
     assert read(text).days is None
 
 
+@pytest.mark.parametrize("days", ["³", "9" * 5000])
+def test_what_is_no_number_of_days_is_not_taken_for_one(days: str) -> None:
+    script = f"pg_dump app > /backups/app.dump\nfind /backups -mtime +{days} -delete\nls -t | tail -n +{days} | xargs rm"
+    assert (read(script).days, read(script).keep_last) == (None, None)
+
+
 def test_nothing_is_run(tmp_path: Path) -> None:
     trap = tmp_path / "trap"
     read(f"x=$(touch {trap})\n`touch {trap}`\neval touch {trap}\npg_dump $(touch {trap})")

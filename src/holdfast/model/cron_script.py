@@ -26,6 +26,7 @@ _KEPT = {
     "exclude-database": "exclude_databases",
 }
 _SECRET = re.compile(r"PASS|SECRET|TOKEN|CREDENTIAL|(?:^|_)KEY(?:$|_ID$)", re.IGNORECASE)
+_NUMBER = re.compile(r"[0-9]{1,6}")
 _UPLOADS = ("s3://", "gs://")
 _DUMPS = frozenset({"pg_dump", "pg_dumpall"})
 
@@ -206,9 +207,9 @@ class _Interpreter:
             return
         for key, value in itertools.pairwise(words):
             digits = value.lstrip("+")
-            if key in {"-mtime", "-ctime", "-atime"} and digits.isdigit():
+            if key in {"-mtime", "-ctime", "-atime"} and _NUMBER.fullmatch(digits):
                 reading.days = int(digits)
-            elif key in {"-mmin", "-cmin"} and digits.isdigit():
+            elif key in {"-mmin", "-cmin"} and _NUMBER.fullmatch(digits):
                 reading.days = max(1, int(digits) // 1440)
         if reading.days is None:
             reading.missed.append((command.line, "find (its age is not known)"))
@@ -218,7 +219,7 @@ class _Interpreter:
             )
 
     def _tail(self, command: Command, words: tuple[str, ...]) -> None:
-        found = re.search(r"-n\s*\+(\d+)", " ".join(words))
+        found = re.search(r"-n\s*\+([0-9]{1,6})\b", " ".join(words))
         if found and any(
             other.words[0] == "ls" for other in self._script.commands if other.line == command.line
         ):

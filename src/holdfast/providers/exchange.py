@@ -77,6 +77,8 @@ def exchange(ask: Ask, bounds: Bounds) -> Answer:
         raise ProviderError(f"{host}: {one_line(text)}", hint=hint) from error
     if len(body) > bounds.size:
         raise ProviderError(f"{host}: the answer has more than {bounds.size} bytes", status=answer.status)
-    if declared.isdigit() and len(body) < int(declared):  # a read of a given size does not notice
+    if (
+        declared.isascii() and declared.isdigit() and len(body) < int(declared)
+    ):  # a read of a given size does not notice
         raise ProviderError(f"{host}: the answer broke off after {len(body)} of {declared} bytes")
     return answer

@@ -121,7 +121,7 @@ class Client:
         if answer.status_code != 308:  # noqa: PLR2004 - "Resume Incomplete"
             raise _api_error()(answer)
         _, _, last = answer.headers.get("Range", "").partition("=0-")
-        return int(last) + 1 if last.isdigit() else 0
+        return int(last) + 1 if last.isascii() and last.isdigit() else 0
 
     def cancel(self, url: str) -> None:
         """Give up a resumable upload. The service answers with 499."""
