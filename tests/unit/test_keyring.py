@@ -12,6 +12,7 @@ import pytest
 from holdfast import render_keys
 from holdfast.jobs import canary, runner, scheduled
 from holdfast.jobs.catalog import rebuild
+from holdfast.jobs.check_keys import check_known
 from holdfast.jobs.keyring import Keyring, Opening, keyring
 from holdfast.jobs.prune import Wish, prune
 from holdfast.jobs.reencrypt import copy_to
@@ -134,6 +135,8 @@ def test_an_identity_that_was_taken_away_too_early_is_noticed(place: Yard, new: 
     place.take(2)
     rotate(place, new, new)
     place.take(2)
+    [finding] = check_known(place.services)
+    assert (finding.level, "2 backups" in finding.message) == ("warn", True)
     found = tried(place)
     assert "no identity here is one of its recipients" in str(found["", "oldest"])
     assert found[new.recipient.text[-6:], "newest"] is None
@@ -149,6 +152,7 @@ def test_an_identity_that_was_taken_away_too_early_is_noticed(place: Yard, new: 
     assert failed.error_code == "key"
     rotate(place, new, place.made.identity, new)
     assert set(tried(place).values()) == {None}
+    assert list(check_known(place.services)) == []
     assert status(place.services, [place.target])[0].problems == ()
 
 

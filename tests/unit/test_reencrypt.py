@@ -214,6 +214,27 @@ def test_another_backup_under_the_same_id_is_no_kin(home: World, other: age_keys
     assert not are_kin(first, Stored(backup=lone, manifest=second.manifest, signature=b""))
 
 
+def test_a_copy_in_the_place_of_one_that_we_can_open_is_noticed_and_mended(
+    home: World, stores: dict[str, MemoryStore], other: age_keys.Identity
+) -> None:
+    """Both are signed for the same place: whoever can write to the store could exchange them."""
+    sent(home, other)
+    copy(home.services, "shop", IDS[0], "a", "b", home.stop)
+    blind, own = holding(home.services), dict(stores["a"].objects)
+    for key, data in stores["c"].objects.items():
+        if IDS[0] in key:
+            stores["a"].objects[key] = data
+    for quick in (True, False):
+        rebuild(blind, quick=quick, forget=False)
+    (result,) = verify(blind, row(home), home.stop, store="a")
+    assert "was replaced" in str(result.error)
+    assert states(home) == {"a": "damaged", "b": "complete", "c": "complete"}
+    (mended,) = repair(blind, row(home), home.stop, store="a")
+    assert mended.error is None
+    assert {key: stores["a"].objects[key] for key in own} == own
+    assert states(home)["a"] == "complete"
+
+
 def test_a_signer_that_is_not_trusted_makes_no_copy(home: World, other: age_keys.Identity) -> None:
     key = sign.generate()
     foreign = Keys(identities=(home.identity,), signing=key, trusted=(key.public, *home.keys.trusted))

@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 
 from holdfast.jobs import runner
-from holdfast.jobs.keyring import openers
+from holdfast.jobs.keyring import openers, recipients
 from holdfast.jobs.reading import open_backup, open_beginning
 from holdfast.jobs.services import Services
 from holdfast.jobs.writing import Place
@@ -41,7 +41,7 @@ def canary(services: Services, target: str, stop: Stop, *, occasion: Occasion = 
     found: list[Tried] = []
 
     def body(meter: runner.Meter) -> None:
-        rows = [row for row in services.ledger.backups(target) if row.whole and _recipients(row)]
+        rows = [row for row in services.ledger.backups(target) if row.whole and recipients(row)]
         if not rows:
             raise runner.SkippedError("there is no encrypted backup to open yet")
         for each in _all(services, rows, stop):
@@ -76,23 +76,17 @@ def _all(services: Services, rows: Sequence[BackupRow], stop: Stop) -> Iterator[
     identities = {identity.recipient.text: identity for identity in services.keys.identities}
     ends: tuple[tuple[Which, Sequence[BackupRow]], ...] = (("oldest", rows[::-1]), ("newest", rows))
     for which, ordered in ends:
-        if not _recipients(ordered[0]) & identities.keys():
+        if not recipients(ordered[0]) & identities.keys():
             yield _stranger(services, ordered[0], which)
         for recipient, identity in identities.items():
-            row = next((row for row in ordered if recipient in _recipients(row)), None)
+            row = next((row for row in ordered if recipient in recipients(row)), None)
             if row is not None:
                 stop.check()
                 yield _try(services, row, which, recipient, identity)
 
 
-def _recipients(row: BackupRow) -> frozenset[str]:
-    """Those that open one of its whole copies."""
-    found = (openers(row.stored_in(copy.store).backup) for copy in row.copies if copy.state == "complete")
-    return frozenset[str]().union(*found)
-
-
 def _stranger(services: Services, row: BackupRow, which: Which) -> Tried:
-    said = ", ".join(text if len(text) <= 80 else f"{text[:40]}…" for text in sorted(_recipients(row)))  # noqa: PLR2004 - a line
+    said = ", ".join(text if len(text) <= 80 else f"{text[:40]}…" for text in sorted(recipients(row)))  # noqa: PLR2004 - a line
     return Tried(
         target=row.backup.target,
         recipient="",

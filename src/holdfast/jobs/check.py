@@ -41,6 +41,7 @@ class _OnDisk(Protocol):
 def check(services: Services, targets: tuple[Target, ...], *, encrypted: bool) -> Iterator[Finding]:
     """Look at the keys, the state directory, every store and every target."""
     yield from check_keys.check_keys(services.keys, encrypted=encrypted)
+    yield from check_keys.check_known(services)
     yield _check_space("state directory", services.state_dir)
     yield from _check_spool(services.spool_dir)
     for store in services.stores.values():

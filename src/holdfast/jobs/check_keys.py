@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from holdfast.jobs.finding import Finding
-from holdfast.jobs.services import Keys
+from holdfast.jobs.keyring import recipients
+from holdfast.jobs.services import Keys, Services
 from holdfast.streams.age_keys import too_open
 
 
@@ -33,6 +34,21 @@ def check_keys(keys: Keys, *, encrypted: bool) -> Iterator[Finding]:
             hint="Make a key with `holdfast keygen -o FILE` and set encryption.recipients.",
         )
     yield _signer(keys)
+
+
+def check_known(services: Services) -> Iterator[Finding]:
+    """Find backups that no identity here opens, where there is one: it may have been taken away too early."""
+    own = {identity.recipient.text for identity in services.keys.identities}
+    rows = [row for row in services.ledger.backups() if row.whole] if own else []
+    lost = [row.backup.id for row in rows if (found := recipients(row)) and not found & own]
+    if lost:
+        count = "1 backup" if len(lost) == 1 else f"{len(lost)} backups"
+        yield Finding(
+            level="warn",
+            subject="identity",
+            message=f"opens not all: {count} from {min(lost)} to {max(lost)} were encrypted to others",
+            hint="`holdfast keys` tells to whom. Put the identity of an earlier key back until they have expired.",
+        )
 
 
 def _reader(keys: Keys) -> Finding:

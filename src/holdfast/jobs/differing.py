@@ -15,16 +15,32 @@ from holdfast.model.errors import IntegrityError, NotFoundError
 from holdfast.model.kinship import Stored, are_kin
 from holdfast.stores.base import read_all
 
+_HELD = frozenset({"complete", "damaged", "hidden"})
+
 
 def check_same(opened: Opened, known: BackupRow | None) -> None:
-    """Raise IntegrityError where a believed manifest tells of another backup than the ledger knows by its id."""
+    """Raise IntegrityError where a believed manifest tells of another backup than the ledger knows by its id.
+
+    Or of another copy of it than is known in that store: one that was encrypted anew is signed for the same place, and
+    whoever can write to the store could put it in the place of one that we can open.
+    """
     if known is None or known.backup.target != opened.backup.target:
         return
     found = Stored(backup=opened.backup, manifest=opened.manifest, signature=opened.signature)
     own = Stored(backup=known.backup, manifest=known.manifest, signature=known.signature)
-    if found.manifest == own.manifest or are_kin(own, found):
+    store = opened.place.store.name
+    held = any(copy.store == store and copy.state in _HELD for copy in known.copies)
+    if found.manifest == (known.stored_in(store).manifest if held else own.manifest):
         return
     where = f"{opened.place.store.location}: {opened.place.key(layout.MANIFEST)}"
+    if are_kin(own, found):
+        if held:
+            raise IntegrityError(
+                f"{where}: was replaced: the copy that lay there is encrypted to others than this one",
+                hint=f"A manifest never changes. `holdfast repair {opened.backup.id}` puts the copy back that is known,"
+                " where another store has it.",
+            )
+        return
     raise IntegrityError(
         f"{where}: was replaced: it tells of another backup than the ledger knows by this id"
         f" (signed by {opened.backup.signer}; known is one signed by {known.backup.signer})",

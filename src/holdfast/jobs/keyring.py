@@ -83,6 +83,12 @@ def openers(backup: Backup) -> frozenset[str]:
     return frozenset(set.intersection(*sealed)) if sealed else frozenset()
 
 
+def recipients(row: BackupRow) -> frozenset[str]:
+    """Those that open one of the whole copies of a backup."""
+    found = (openers(row.stored_in(copy.store).backup) for copy in row.copies if copy.state == "complete")
+    return frozenset[str]().union(*found)
+
+
 def keyring(services: Services, targets: Sequence[Target]) -> Keyring:
     """Look at the config, the ledger and the identities at hand; no store is asked."""
     rows = services.ledger.backups()
