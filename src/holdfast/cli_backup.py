@@ -167,16 +167,18 @@ def show(
     """Show all that is known of one backup, and what it covers."""
     from holdfast import facts, render, render_retention
     from holdfast.jobs.show import coverage_of
-    from holdfast.ledger import marks
+    from holdfast.ledger import locks, marks
 
     with opened_app(config, overrides, quiet=quiet) as opened:
         row = opened.find(word, target=target, before=parse_time(before))
         coverage = coverage_of(opened.services, row)
         marked = marks.of_backup(opened.services.ledger, row.backup.id)
+        locked = locks.of_backup(opened.services.ledger, row.backup.id)
     if as_json:
-        render.facts(facts.detail(row, coverage, marked))
+        render.facts(facts.detail(row, coverage, marked, locked))
     else:
         render.detail(row, coverage)
+        render_retention.locks(locked)
         render_retention.marks(row, marked)
 
 

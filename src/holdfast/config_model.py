@@ -266,6 +266,7 @@ class Config(Section):
             providers={
                 target.name: target.provider is not None for target in targets if target.supabase is not None
             },
+            locking=tuple(name for name, store in self.stores.items() if store.locked_as is not None),
         )
 
     @property

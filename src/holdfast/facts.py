@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # every command prints something, and none needs all of the j
     from holdfast.jobs.upcoming import Upcoming
     from holdfast.jobs.verify import Verified
     from holdfast.ledger.ledger import BackupRow
+    from holdfast.ledger.locks import CopyLock
     from holdfast.ledger.marks import Kept
     from holdfast.model.backup import Backup
     from holdfast.model.catalog import Coverage
@@ -75,12 +76,23 @@ def row(value: BackupRow) -> Facts:
     }
 
 
-def detail(value: BackupRow, coverage: Coverage | None, marks: Sequence[Kept]) -> Facts:
-    """A backup with its parts, its coverage and its marks: `show`."""
+def detail(
+    value: BackupRow, coverage: Coverage | None, marks: Sequence[Kept], locks: Sequence[CopyLock]
+) -> Facts:
+    """A backup with its parts, its coverage, its marks and what is known of its locks: `show`."""
     return row(value) | {
         "parts": to_json(value.backup.parts),
         "coverage": to_json(coverage),
         "marks": [mark(each) for each in marks],
+        "locks": [
+            {
+                "store": each.store,
+                "until": to_json(each.until),
+                "held": each.held,
+                "at": time_text(each.at),
+            }
+            for each in locks
+        ],
     }
 
 

@@ -9,6 +9,7 @@ from holdfast.jobs.prune import Pruned
 from holdfast.jobs.prune_future import Future
 from holdfast.jobs.prune_plan import Decision, Plan
 from holdfast.ledger.ledger import BackupRow
+from holdfast.ledger.locks import CopyLock
 from holdfast.ledger.marks import Kept
 from holdfast.model.codec import Json, time_text, to_json
 from holdfast.model.retention import Reason
@@ -57,6 +58,21 @@ def _plan(plan: Plan) -> None:
 
 
 def _why(each: Decision) -> str:
+    return "; ".join(filter(None, (_verdict(each), lock_text(each.lock))))
+
+
+def lock_text(lock: CopyLock | None) -> str:
+    """Say what keeps the objects of a copy in the store."""
+    if lock is None:
+        return ""
+    whose = {"no": "", "ours": "under a legal hold", "foreign": "under a legal hold of somebody else's"}[
+        lock.held
+    ]
+    until = f"locked until {when(lock.until)}" if lock.until is not None else ""
+    return " and ".join(filter(None, (whose, until)))
+
+
+def _verdict(each: Decision) -> str:
     if each.reasons:
         return ", ".join(reason.text for reason in each.reasons)
     match each.fate:
@@ -88,6 +104,7 @@ def _outcome(result: Pruned, plan: Plan, *, dry_run: bool) -> None:
             f"  hid {many(len(result.hidden), 'backup')}, brought back {len(result.returned)}, removed"
             f" {len(result.removed)}, freed {size(result.freed)}"
         )
+    _locks(result)
     for each in result.locked:
         line(f"  kept by the store: {each.key}: {logs.redacted(each.said)}")
     if result.swept:
@@ -96,6 +113,23 @@ def _outcome(result: Pruned, plan: Plan, *, dry_run: bool) -> None:
         line(
             f"  not judged, for their manifests are missing or not believed: {', '.join(plan.shelf.unknown)}"
         )
+
+
+def _locks(result: Pruned) -> None:
+    done = result.locks
+    counts = [
+        f"{what} {many(len(ids), 'backup')}"
+        for what, ids in (
+            ("extended the locks of", done.extended),
+            ("holds", done.held),
+            ("released", done.released),
+        )
+        if ids
+    ]
+    if counts:
+        line(f"  {', '.join(counts)}")
+    if (error := done.error()) is not None:
+        line(f"  FAILED: {logs.redacted(error.message)}")
 
 
 def pruned_facts(result: Pruned) -> dict[str, Json]:
@@ -114,6 +148,10 @@ def pruned_facts(result: Pruned) -> dict[str, Json]:
         "removed": to_json(result.removed),
         "swept": to_json(result.swept),
         "locked": [{"key": each.key, "text": each.said} for each in result.locked],
+        "locks_extended": to_json(result.locks.extended),
+        "locks_held": to_json(result.locks.held),
+        "locks_released": to_json(result.locks.released),
+        "locks_error": None if (error := result.locks.error()) is None else error.message,
         "bytes_leaving": plan.bytes if plan is not None else 0,
         "bytes_freed": result.freed,
         "error": result.error.message if result.error is not None else None,
@@ -128,6 +166,8 @@ def _decision(each: Decision) -> dict[str, Json]:
         "reasons": [_reason(reason) for reason in each.reasons],
         "size": each.bytes,
         "removed_after": to_json(each.removed_after),
+        "locked_until": None if each.lock is None else to_json(each.lock.until),
+        "held": each.lock is not None and each.lock.held != "no",
     }
 
 
@@ -195,6 +235,13 @@ def unusual(found: Sequence[Unusual]) -> None:
 def unusual_facts(each: Unusual) -> dict[str, Json]:
     """What is unusual about a backup, as JSON."""
     return {"target": each.target, "id": each.backup_id, "findings": to_json(each.findings)}
+
+
+def locks(found: Sequence[CopyLock]) -> None:
+    """Say of each copy of a backup how it is locked."""
+    for each in found:
+        if text := lock_text(each):
+            line(f"  locks    in {each.store}: {text}")
 
 
 def marks(row: BackupRow, found: Sequence[Kept]) -> None:

@@ -48,4 +48,11 @@ def test_a_process_is_killed_at_every_stage_that_has_a_name() -> None:
     assert sorted(missing) == ["hook:{told.event}", "resealed:{part.role}"]
 
 
-KILLS = ("test_kill", "test_kill_stages", "test_objects_kill", "test_prune_kill", "test_swap_kill")
+KILLS = (
+    "test_kill",
+    "test_kill_stages",
+    "test_lock_kill",
+    "test_objects_kill",
+    "test_prune_kill",
+    "test_swap_kill",
+)

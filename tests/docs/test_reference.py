@@ -58,7 +58,7 @@ from holdfast.model.schema import Change
 from support.documents import REFERENCE, first_cells, json_keys, page, section
 from support.home import shape
 from support.key_values import keyring_sample, spread_sample
-from support.model_values import NOW, restore_test, sample_backup, sample_drill
+from support.model_values import NOW, restore_test, sample_backup, sample_drill, sample_lock
 from support.platform_values import platform_samples
 from support.restore_values import planned_restore, restored, restored_tables
 from support.retention_values import future_sample, kept_sample, pruned_sample, unusual_sample
@@ -144,7 +144,7 @@ def samples() -> dict[str, object]:
         "check": [facts.finding(Finding(level="ok", subject="store", message="works"))],
         "backup": [facts.taken(Taken(backup=made, coverage=coverage, failed_copies=(("b", "full"),)))],
         "list": [facts.row(row)],
-        "show": facts.detail(row, coverage, [kept_sample()]),
+        "show": facts.detail(row, coverage, [kept_sample()], [sample_lock()]),
         "status": [facts.target_status(status)],
         "verify": [
             facts.verified(Verified(target="shop", backup_id=made.id, store="disk", proof=None, error=None))

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 from hypothesis import strategies as st
 
+from holdfast.ledger.locks import CopyLock
 from holdfast.model import layout
 from holdfast.model.backup import FORMAT_VERSION, Backup, Part, Segment, Server
 from holdfast.model.catalog import Coverage, LeftOut
@@ -200,3 +201,8 @@ def restore_test(
             checks_failed=0,
         ),
     )
+
+
+def sample_lock() -> CopyLock:
+    """What is known of the locks on a copy."""
+    return CopyLock(backup_id="20261122T020000Z-7f3a", store="offsite", at=NOW, until=NOW, objects=5)

@@ -1,9 +1,8 @@
-"""Locks last as long as retention keeps a backup, no longer than allowed, and what is kept for good is held."""
+"""Locks last as long as retention keeps a backup, and no longer than allowed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,64 +11,16 @@ from holdfast.jobs import keeping, locking
 from holdfast.jobs.copies import catch_up
 from holdfast.ledger import locks as known_locks
 from holdfast.model.errors import CancelledError, StoreError
-from holdfast.model.retention import FOREVER
 from holdfast.stores.base import RefusedError
 from holdfast.stores.locking import LockedError
-from support.locked_store import LockedStore, days
-from support.yard import DAY, Yard, yard
+from support.vault import after, begin, calls, ends, store_of, vault
+from support.yard import DAY, Yard
 
 
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Yard]:
-    with yard(
-        tmp_path, make=lambda name, clock: LockedStore(name, rule=days(clock.now), now=clock.now)
-    ) as made:
+    with vault(tmp_path) as made:
         yield made
-
-
-@pytest.fixture
-def two(tmp_path: Path) -> Iterator[Yard]:
-    with yard(
-        tmp_path, ("a", "b"), lambda name, clock: LockedStore(name, rule=days(clock.now), now=clock.now)
-    ) as made:
-        yield made
-
-
-def store_of(place: Yard, name: str = "a") -> LockedStore:
-    found = place.stores[name]
-    assert isinstance(found, LockedStore)
-    return found
-
-
-def ends(place: Yard, backup_id: str, store: str = "a") -> set[datetime | None]:
-    """Until when the objects of a backup are locked, as the store knows it."""
-    history = store_of(place, store).history
-    return {
-        history[key][0].lock.until
-        for key in history
-        if backup_id in key and "tombstone" not in key and not history[key][0].version.removal
-    }
-
-
-def held(place: Yard, backup_id: str, store: str = "a") -> set[bool]:
-    history = store_of(place, store).history
-    return {history[key][0].lock.held for key in history if backup_id in key and "tombstone" not in key}
-
-
-def begin(place: Yard, backup_id: str, store: str = "a") -> str | None:
-    return locking.begin(place.services, place.target, backup_id, store, place.made.stop)
-
-
-def calls(place: Yard) -> dict[str, int]:
-    """What was asked of the locks since the last time."""
-    asked = store_of(place).asked
-    found = dict(asked.calls)
-    asked.calls.clear()
-    return found
-
-
-def after(place: Yard, **delta: float) -> datetime:
-    return (place.clock.now() + timedelta(**delta)).replace(microsecond=0)
 
 
 def test_a_new_backup_is_locked_as_long_as_retention_will_keep_it(place: Yard) -> None:
@@ -171,84 +122,6 @@ def test_what_is_hidden_runs_out(place: Yard) -> None:
     assert not known_locks.of_store(place.services.ledger, "shop", "a")[taken[0]].kept
 
 
-def test_what_is_kept_for_good_is_held_and_has_no_date_of_its_own(place: Yard) -> None:
-    place.rules(yearly=FOREVER)
-    first, other = place.take(2)
-    begin(place, first)
-    begin(place, other)
-    assert (held(place, first), held(place, other)) == ({True}, {False})
-    assert ends(place, first) == {after(place, days=2)}  # what it was put with
-    calls(place)
-    place.prune()
-    assert calls(place) == {}
-    place.rules(yearly=5)
-    place.prune()
-    assert held(place, first) == {False}
-    assert ends(place, first) == {after(place, days=35)}
-
-
-def test_a_pin_holds_at_once_and_lets_go_when_it_is_over(place: Yard) -> None:
-    taken = place.take(2)
-    begin(place, taken[0])
-    until = place.clock.now() + 40 * DAY
-    keeping.pin(place.services, place.row(taken[0]), why="audit", until=until)
-    assert held(place, taken[0]) == {True}
-    place.take(5)
-    place.prune()
-    place.clock.sleep(34 * DAY)
-    place.prune()
-    assert held(place, taken[0]) == {True}
-    place.clock.sleep(DAY)
-    place.prune()
-    assert held(place, taken[0]) == {False}
-    assert taken[0] in place.hidden()
-
-
-def test_a_hold_stays_while_another_reason_for_it_does(place: Yard) -> None:
-    place.rules(yearly=FOREVER)
-    (taken,) = place.take(1)
-    place.prune()
-    keeping.pin(place.services, place.row(taken), why="audit", until=None)
-    keeping.unpin(place.services, place.row(taken), why="done")
-    place.prune()
-    assert held(place, taken) == {True}
-
-
-def test_an_unpinned_one_is_let_go_though_the_ledger_was_lost(place: Yard) -> None:
-    taken = place.take(2)
-    keeping.pin(place.services, place.row(taken[0]), why="audit", until=None)
-    with place.services.ledger.writing() as connection:
-        connection.execute("DELETE FROM locks")
-    keeping.unpin(place.services, place.row(taken[0]), why="done")
-    place.prune()
-    assert held(place, taken[0]) == {False}
-    assert ends(place, taken[0]) == {after(place, days=3)}
-
-
-def test_a_hold_of_somebody_else_is_left_alone_and_told_once(place: Yard) -> None:
-    (taken,) = place.take(1)
-    locks = store_of(place).asked
-    for version in locks.versions(f"shop/{taken}/"):
-        locks.hold(version, on=True)
-    place.prune()
-    place.clock.sleep(30 * DAY)
-    place.prune()
-    assert held(place, taken) == {True}
-    told = [event for event, _ in place.made.recorder.warnings]
-    assert len([each for each in told if each.startswith("somebody else holds")]) == 1
-
-
-def test_nothing_is_released_while_retention_refuses(place: Yard) -> None:
-    taken = place.take(2)
-    keeping.pin(place.services, place.row(taken[0]), why="audit", until=None)
-    keeping.unpin(place.services, place.row(taken[0]), why="done")
-    place.take(30)
-    place.rules(minimum=1)
-    with pytest.raises(Exception, match="nothing is removed"):
-        place.prune()
-    assert True in held(place, taken[0])
-
-
 def test_a_clock_that_is_wrong_extends_nothing(place: Yard) -> None:
     taken = place.take(3)
     place.prune()
@@ -313,11 +186,12 @@ def test_what_somebody_deleted_stays_locked(place: Yard) -> None:
     assert ends(place, taken[0]) == {after(place, days=35)}
 
 
-def test_a_copy_is_locked_by_the_rules_of_its_store(two: Yard) -> None:
-    two.rules(daily=14)
-    (taken,) = two.take(1)
-    catch_up(two.services, two.target, two.made.stop)
-    assert ends(two, taken, "b") == {after(two, days=14).replace(hour=0)}
+def test_a_copy_is_locked_by_the_rules_of_its_store(tmp_path: Path) -> None:
+    with vault(tmp_path, ("a", "b")) as two:
+        two.rules(daily=14)
+        (taken,) = two.take(1)
+        catch_up(two.services, two.target, two.made.stop)
+        assert ends(two, taken, "b") == {after(two, days=14).replace(hour=0)}
 
 
 def test_without_a_rule_nothing_is_asked(place: Yard) -> None:

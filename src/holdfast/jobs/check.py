@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from holdfast.jobs import check_keys, conditions, project_address
+from holdfast.jobs.check_locks import check_locks
 from holdfast.jobs.check_stores import check_store
 from holdfast.jobs.finding import Finding, guarded, room
 from holdfast.jobs.services import Services
@@ -46,6 +47,7 @@ def check(services: Services, targets: tuple[Target, ...], *, encrypted: bool) -
     yield from _check_spool(services.spool_dir)
     for store in services.stores.values():
         yield from check_store(store, functools.partial(conditions.record, services, store))
+    yield from check_locks(services, targets)
     for target in targets:
         yield from guarded(f"target {target.name}", _check_target(services, target))
 

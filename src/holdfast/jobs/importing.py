@@ -11,7 +11,7 @@ from datetime import datetime
 from itertools import groupby
 from typing import Literal
 
-from holdfast.jobs import copies, runner, sweep, writing
+from holdfast.jobs import copies, locking, runner, sweep, writing
 from holdfast.jobs.import_files import Broken, Dump, ImportWish, look, plain_chunks, unlike
 from holdfast.jobs.restore_text import restore_text
 from holdfast.jobs.services import Services
@@ -139,6 +139,7 @@ def _taken(
             made = runner.execute(
                 services, run, lambda meter: _write(services, target, wish, run, dumps, meter, stop)
             )
+            locking.begin(services, target, made.id, target.stores[0], stop)
             failed += [f"{made.id} to {name}" for name, _ in copies.copy_out(services, target, made.id, stop)]
     except IntegrityError as error:  # a file is another than a moment ago
         return [_broken(Broken(name=dump.name, at=at, error=error)) for dump in dumps]
@@ -160,6 +161,7 @@ def _write(
         backup_id=str(run.backup_id),
         pulse=meter.pulse,
     )
+    locking.prepare(services, place.store, stop)
     dumps = sorted(dumps, key=lambda dump: (dump.database is not None, dump.database))
     whole = _catalog(dumps)
     try:

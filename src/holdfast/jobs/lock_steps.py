@@ -89,6 +89,7 @@ def hold(work: Bench, subject: Subject) -> None:
     versions = _versions(work, subject.row, sizes)
     for version in versions:
         work.stop.check()
+        work.services.stage("lock:hold")
         work.locks.hold(version, on=True)
     _record(work, subject, objects=len(sizes), held="ours" if versions else "no")
 
@@ -101,6 +102,7 @@ def extend(work: Bench, subject: Subject, term: Term) -> None:
     found = []
     for version in versions:
         work.stop.check()
+        work.services.stage("lock:extend")
         found.append(work.locks.lock(version, until))
     held = any(lock.held for lock in found)
     if held and may_be_held(work, subject):
@@ -126,9 +128,16 @@ def release(work: Bench, subject: Subject) -> None:
     _record(work, subject, objects=len(sizes), held="no", until=until, kept=False)
 
 
+def note_first(work: Bench, row: BackupRow) -> None:
+    """Note about when the locks end that a backup was put with, and that could not be extended: so it is seen coming."""
+    until = work.now + work.rule.first if work.rule.caution.why is None else None
+    _record(work, Subject(row=row, marks=(), known=None), objects=0, held="no", until=until)
+
+
 def _let_go(work: Bench, versions: Sequence[Version]) -> None:
     for version in versions:
         work.stop.check()
+        work.services.stage("lock:release")
         with contextlib.suppress(NotFoundError):
             work.locks.hold(version, on=False)
 

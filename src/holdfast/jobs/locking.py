@@ -88,6 +88,7 @@ def begin(services: Services, target: Target, backup_id: str, store_name: str, s
     except (StoreError, NotFoundError) as error:
         if stop.requested:
             raise
+        lock_steps.note_first(work, row)
         services.reporter.warn(
             "the locks of a backup were not extended", store=store_name, backup=backup_id, error=str(error)
         )

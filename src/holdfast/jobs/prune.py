@@ -24,6 +24,7 @@ from holdfast.jobs.prune_plan import Plan
 from holdfast.jobs.prune_steps import Locked
 from holdfast.jobs.services import Services
 from holdfast.jobs.writing import Place
+from holdfast.ledger import locks
 from holdfast.ledger import retention as ledger
 from holdfast.ledger.retention import Done
 from holdfast.model.errors import BlockedError, BusyError, ConfigError, Error, StoreError
@@ -100,6 +101,7 @@ def prune(
             own = max(each.id for each in services.ledger.unfinished(target.name, "prune"))
             results.extend(_fenced(services, target, stop, wish, besides=own))
             ledger.keep_only(services.ledger, target.name, target.stores)
+            locks.keep_only(services.ledger, target.name, target.stores)
             complain([each for each in results if not isinstance(each.error, BusyError)])
             if all(isinstance(each.error, BusyError) for each in results):
                 raise runner.SkippedError("; ".join(f"store {each.store}: {each.error}" for each in results))

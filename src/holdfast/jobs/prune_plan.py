@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -11,8 +11,10 @@ from holdfast.jobs import prune_steps
 from holdfast.jobs.catalog import LEDGER_IS_OF
 from holdfast.jobs.prune_look import Folder, Held, Leaving, Shelf
 from holdfast.jobs.services import Services
+from holdfast.ledger import locks
 from holdfast.ledger import marks as kept_marks
 from holdfast.ledger import retention as ledger
+from holdfast.ledger.locks import CopyLock
 from holdfast.ledger.marks import Kept
 from holdfast.model.codec import parse_time
 from holdfast.model.pruning import Circumstances, Refusal, refusals
@@ -27,7 +29,10 @@ _READERS: tuple[Job, ...] = ("restore", "verify", "copy", "restore_test", "drill
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What is to become of one backup, and why. `removed_after` is when the objects of a hidden one may go."""
+    """What is to become of one backup, and why. `removed_after` is when the objects of a hidden one may go.
+
+    `lock` is what keeps them in the store longer than that, as far as is known.
+    """
 
     backup_id: str
     at: datetime | None
@@ -35,6 +40,7 @@ class Decision:
     reasons: tuple[Reason, ...]
     bytes: int
     removed_after: datetime | None = None
+    lock: CopyLock | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +84,7 @@ def plan(
         fate = _fate(each, now, kept=verdict.kept, used=each.row.backup.id in reading)
         decided.append(_decision(each, fate, verdict.reasons))
     decided += [_end(each, now, used=each.folder.place.backup_id in reading) for each in shelf.leaving]
+    decided = _with_locks(services, target, shelf.store.name, decided, now)
     fates = {each.backup_id: each.fate for each in decided}
     folders = [*(each.folder for each in shelf.held), *(each.folder for each in shelf.leaving)]
     removing = tuple(each for each in folders if fates[each.place.backup_id] == "remove")
@@ -110,6 +117,22 @@ def plan(
         sweeping=sweeping,
         stones=stones,
     )
+
+
+def _with_locks(
+    services: Services, target: str, store: str, decided: list[Decision], now: datetime
+) -> list[Decision]:
+    """Add to those that are to go what forbids that: a legal hold, or a lock that outlasts the grace."""
+    known = locks.of_store(services.ledger, target, store)
+
+    def still(each: Decision) -> CopyLock | None:
+        lock = known.get(each.backup_id)
+        if lock is None or each.fate in {"keep", "return"}:
+            return None
+        due = max(now, each.removed_after or now)
+        return lock if lock.held != "no" or (lock.until is not None and lock.until > due) else None
+
+    return [replace(each, lock=still(each)) for each in decided]
 
 
 def _fate(held: Held, now: datetime, *, kept: bool, used: bool) -> Fate:

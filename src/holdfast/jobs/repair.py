@@ -15,6 +15,7 @@ from holdfast.jobs.find import places
 from holdfast.jobs.reading import Opened, open_backup
 from holdfast.jobs.services import Services
 from holdfast.jobs.verify import verify
+from holdfast.ledger import locks
 from holdfast.ledger.ledger import BackupRow
 from holdfast.model import layout
 from holdfast.model.backup import Segment
@@ -110,6 +111,7 @@ def _repair(
             if not damaged:
                 return work.done(None)
             runner.execute(services, run, lambda meter: _mend(work, meter))
+        locks.forget(services.ledger, row.backup.id, place.store.name)  # of what was written over
         verified = verify(services, row, stop, store=place.store.name)
     except Error as error:
         stop.check()

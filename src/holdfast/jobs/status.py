@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from holdfast.jobs.services import Services
 from holdfast.jobs.spread import Spread, spread
-from holdfast.ledger import canaries, drills, retention
+from holdfast.ledger import canaries, drills, locks, retention
 from holdfast.ledger.ledger import BackupRow
 from holdfast.model.drill import Drill
 from holdfast.model.run import Run
@@ -75,6 +75,7 @@ def _status(
         problems=(
             *_problems(target, rows, last, failure, now, writer=writer),
             *_waiting(target, newest),
+            *_unlocked(services, name, target, now),
             *(
                 f"the {each.which} backup does not open ({each.backup_id}): {each.error}"
                 for each in (canaries.known(services.ledger, name) if target is not None else ())
@@ -98,6 +99,14 @@ def _waiting(target: Target | None, newest: BackupRow | None) -> Iterator[str]:
     lacking = [name for name in (target.stores if target is not None else ()) if name not in held]
     where = f": it is not in {', '.join(lacking)}" if lacking else ""
     yield f"the newest backup is in {newest.held} of {newest.needed} stores, and not good until then{where}"
+
+
+def _unlocked(services: Services, name: str, target: Target | None, now: datetime) -> Iterator[str]:
+    """Say what a store that locks what it keeps has locked no more."""
+    locking = {store for store, place in target.places.items() if place.lock} if target is not None else set()
+    for store, found in locks.lapsed(services.ledger, name, now).items():
+        if store in locking:
+            yield f"locked no more in {store}: {', '.join(found[:3])}"
 
 
 def limit(target: Target | None) -> timedelta:

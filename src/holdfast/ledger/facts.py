@@ -100,6 +100,13 @@ _DRILLS = """
     SELECT target, at, seconds FROM drills AS d
     WHERE id = (SELECT id FROM drills WHERE target = d.target ORDER BY at DESC, id DESC LIMIT 1)
 """
+# Of what retention keeps and no hold does. What was never locked has been without since it was looked at.
+_LOCKS = """
+    SELECT l.store, min(coalesce(l.until, l.at)) FROM locks AS l
+    JOIN copies AS c ON c.backup_id = l.backup_id AND c.store = l.store
+    JOIN backups AS b ON b.id = l.backup_id JOIN targets USING (target)
+    WHERE l.kept = 1 AND l.held = 'no' AND c.state IN ('complete', 'damaged') GROUP BY l.store
+"""
 _RUNNING = """
     SELECT job, target, status, started_at, finished_at, bytes_done FROM runs WHERE status = 'running' ORDER BY id
 """
@@ -182,6 +189,7 @@ def overview(path: Path, now: datetime, needed: Mapping[str, int] | None = None)
                     "SELECT target, last_success_at, window_start, window_end FROM providers"
                 )
             },
+            locked_until=dict(_with_times(connection, _LOCKS)),
             daemon=_daemon(connection),
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -55,6 +56,36 @@ def let_go(ledger: Ledger, backup_id: str, store: str) -> None:
     """Note that retention does not keep a copy any more: its locks run out, and nobody is to be alarmed."""
     with ledger.writing() as connection:
         connection.execute("UPDATE locks SET kept = 0 WHERE backup_id = ? AND store = ?", [backup_id, store])
+
+
+def forget(ledger: Ledger, backup_id: str, store: str) -> None:
+    """Forget what is known of a copy: its locks are looked at anew."""
+    with ledger.writing() as connection:
+        connection.execute("DELETE FROM locks WHERE backup_id = ? AND store = ?", [backup_id, store])
+
+
+def keep_only(ledger: Ledger, target: str, stores: Sequence[str]) -> None:
+    """Forget the locks in stores that the target does not use any more: nobody renews them."""
+    marks = ", ".join("?" * len(stores))
+    with ledger.writing() as connection:
+        connection.execute(
+            f"DELETE FROM locks WHERE store NOT IN ({marks})"  # noqa: S608 - placeholders
+            " AND backup_id IN (SELECT id FROM backups WHERE target = ?)",
+            [*stores, target],
+        )
+
+
+def lapsed(ledger: Ledger, target: str, now: datetime) -> dict[str, list[str]]:
+    """The backups that retention keeps and that are locked no more, by store, the newest first."""
+    found: dict[str, list[str]] = {}
+    for row in ledger.read(
+        "SELECT store, backup_id FROM locks JOIN copies USING (backup_id, store) JOIN backups ON id = backup_id"
+        " WHERE target = ? AND kept = 1 AND held = 'no' AND state IN ('complete', 'damaged')"
+        " AND coalesce(until, '') <= ? ORDER BY store, backup_id DESC",
+        [target, time_text(now)],
+    ):
+        found.setdefault(str(row["store"]), []).append(str(row["backup_id"]))
+    return found
 
 
 def of_store(ledger: Ledger, target: str, store: str) -> dict[str, CopyLock]:

@@ -1,4 +1,4 @@
-"""The metrics of stores: whether they answer, what they hold, how far copies are behind, and what retention did."""
+"""The metrics of stores: whether they answer, what they hold, how far copies are behind, how long all is locked, and what retention did."""
 
 from __future__ import annotations
 
@@ -44,7 +44,13 @@ BLOCKED = Family(
     help="1 where retention refused to remove backups the last time, by why, else 0.",
     labels=("target", "reason"),
 )
-FAMILIES = (UP, LAST_PROBE, BYTES, OBJECTS, LAG, DELETED, BLOCKED)
+LOCKED = Family(
+    name="holdfast_store_lock_min_remaining_seconds",
+    help="How long all that retention keeps in the store is locked still, legal holds aside; below 0 where something is"
+    " locked no more, NaN where nothing is locked until a date.",
+    labels=("store",),
+)
+FAMILIES = (UP, LAST_PROBE, BYTES, OBJECTS, LAG, LOCKED, DELETED, BLOCKED)
 
 
 def families(scene: Scene) -> Iterator[Filled]:
@@ -57,6 +63,8 @@ def families(scene: Scene) -> Iterator[Filled]:
     yield BYTES, [(labels, each.bytes if each else 0) for labels, each in held]
     yield OBJECTS, [(labels, each.objects if each else 0) for labels, each in held]
     yield LAG, [((target, store), _lag(scene, target, each)) for (store, target), each in held]
+    ends = [(store, overview.locked_until.get(store)) for store in scene.configured.locking]
+    yield LOCKED, [((store,), NAN if end is None else end - scene.now) for store, end in ends]
     pruned = [(target, overview.pruned.get(target)) for target in scene.targets]
     yield DELETED, [((target,), NAN if each is None else each) for target, each in pruned]
     causes = [(target, cause) for target in scene.targets for cause in CAUSES]

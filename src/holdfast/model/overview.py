@@ -13,8 +13,8 @@ class Configured:
     """What the config has now, by name: the stores of each target, all stores, and the channels of notifications.
 
     `databases` are those of the targets that name theirs; `copies` in how many stores a backup has to be to be good, where
-    that is more than one; `off_site` the stores that lie elsewhere; `providers` the targets on a hosting platform, and
-    whether that is asked about its own backups.
+    that is more than one; `off_site` the stores that lie elsewhere, `locking` those that lock what they keep; `providers`
+    the targets on a hosting platform, and whether that is asked about its own backups.
     """
 
     targets: Mapping[str, tuple[str, ...]]
@@ -24,6 +24,7 @@ class Configured:
     copies: Mapping[str, int] = field(default_factory=dict)
     off_site: frozenset[str] = frozenset()
     providers: Mapping[str, bool] = field(default_factory=dict)
+    locking: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +160,7 @@ class Overview:
     `providers` is what the platform of a target said of its own backups.
     `tests` has the last restore test of each target and outcome, by the outcome's word. `held` are the stores that hold
     the newest good backup of each target whole; `canaries` says whether all that the last canary tried opened; `waiting` counts those that are not in enough stores;
-    `drills` has the last drill of each target.
+    `drills` has the last drill of each target; `locked_until`, by store, when the first lock ends of what retention keeps.
     """
 
     configured_at: Mapping[str, float] = field(default_factory=dict)
@@ -184,4 +185,5 @@ class Overview:
     waiting: Mapping[str, int] = field(default_factory=dict)
     drills: Mapping[str, DrillFacts] = field(default_factory=dict)
     providers: Mapping[str, ProviderFacts] = field(default_factory=dict)
+    locked_until: Mapping[str, float] = field(default_factory=dict)
     daemon: DaemonFacts | None = None
