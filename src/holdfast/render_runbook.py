@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from holdfast.jobs.kit import Kit, KitStore, KitTarget
 from holdfast.model.document import Block, Commands, Paragraph, Section
 from holdfast.model.shell_word import shell_word
+from holdfast.system import logs
 from holdfast.words import duration, many
 
 IDENTITY = "identity.txt"
@@ -52,8 +53,9 @@ def _steps(kit: Kit, target: KitTarget) -> Iterator[Block]:
     yield Commands(("holdfast status", f"holdfast list --target {name}"))
     yield Paragraph(
         "2. Stop the services that write to it, so that nothing is lost in between. Leave the damaged database where"
-        " it is: it may hold what no backup has."
+        f" it is: it may hold what no backup has.{_by_hand(target.stop)}"
     )
+    yield from _hook(target.stop)
     yield Paragraph(
         "3. Assess, and choose the backup: the newest proven one from before the damage."
         f" {_known(target)}. What was written after a backup began is not in it."
@@ -61,14 +63,33 @@ def _steps(kit: Kit, target: KitTarget) -> Iterator[Block]:
     yield Commands((f"holdfast restore latest --target {name} --before 2026-11-22T08:00:00Z --dry-run",))
     yield from _restoring(kit, target)
     yield Paragraph(
-        "5. Verify. Each restore counts the rows of every table and compares them with the backup. Ask questions of"
-        " your own too: the newest order, the number of customers."
+        "5. Verify. Each restore counts the rows of every table and compares them with the backup; recover and disaster hold"
+        " every row and definition against it. Ask questions of your own too: the newest order, the number of customers."
     )
-    yield Paragraph("6. Resume the services, one after the other, and look at their logs.")
+    if target.checks:
+        asked = (f"psql {_in(database)}-c {shell_word(sql)}" for database, sql in target.checks)
+        yield Commands(tuple(asked))
+    yield Paragraph(
+        f"6. Resume the services, one after the other, and look at their logs.{_by_hand(target.resume)}"
+    )
+    yield from _hook(target.resume)
     yield Paragraph(
         "7. Watch, and take a backup of the new state. Write down what happened, and how long each step took."
     )
     yield Commands((f"holdfast backup {name}", "holdfast status"))
+
+
+def _by_hand(hook: tuple[str, ...]) -> str:
+    return "" if hook else " No hook of the config does it: write down here who does, and how."
+
+
+def _hook(argv: tuple[str, ...]) -> Iterator[Block]:
+    if argv:
+        yield Commands((logs.redacted(" ".join(map(shell_word, argv))),))
+
+
+def _in(database: str | None) -> str:
+    return "" if database is None else f"-d {shell_word(database)} "
 
 
 def _drilled(target: KitTarget) -> str:

@@ -39,6 +39,21 @@ def test_it_says_where_which_keys_and_how_and_no_secret(stocked: Home) -> None:
     assert "password" not in text.replace("PGPASSWORD", "")
 
 
+def test_the_runbook_has_the_hooks_and_the_checks_of_the_config(stocked: Home) -> None:
+    config = stocked.folder / "hooks.toml"
+    config.write_text(
+        stocked.config.read_text()
+        + '[targets.shop.hooks]\nstop_services = ["systemctl", "stop", "the shop"]\n'
+        + '[[targets.shop.restore_test.checks]]\nname = "fresh"\nsql = "SELECT 1 > 0"\ndatabase = "db"\nequals = true\n'
+    )
+    done = called("kit", "-c", config, cwd=stocked.folder)
+    assert done.returncode == 0, done.stderr
+    runbook = done.stdout.partition("Runbook: shop")[2]
+    assert "    systemctl stop 'the shop'\n" in runbook
+    assert "No hook of the config does it" in runbook.partition("6. Resume")[2]
+    assert "    psql -d db -c 'SELECT 1 > 0'\n" in runbook
+
+
 def test_a_file_is_for_its_owner_only_and_is_not_written_over(stocked: Home, tmp_path: Path) -> None:
     page = tmp_path / "kit.html"
     stocked.run("kit", "-o", page)

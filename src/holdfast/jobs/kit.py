@@ -46,6 +46,7 @@ class KitTarget:
     """A target. `newest` is its newest good backup, `proven` the newest that is proven.
 
     `seconds` is how long restoring the newest would take, by what was measured at `measured_at`; `drill` is the last.
+    `stop` and `resume` are the hooks, empty where there is none; `checks` the owner's questions, each with its database.
     """
 
     name: str
@@ -56,6 +57,9 @@ class KitTarget:
     seconds: float | None
     measured_at: datetime | None
     drill: Drill | None
+    stop: tuple[str, ...]
+    resume: tuple[str, ...]
+    checks: tuple[tuple[str | None, str], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +118,9 @@ def _target(services: Services, target: Target) -> KitTarget:
         seconds=_estimate(newest, last),
         measured_at=last.finished_at if last is not None else None,
         drill=drills.last(services.ledger, target.name),
+        stop=target.hooks.stop_services,
+        resume=target.hooks.resume_services,
+        checks=tuple((check.database, check.sql) for check in target.restore_test.checks),
     )
 
 

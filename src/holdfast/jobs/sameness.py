@@ -15,7 +15,7 @@ from holdfast.methods.proving import chunks_of
 from holdfast.methods.staging import Staged
 from holdfast.model.backup import Part
 from holdfast.model.comparison import Comparison, GlobalsCompared
-from holdfast.model.errors import IntegrityError, RestoreTestError, SourceError
+from holdfast.model.errors import CancelledError, IntegrityError, RestoreTestError, SourceError
 from holdfast.postgres import sessions
 from holdfast.system.stop import Stop
 
@@ -88,6 +88,9 @@ def hold_database(
         comparison = compare_database(
             subject, stop=stop, doing=lambda text: task.doing(f"comparing {text}"), with_amcheck=False
         )
+    except CancelledError as error:
+        error.hint = f"Database {task.name!r} was restored, and is not compared."
+        raise
     except (SourceError, IntegrityError) as error:
         stop.check()
         return replace(held, reason=error.message)
