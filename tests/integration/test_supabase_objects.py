@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from holdfast.jobs import catalog, storage_prune, storage_restore, storage_save
+from holdfast.jobs.check_platform import check_platform
 from holdfast.jobs.storage_folder import Folder
 from holdfast.jobs.storage_restore import Brought, Choice
 from holdfast.jobs.storage_save import Saved
@@ -314,6 +315,13 @@ def test_two_runs_do_not_work_at_once_and_pruning_waits(made: World, s3: S3) -> 
     storage_save.save(made.staged(meanwhile), made.target, Stop())
     assert caught
     assert any("left to the next time" in event for event, _ in made.recorder.infos)
+
+
+@pytest.mark.extended
+def test_check_looks_at_the_buckets(made: World, s3: S3) -> None:
+    fill(s3)
+    (found,) = check_platform(made.target, made.stop)
+    assert (found.level, found.message) == ("ok", "the files can be read: 2 buckets")
 
 
 @pytest.mark.extended

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -15,7 +18,7 @@ from holdfast.system.stop import Stop
 from support.buckets import ODD, REF, S3, emptied, fill, project
 from support.home import Home
 from support.moto_server import ACCESS_KEY, SECRET_KEY, moto_server
-from support.world import write_config
+from support.world import environment, write_config
 from support.yard import yard
 
 URL = "postgresql://postgres@127.0.0.1:1/postgres"
@@ -95,3 +98,38 @@ def test_retention_takes_files_along(s3: S3, server: str, tmp_path: Path) -> Non
         place.put(place.clock.now())
         place.prune(allow=9)
         assert saved() == 3
+
+
+MEASURE = """
+import sys
+from holdfast.cli import main
+def peak():
+    return int(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM"))) // 1024
+assert main(["supabase", "save-objects", "--quiet", "--config", sys.argv[1]]) == 0
+print(peak(), flush=True)
+input()
+assert main(["supabase", "save-objects", "--quiet", "--config", sys.argv[1]]) == 0
+assert main(["supabase", "restore-objects", "--quiet", "--config", sys.argv[1], "--to", sys.argv[2]]) == 0
+print(peak())
+"""
+
+
+@pytest.mark.extended
+def test_a_large_file_takes_no_more_memory_than_a_small_one(s3: S3, server: str, tmp_path: Path) -> None:
+    fill(s3)
+    here = home(tmp_path, server)
+    out = tmp_path / "out"
+    with subprocess.Popen(
+        [sys.executable, "-c", MEASURE, str(here.config), str(out)],
+        cwd=tmp_path,
+        env=environment(PYTHONPATH=os.pathsep.join(sys.path)),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        small = int(process.stdout.readline())
+        s3.put_object(Bucket="papers", Key="huge", Body=bytes(200 * 1024 * 1024))
+        said, _ = process.communicate("\n", timeout=250)
+    assert (out / "papers/huge").stat().st_size == 200 * 1024 * 1024
+    assert int(said) < small + 60, (small, said)

@@ -16,6 +16,7 @@ import pytest
 from holdfast.jobs import platform as job
 from holdfast.jobs import platform_restore as restoring
 from holdfast.jobs import runner
+from holdfast.jobs.check_platform import check_platform
 from holdfast.ledger import facts
 from holdfast.ledger.ledger import Ledger
 from holdfast.metrics import collector
@@ -224,6 +225,19 @@ def test_no_backup_begins_while_the_platform_restores(made: World, platform: Pla
     with runner.target_lock(made.services, "shop"), pytest.raises(BusyError):
         restoring.restore(made.services, made.target, found, made.stop, pace=QUICK)
     assert not platform.restored_to
+
+
+def test_check_tries_the_token_and_says_how_the_project_is(made: World, platform: Platform) -> None:
+    found = list(check_platform(made.target, made.stop))
+    assert [(each.level, each.message) for each in found] == [
+        ("ok", f"project shop ({platform.ref}) is ACTIVE_HEALTHY")
+    ]
+    platform.read_only, platform.status = True, "RESTORING"
+    assert [each.level for each in check_platform(made.target, made.stop)] == ["warn", "warn"]
+    platform.token = "sbp_other"
+    with pytest.raises(ProviderError):
+        list(check_platform(made.target, made.stop))
+    assert list(check_platform(replace(made.target, supabase=None), made.stop)) == []
 
 
 # The commands

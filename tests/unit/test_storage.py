@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
@@ -54,6 +56,16 @@ def test_an_id_is_always_the_same_for_the_same_content_and_key(
         assert layout.parse_content_key(key) == found
         assert layout.parse_snapshot_key(key) is None
         assert layout.parse_key(key) is None
+
+
+def test_a_file_without_an_etag_is_told_apart_by_its_time() -> None:
+    secret = storage.secret_of(b"s" * 32, "shop")
+    without = replace(FILE, etag="")
+    later = replace(without, modified_at=NOW + timedelta(seconds=1))
+    assert storage.content_id(secret, without) != storage.content_id(secret, later)
+    assert storage.content_id(secret, FILE) == storage.content_id(
+        secret, replace(FILE, modified_at=later.modified_at)
+    )
 
 
 def test_the_keys_of_a_snapshot_are_no_keys_of_a_backup() -> None:

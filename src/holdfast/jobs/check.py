@@ -10,6 +10,7 @@ from typing import Protocol, runtime_checkable
 
 from holdfast.jobs import check_keys, conditions, project_address
 from holdfast.jobs.check_locks import check_locks
+from holdfast.jobs.check_platform import check_platform
 from holdfast.jobs.check_stores import check_store
 from holdfast.jobs.finding import Finding, guarded, room
 from holdfast.jobs.services import Services
@@ -50,6 +51,7 @@ def check(services: Services, targets: tuple[Target, ...], *, encrypted: bool) -
     yield from check_locks(services, targets)
     for target in targets:
         yield from guarded(f"target {target.name}", _check_target(services, target))
+        yield from guarded(f"target {target.name}, platform", check_platform(target, Stop()))
 
 
 def _check_spool(path: Path) -> Iterator[Finding]:

@@ -89,7 +89,8 @@ def content_id(secret: bytes, file: File, number: int = 0) -> str:
 
     The `number` gives others, where something lies under the first already.
     """
-    told = json.dumps([file.bucket, file.name, file.etag, file.size, number]).encode()
+    version = file.etag or codec.time_text(file.modified_at)
+    told = json.dumps([file.bucket, file.name, version, file.size, number]).encode()
     return hashlib.blake2b(told, key=secret, digest_size=_ID_BYTES).hexdigest()
 
 
