@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families as parsed
 
-from holdfast.ledger import Ledger, facts, retention, scheduling
+from holdfast.ledger import Ledger, covers, facts, retention, scheduling
 from holdfast.ledger.facts import Tried
 from holdfast.ledger.retention import Done
 from holdfast.metrics import collector, runs
@@ -189,6 +189,15 @@ def test_stores_tell_what_they_hold_and_how_far_behind_they_are(ledger: Ledger) 
     assert scrape.value("store_up", store="disk") == 1
     assert scrape.value("store_up", store="offsite") == 0
     assert scrape.value("store_last_probe_timestamp_seconds", store="offsite") == NOW.timestamp()
+
+
+def test_what_somebody_laid_over_backups_is_counted_until_it_is_gone(ledger: Ledger) -> None:
+    made = take_backup(ledger)
+    assert Scrape(ledger).value("store_covered_backups", target="shop", store="disk") == 0
+    covers.record(ledger, made, "disk", "3 objects deleted")
+    assert Scrape(ledger).value("store_covered_backups", target="shop", store="disk") == 1
+    covers.record(ledger, made, "disk", None)
+    assert Scrape(ledger).value("store_covered_backups", target="shop", store="disk") == 0
 
 
 def test_a_store_that_never_got_a_copy_lacks_all_backups(ledger: Ledger) -> None:

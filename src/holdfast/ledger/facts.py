@@ -72,6 +72,10 @@ _WAITING = f"""
     SELECT target, proof, count(*) FROM backups AS b
     WHERE target IN (SELECT key FROM json_each(:needed)) AND complete > 0 AND NOT {_ENOUGH} GROUP BY 1, 2
 """  # noqa: S608 - our own text
+_COVERED = """
+    SELECT b.target, c.store, count(*) FROM copies AS c JOIN backups AS b ON b.id = c.backup_id
+    WHERE c.covered IS NOT NULL GROUP BY b.target, c.store
+"""
 _HOLDINGS = """
     SELECT target, store, backups, bytes, objects, (
         SELECT count(*) FROM backups AS b WHERE b.target = h.target AND b.complete > 0 AND b.id > h.newest
@@ -154,6 +158,7 @@ def overview(path: Path, now: datetime, needed: Mapping[str, int] | None = None)
             holdings={
                 (target, store): StoreHolding(*held) for target, store, *held in connection.execute(_HOLDINGS)
             },
+            covered={(target, store): count for target, store, count in connection.execute(_COVERED)},
             tallies=tuple(RunTally(*row) for row in connection.execute("SELECT * FROM run_tallies")),
             last_runs=tuple(map(_run, connection.execute(_LAST_RUNS))),
             running=tuple(map(_run, connection.execute(_RUNNING))),

@@ -34,6 +34,11 @@ LAG = Family(
     help="Whole backups that are newer than the newest in the store.",
     labels=("target", "store"),
 )
+COVERED = Family(
+    name="holdfast_store_covered_backups",
+    help="Backups in the store that somebody deleted or wrote over, and that are read from the versions beneath.",
+    labels=("target", "store"),
+)
 DELETED = Family(
     name="holdfast_retention_last_deleted",
     help="Backups that retention took away the last time; NaN before the first time.",
@@ -50,7 +55,7 @@ LOCKED = Family(
     " locked no more, NaN where nothing is locked until a date.",
     labels=("store",),
 )
-FAMILIES = (UP, LAST_PROBE, BYTES, OBJECTS, LAG, LOCKED, DELETED, BLOCKED)
+FAMILIES = (UP, LAST_PROBE, BYTES, OBJECTS, LAG, LOCKED, COVERED, DELETED, BLOCKED)
 
 
 def families(scene: Scene) -> Iterator[Filled]:
@@ -65,6 +70,7 @@ def families(scene: Scene) -> Iterator[Filled]:
     yield LAG, [((target, store), _lag(scene, target, each)) for (store, target), each in held]
     ends = [(store, overview.locked_until.get(store)) for store in scene.configured.locking]
     yield LOCKED, [((store,), NAN if end is None else end - scene.now) for store, end in ends]
+    yield COVERED, [(place, overview.covered.get(place, 0)) for place in places]
     pruned = [(target, overview.pruned.get(target)) for target in scene.targets]
     yield DELETED, [((target,), NAN if each is None else each) for target, each in pruned]
     causes = [(target, cause) for target in scene.targets for cause in CAUSES]

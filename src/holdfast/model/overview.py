@@ -161,6 +161,7 @@ class Overview:
     `tests` has the last restore test of each target and outcome, by the outcome's word. `held` are the stores that hold
     the newest good backup of each target whole; `canaries` says whether all that the last canary tried opened; `waiting` counts those that are not in enough stores;
     `drills` has the last drill of each target; `locked_until`, by store, when the first lock ends of what retention keeps.
+    `covered` counts the copies that somebody deleted or wrote over, by target and store.
     """
 
     configured_at: Mapping[str, float] = field(default_factory=dict)
@@ -170,6 +171,7 @@ class Overview:
     schemas: tuple[SchemaFacts, ...] = ()
     backups: Mapping[tuple[str, str], int] = field(default_factory=dict)
     holdings: Mapping[tuple[str, str], StoreHolding] = field(default_factory=dict)
+    covered: Mapping[tuple[str, str], int] = field(default_factory=dict)
     tallies: tuple[RunTally, ...] = ()
     last_runs: tuple[RunFacts, ...] = ()
     running: tuple[RunFacts, ...] = ()
