@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from holdfast.jobs.keyring import openers
+from holdfast.jobs.verify import verify
 from holdfast.postgres import scratch_home
 from holdfast.postgres.conninfo import Conninfo
 from holdfast.postgres.scratch import Cluster
+from holdfast.streams import age_keys
+from holdfast.system.stop import Stop
 from support import moto_server as moto
 from support import scripts
 from support.faults import assert_nothing_runs, fill
-from support.kill_driver import HALF, SURVIVED, killer
+from support.kill_driver import HALF, SURVIVED, THEIRS, killer
 from support.leftovers import gone, processes
 from support.oracle import Oracle, oracle_of
 from support.postgres import execute, new_database, query
@@ -38,6 +43,20 @@ COPYING = (
     "put:b:RESTORE.txt",
     "put:b:manifest.json.minisig",
     "put:b:manifest.json",
+    "stage:finished",
+)
+COPYING_ANEW = (
+    "stage:lease:copies",
+    "stage:begun",
+    f"bytes:encrypt to b:{BYTES // 8}",
+    "stage:resealed:globals",
+    "put:b:.dump.zst.age",
+    "stage:resealed:database",
+    "stage:resealed:catalog",
+    "put:b:RESTORE.txt",
+    "put:b:manifest.json.minisig",
+    "put:b:manifest.json",
+    "stage:committed",
     "stage:finished",
 )
 TESTING = (
@@ -139,6 +158,32 @@ def test_a_copy_that_is_killed_anywhere_is_finished_by_the_next(
     assert "lost" in {run.status for run in runs}
     [row] = host.services.ledger.backups()
     assert {copy.store: copy.state for copy in row.copies} == {"a": "complete", "b": "complete"}
+
+
+@pytest.mark.fault("kill.copy")
+@pytest.mark.parametrize("point", COPYING_ANEW)
+def test_a_copy_for_others_that_is_killed_anywhere_is_made_anew_by_the_next(
+    kill: Kill, host: Oracle, tmp_path: Path, point: str
+) -> None:
+    """Nobody could go on with it: the key that the half of it was sealed with is gone."""
+    config, theirs = tmp_path / "holdfast.toml", age_keys.generate()
+    age_keys.write_identity_file(tmp_path / THEIRS, theirs, None, host.services.clock.now())
+    [row] = host.services.ledger.backups()
+    shutil.rmtree(tmp_path / "store-b")
+    host.services.ledger.record_copy(row.backup.id, "b", "missing", host.services.clock.now())
+    host.before = {key: held for key, held in host.before.items() if key[0] != "b"}
+    killed(kill, host, point, "copy anew")
+    committed = (tmp_path / "store-b" / "shop" / row.backup.id / "manifest.json").exists()
+    assert committed == (point in {"stage:committed", "stage:finished"})
+    assert kill(config, "", job="copy anew") == SURVIVED
+    [row] = host.services.ledger.backups()
+    assert {copy.store: copy.state for copy in row.copies} == {"a": "complete", "b": "complete"}
+    assert openers(row.stored_in("b").backup) == {theirs.recipient.text}
+    alone = replace(host.services, keys=replace(host.services.keys, identities=(theirs,)))
+    (verified,) = verify(alone, row, Stop(), store="b")
+    assert verified.error is None
+    assert verified.proof is not None
+    assert verified.proof.method == "opened"
 
 
 @pytest.mark.fault("kill.restore_test")

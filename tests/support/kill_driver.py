@@ -29,6 +29,7 @@ from holdfast.jobs.find import open_best
 from holdfast.jobs.importing import import_dumps
 from holdfast.jobs.prune import Wish, complain, prune
 from holdfast.jobs.reading import Opened
+from holdfast.jobs.reencrypt import copy_to
 from holdfast.jobs.restore_tables import restore_tables
 from holdfast.jobs.restore_test import run_one
 from holdfast.jobs.services import Services
@@ -38,6 +39,7 @@ from holdfast.jobs.tables_report import TablesWish
 from holdfast.methods.pg_restore import Options
 from holdfast.model.target import Target
 from holdfast.stores.base import Store
+from holdfast.streams import age_keys
 from support import scripts
 
 SURVIVED = 99
@@ -182,12 +184,22 @@ def _restore_objects(app: App, services: Services, target: Target) -> None:
     storage_restore.restore(services, target, found, to, storage_restore.Choice(overwrite=True), app.stop)
 
 
+def _copy_anew(app: App, services: Services, target: Target) -> None:
+    theirs = age_keys.read_identity_file(app.config.daemon.state_dir.parent / THEIRS).identities[0]
+    rows = services.ledger.backups(target.name)
+    done = copy_to(services, target.name, rows, "b", (theirs.recipient,), app.stop)
+    for _, _, error in done.failed:
+        raise error
+
+
+THEIRS = "theirs.txt"  # the identity of those whom copies are encrypted to anew
 OUT = "out"  # where files of buckets are restored
 HALF = "half"  # what the restored database is called
 JOBS: dict[str, Callable[[App, Services, Target], object]] = {
     "backup": lambda app, services, target: backup(services, target, app.stop),
     "prune": lambda app, services, target: complain(prune(services, target, app.stop, wish=Wish())),
     "copy": lambda app, services, target: catch_up(services, target, app.stop),
+    "copy anew": _copy_anew,
     "restore_test": lambda app, services, target: run_one(
         services, _newest(services, target), target.restore_test, app.stop
     ),
