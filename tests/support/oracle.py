@@ -100,15 +100,15 @@ class Oracle:
                     f"{target.name} has no good backup any more"
                 )
                 continue
-            results = verify(self.services, row, Stop())
-            assert [result.error for result in results] == [None] * len(results)
-            assert results
             self._comes_back(row)
 
     def _comes_back(self, row: BackupRow) -> None:
         if self.restores is not None:
             self.restores(self.services, row)
             return
+        results = verify(self.services, row, Stop())
+        assert results
+        assert not [result.error for result in results if result.error is not None]
         opened = open_best(self.services, row)
         if self.cluster is None or self.source is None:
             for part in opened.backup.parts:

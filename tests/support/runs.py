@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from holdfast.ledger.ledger import Ledger
+from holdfast.model.layout import LEASE_PREFIX
 from holdfast.postgres.conninfo import Conninfo
 from holdfast.system.clock import SystemClock
 from support.faults import assert_no_drafts
@@ -39,7 +40,8 @@ def last_run(folder: Home) -> tuple[str, str | None]:
 
 
 def files(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file()]
+    """The files below a folder; not the leases of a store, which stay when they are given back."""
+    return [path for path in folder.rglob("*") if path.is_file() and LEASE_PREFIX not in path.parts]
 
 
 def assert_next_is_good(folder: Home, listed: int = 1) -> None:
