@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import signal
 import tempfile
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,8 +18,11 @@ from holdfast.postgres.scratch import Cluster
 from support.postgres import new_database, running_cluster
 
 # Nothing is timed in a test: the machine may be busy.
-settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("untimed")
+settings.register_profile(
+    "fast", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("extended", settings.get_profile("fast"), max_examples=200)
+settings.load_profile("fast")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -27,7 +31,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--extended"):
+        settings.load_profile("extended")
     # A shell that starts this with `&` has SIGINT ignored, which the programs under test would inherit.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -36,10 +42,24 @@ def pytest_configure() -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if config.getoption("--extended"):
         return
-    slow = [item for item in items if item.get_closest_marker("extended")]
+    every: dict[tuple[str, str], list[pytest.Item]] = defaultdict(list)
+    for item in items:
+        if not item.get_closest_marker("extended"):
+            every[item.nodeid.partition("[")[0], getattr(item.parent, "nodeid", "")].append(item)
+    kept = {id(item) for cases in every.values() for item in _sample(cases)}
+    slow = [item for item in items if id(item) not in kept]
     if slow:
         config.hook.pytest_deselected(items=slow)
-        items[:] = [item for item in items if not item.get_closest_marker("extended")]
+        items[:] = [item for item in items if id(item) in kept]
+
+
+def _sample(cases: list[pytest.Item]) -> list[pytest.Item]:
+    """Give the cases of a test that the fast suite runs: the first, the last, and some of those in between."""
+    mark = cases[0].get_closest_marker("sampled")
+    if mark is None or mark.args[0] >= len(cases):
+        return cases
+    step = (len(cases) - 1) / max(1, mark.args[0] - 1)
+    return [cases[round(number * step)] for number in range(mark.args[0])]
 
 
 @pytest.fixture(autouse=True)

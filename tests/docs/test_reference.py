@@ -9,11 +9,11 @@ import types
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import pytest
-import typer.main
 
 from holdfast import (
     facts,
@@ -26,7 +26,6 @@ from holdfast import (
     render_schema,
     render_swap,
 )
-from holdfast.cli import program
 from holdfast.jobs.backup import Taken
 from holdfast.jobs.catalog import Rebuilt
 from holdfast.jobs.copies import CaughtUp
@@ -55,6 +54,7 @@ from holdfast.model.mark import Ack, Mark, Pin, Tombstone
 from holdfast.model.proof import Count, Detail, Proof
 from holdfast.model.run import Run
 from holdfast.model.schema import Change
+from support.commands import commands
 from support.documents import REFERENCE, first_cells, json_keys, page, section
 from support.home import shape
 from support.key_values import keyring_sample, spread_sample
@@ -72,22 +72,7 @@ _WITHIN = ("last_good.", "waiting.", "last_failure.", "running.")
 OPTION = re.compile(r"`(--?[a-z][a-z-]*)`")
 
 
-def commands() -> dict[str, set[str]]:
-    """Give every command and its options, as the parser knows them."""
-    found: dict[str, set[str]] = {}
-
-    def walk(command: Any, name: str) -> None:  # noqa: ANN401 - typer's own classes are private
-        children = getattr(command, "commands", None)
-        for child, below in (children or {}).items():
-            walk(below, f"{name} {child}".strip())
-        if not children:
-            options = (param for param in command.params if param.param_type_name == "option")
-            found[name] = {text for param in options for text in (*param.opts, *param.secondary_opts)}
-
-    walk(typer.main.get_command(program()), "")
-    return found
-
-
+@cache
 def headings() -> dict[str, str]:
     """Give the page's heading of each command."""
     lines = [line.replace("`", "") for line in page("commands.md").splitlines() if line.startswith("## `")]

@@ -83,6 +83,7 @@ def test_a_closed_stdout_is_refused_before_another_file_takes_its_place(stocked:
 
 
 @pytest.mark.parametrize("form", ["archive", "sql", "csv"])
+@pytest.mark.sampled(1)
 def test_a_reader_that_has_enough_ends_it_with_a_word(stocked: Home, form: str) -> None:
     process = started(stocked, "--format", form, "--table", "large")
     assert process.stdout is not None
@@ -112,6 +113,7 @@ def test_it_ends_when_told_to_though_nobody_reads(stocked: Home, form: str) -> N
 
 
 @pytest.mark.parametrize("form", ["archive", "sql", "csv"])
+@pytest.mark.sampled(1)
 def test_nothing_is_left_when_it_is_ended_on_its_way(stocked: Home, tmp_path: Path, form: str) -> None:
     output = tmp_path / "out"
     process = started(stocked, "--format", form, "-o", output)

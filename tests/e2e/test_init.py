@@ -105,6 +105,7 @@ def test_the_signing_key_that_keygen_left_there_is_used(tmp_path: Path) -> None:
         (("-o", "there.toml"), 10, "there.toml exists"),
     ],
 )
+@pytest.mark.sampled(2)
 def test_what_cannot_be_is_refused_and_nothing_is_written(
     tmp_path: Path, words: tuple[str, ...], code: int, said: str
 ) -> None:

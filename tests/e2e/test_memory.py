@@ -73,6 +73,7 @@ def peak(home: Home, *args: str) -> int:
     return highest
 
 
+@pytest.mark.extended
 def test_a_backup_to_s3_and_its_copy_to_a_disk_stay_small(
     cluster: Cluster, database: Conninfo, bucket: str, tmp_path: Path
 ) -> None:

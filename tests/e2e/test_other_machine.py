@@ -49,6 +49,7 @@ def test_a_store_that_the_config_lacks_is_not_found(stocked: Home) -> None:
 
 
 @pytest.mark.parametrize("form", ["archive", "sql"])
+@pytest.mark.extended
 def test_a_reader_that_goes_away_is_no_fault_of_the_backup(stocked: Home, form: str) -> None:
     reading, writing = os.pipe()
     os.close(reading)

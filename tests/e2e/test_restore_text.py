@@ -130,6 +130,7 @@ def test_the_commands_restore_with_the_real_programs(source: Cluster, shop: Worl
         same(source, into)
 
 
+@pytest.mark.extended
 def test_segments_are_joined(
     source: Cluster,
     other: Cluster,

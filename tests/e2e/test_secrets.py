@@ -185,6 +185,7 @@ def test_no_error_repeats_a_secret(guarded: Guarded, tmp_path: Path) -> None:
         *("PGPASSWORD", "passfile", "service", "to"),
     ],
 )
+@pytest.mark.sampled(3)
 def test_every_way_to_give_a_password_works(way: str, login: str, cluster: Cluster, tmp_path: Path) -> None:
     host, port = login.split(":")
     bare, whole = (

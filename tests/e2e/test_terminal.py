@@ -13,6 +13,8 @@ import subprocess
 import termios
 from pathlib import Path
 
+import pytest
+
 from holdfast.postgres.scratch import Cluster
 from support.home import Home
 from support.postgres import execute
@@ -67,6 +69,7 @@ def test_a_terminal_shows_a_bar_with_bytes(home: Home) -> None:
     assert "is complete" in shown
 
 
+@pytest.mark.extended
 def test_a_bar_names_the_table_that_is_being_restored(stocked: Home, second_cluster: Cluster) -> None:
     wish = (
         "--database",
@@ -102,6 +105,7 @@ def test_a_question_without_an_answer_ends_the_command_and_is_no_bug(tmp_path: P
     assert not (tmp_path / "holdfast.toml").exists()
 
 
+@pytest.mark.extended
 def test_a_quiet_terminal_stays_empty(home: Home) -> None:
     code, shown = on_a_terminal("backup", "--quiet", "--config", home.config, cwd=home.folder)
     assert (code, shown) == (0, "")

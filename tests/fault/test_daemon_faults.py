@@ -124,6 +124,7 @@ def test_a_stop_at_any_moment_of_a_backup_leaves_nothing(
 
 
 @pytest.mark.fault("two")
+@pytest.mark.extended
 def test_a_second_daemon_on_the_same_state_directory_is_refused(shop: Conninfo, tmp_path: Path) -> None:
     folder = home(tmp_path, shop)
     with daemon(folder.config) as running:
@@ -164,6 +165,7 @@ def test_a_bad_config_is_refused_whole_and_the_old_one_goes_on(shop: Conninfo, t
 
 
 @pytest.mark.fault("clock.missed")
+@pytest.mark.extended
 def test_after_three_days_down_the_newest_slot_is_made_up_for(shop: Conninfo, tmp_path: Path) -> None:
     folder = home(tmp_path, shop, target='schedule = "@daily"')
     with daemon(folder.config) as running:

@@ -62,6 +62,7 @@ def in_a_dump(folder: Home, shop: Conninfo, running: Daemon) -> None:
     wait_until(half_way, running)
 
 
+@pytest.mark.extended
 def test_a_scrape_during_a_backup_tells_of_it_at_once(shop: Conninfo, tmp_path: Path) -> None:
     folder = home(tmp_path, shop, target=f'{SLOW}every = "2s"')
     with daemon(folder.config) as running:
@@ -148,6 +149,7 @@ def test_a_ledger_that_is_locked_for_long_loses_no_slot_and_no_backup(
 
 
 @pytest.mark.fault("full.state")
+@pytest.mark.extended
 def test_a_full_state_disk_is_said_and_the_next_run_after_it_is_good(shop: Conninfo, tmp_path: Path) -> None:
     user = [] if os.geteuid() == 0 else ["-r"]
     unshare = ["unshare", *user, "-m", "sh", "-ec"]

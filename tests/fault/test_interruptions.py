@@ -38,6 +38,7 @@ def shop(cluster: Cluster) -> Iterator[Conninfo]:
 # Two at once
 
 
+@pytest.mark.extended
 def test_a_second_backup_on_the_same_host_is_told_who_holds_the_lock(shop: Conninfo, tmp_path: Path) -> None:
     busy = home(tmp_path, shop)
     said: list[str] = []

@@ -137,6 +137,7 @@ def test_a_kill_before_the_run_began_leaves_no_trace(kill: Kill, shop: Conninfo,
 @pytest.mark.parametrize(
     "point", [*BEFORE, *(pytest.param(point, marks=pytest.mark.extended) for point in MORE_BEFORE)]
 )
+@pytest.mark.sampled(3)
 def test_what_was_not_committed_is_swept_by_the_next_run(
     kill: Kill, cluster: Cluster, shop: Conninfo, tmp_path: Path, point: str
 ) -> None:
@@ -161,6 +162,7 @@ def test_what_was_not_committed_is_swept_by_the_next_run(
 @pytest.mark.parametrize(
     ("point", "copied"), [*AFTER, *(pytest.param(*more, marks=pytest.mark.extended) for more in MORE_AFTER)]
 )
+@pytest.mark.sampled(2)
 def test_what_was_committed_is_kept_and_a_half_copy_of_it_is_finished(
     kill: Kill, cluster: Cluster, shop: Conninfo, tmp_path: Path, point: str, *, copied: bool
 ) -> None:
@@ -209,6 +211,7 @@ def test_a_run_of_another_host_is_lost_once_its_heartbeat_is_long_gone(
         assert [run.status for run in app.services.ledger.runs()] == ["succeeded", status]
 
 
+@pytest.mark.extended
 def test_what_cannot_be_swept_does_not_keep_the_next_backup_from_its_run(
     kill: Kill, shop: Conninfo, tmp_path: Path
 ) -> None:
@@ -252,6 +255,7 @@ def large(cluster: Cluster) -> Iterator[Conninfo]:
         pytest.param("stage:manifest", marks=pytest.mark.extended),
     ],
 )
+@pytest.mark.extended
 def test_an_upload_that_died_is_removed_from_the_bucket(
     kill: Kill, cluster: Cluster, large: Conninfo, bucket: str, tmp_path: Path, point: str
 ) -> None:

@@ -82,6 +82,7 @@ class SlowReads(LocalStore):
                 yield chunk[at : at + 64 * 1024]
 
 
+@pytest.mark.extended
 def test_reading_back_what_was_written_is_no_stall(shop: Conninfo, tmp_path: Path) -> None:
     stores = {"slow": SlowReads("slow", tmp_path / "store")}
     with world(

@@ -82,6 +82,7 @@ def wish(full: Home, *more: str) -> list[str]:
 
 
 @pytest.mark.fault("full.spool")
+@pytest.mark.extended
 def test_a_spool_that_is_too_small_is_told_with_both_numbers_before_anything_is_made(
     full: Home, cluster: Cluster, small: Path
 ) -> None:

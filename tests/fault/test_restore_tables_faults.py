@@ -62,6 +62,7 @@ def backed_up(made: World) -> Opened:
 @pytest.mark.fault("damage.bits")
 @pytest.mark.parametrize("encrypted", [True, False], ids=["encrypted", "plain"])
 @pytest.mark.parametrize("at", [0.5, -40], ids=["middle", "end"])
+@pytest.mark.sampled(1)
 def test_a_damaged_backup_commits_nothing(
     cluster: Cluster, shop: Conninfo, tmp_path: Path, *, encrypted: bool, at: float
 ) -> None:

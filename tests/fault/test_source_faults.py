@@ -179,6 +179,7 @@ def pretend(folder: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, scr
     ],
     ids=["nothing", "rubbish", "head", "half", "almost all", "status", "crash", "stderr"],
 )
+@pytest.mark.sampled(2)
 def test_a_pg_dump_that_does_wrong_is_not_believed(
     home: World,
     cluster: Cluster,
@@ -295,6 +296,7 @@ def test_without_a_limit_others_wait_until_the_dump_ends(home: World, shop: Conn
 
 
 @pytest.mark.fault("server.locks")
+@pytest.mark.extended
 def test_a_table_locked_by_another_ends_the_run_after_lock_wait_timeout(home: World, shop: Conninfo) -> None:
     with lock_session(shop) as connection, connection.transaction():
         connection.execute("LOCK TABLE item IN ACCESS EXCLUSIVE MODE")
@@ -319,6 +321,7 @@ def test_a_table_locked_once_the_catalog_is_read_ends_the_run_too(home: World, s
     assert "lock_wait_timeout" in str(error.hint)
 
 
+@pytest.mark.extended
 def test_a_count_that_gets_no_lock_does_not_fail_a_dump_that_gets_its_own(
     home: World, shop: Conninfo
 ) -> None:
@@ -350,6 +353,7 @@ def test_a_table_dropped_after_the_catalog_was_read_fails_the_run(home: World, s
 
 
 @pytest.mark.fault("server.gone")
+@pytest.mark.extended
 def test_a_database_dropped_before_its_turn_fails_the_run(
     home: World, cluster: Cluster, shop: Conninfo
 ) -> None:

@@ -147,6 +147,7 @@ CASES = [
 
 @pytest.mark.fault("damage.bits")
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.sampled(9)
 def test_what_was_tampered_with_is_named_not_restored_and_not_listed_as_good(
     ours: Shelf, tmp_path: Path, case: Case
 ) -> None:
@@ -261,6 +262,7 @@ def test_without_the_right_identity_nothing_is_opened(ours: Shelf, tmp_path: Pat
     ],
     ids=["flipped", "stranger"],
 )
+@pytest.mark.extended
 def test_the_commands_say_what_is_wrong_and_exit_so(
     ours: Shelf, tmp_path: Path, do: Callable[[Shelf], object], status: int, says: str
 ) -> None:

@@ -72,6 +72,7 @@ def _blocks(data: bytes, toc: Toc) -> Mapping[int, tuple[int, int]]:
 
 
 @pytest.mark.parametrize("options", [("--compress=0",), ("--compress=0", "--inserts"), ("--compress=1",)])
+@pytest.mark.sampled(1)
 def test_every_block_of_a_real_archive_is_found(tortured: Cluster, options: tuple[str, ...]) -> None:
     where = tortured.conninfo.with_database("torture")
     data = run_tool(toolset(tortured), "pg_dump", where, "--format=custom", *options)

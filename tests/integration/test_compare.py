@@ -47,6 +47,7 @@ def _digest(conninfo: Conninfo) -> Digest:
         ("COMMENT ON LARGE OBJECT 501 IS 'x'", "large object 501 differs in content"),
     ],
 )
+@pytest.mark.sampled(5)
 def test_every_change_of_content_is_a_difference(database: Conninfo, change: str, difference: str) -> None:
     execute(database, *_SETUP)
     before = _digest(database)

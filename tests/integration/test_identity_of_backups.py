@@ -97,6 +97,7 @@ def _globals(w: World, opened: Opened, into: Cluster) -> GlobalsCompared:
     )
 
 
+@pytest.mark.extended
 def test_a_restored_backup_is_the_same_whatever_its_settings_are(source: Cluster, tmp_path: Path) -> None:
     with (
         world(tmp_path, source.conninfo.argv_dsn(), databases=("odd",)) as w,

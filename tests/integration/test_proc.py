@@ -154,6 +154,7 @@ def test_an_error_of_the_consumer_kills_the_child(tmp_path: Path) -> None:
     assert eventually(lambda: not lives(pid_in(note)))
 
 
+@pytest.mark.extended
 def test_a_flood_on_stderr_neither_blocks_nor_fills_memory() -> None:
     script = "yes xxxx | head -c 20000000 >&2; echo the end >&2; printf data; exit 5"
     begun = time.monotonic()

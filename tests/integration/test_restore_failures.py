@@ -128,6 +128,7 @@ def test_a_stop_ends_the_restore_and_leaves_no_database(shop: World, opened: Ope
 
 
 @pytest.mark.fault("child")
+@pytest.mark.extended
 def test_a_terminated_command_leaves_no_database(source: Cluster, tmp_path: Path) -> None:
     config = write_config(tmp_path, source.conninfo.argv_dsn(), target='databases = ["slow"]')
     env = environment(HOLDFAST_CONFIG=str(config))

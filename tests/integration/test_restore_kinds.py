@@ -62,6 +62,7 @@ def _recipients(shop: World, *identities: age_keys.Identity, use: int) -> World:
         ("pg_dump", "none", "kinds.dump.age"),
     ],
 )
+@pytest.mark.sampled(1)
 def test_every_compression_restores(
     cluster: Cluster, shop: World, filled: str, kind: CompressionKind, codec: Codec, name: str
 ) -> None:

@@ -78,6 +78,7 @@ def again(source: Cluster) -> Iterator[str]:
 
 
 @pytest.mark.parametrize(("name", "jobs"), [("torture", 2), ("single", 3), ("empty", 2)])
+@pytest.mark.sampled(1)
 def test_several_jobs_restore_the_same_as_one(
     source: Cluster, shop: World, opened: Opened, again: str, name: str, jobs: int, tmp_path: Path
 ) -> None:
@@ -89,6 +90,7 @@ def test_several_jobs_restore_the_same_as_one(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.extended
 def test_three_sections_one_after_the_other_make_the_whole(
     source: Cluster, shop: World, opened: Opened, again: str
 ) -> None:

@@ -85,6 +85,7 @@ def changed(original: Content, there: Content) -> list[str]:
     ],
     ids=lambda tables: tables[0][:12],
 )
+@pytest.mark.sampled(2)
 def test_dropped_tables_come_back_identical(
     source: Cluster, original: Content, shop: World, opened: Opened, tables: list[str]
 ) -> None:
@@ -285,6 +286,7 @@ def test_missing_databases_and_owners_are_named(cluster: Cluster, shop: World, o
 
 
 @pytest.mark.parametrize(("encoding", "name"), [("LATIN1", "café"), ("SQL_ASCII", "caf\udce9")])
+@pytest.mark.sampled(1)
 def test_names_in_the_encoding_of_their_database_are_found(
     cluster: Cluster, tmp_path: Path, encoding: str, name: str
 ) -> None:
@@ -337,6 +339,7 @@ def test_rows_that_are_loaded_by_way_of_a_parent_are_not_loaded_alone(
 @pytest.mark.parametrize(
     "compression", [Compression(kind="none"), Compression(kind="pg_dump")], ids=lambda each: each.kind
 )
+@pytest.mark.sampled(1)
 def test_every_kind_of_compression_is_cut(
     source: Cluster, original: Content, tmp_path: Path, compression: Compression
 ) -> None:

@@ -207,6 +207,7 @@ def test_names_of_63_bytes_do_not_collide(
         ({"tables": ("orders",), "into_schema": "public"}, "has already public.orders"),
     ],
 )
+@pytest.mark.sampled(2)
 def test_a_name_that_cannot_be_is_refused_before_anything_is_done(
     cluster: Cluster, shop: World, opened: Opened, live: Conninfo, wish: dict[str, object], message: str
 ) -> None:

@@ -151,6 +151,7 @@ def test_a_store_that_dies_half_way_fails_within_the_deadline(
     assert open_uploads(server) == 0
 
 
+@pytest.mark.extended
 def test_a_source_that_breaks_during_a_failing_part_does_not_wait_for_the_deadline(
     proxy: Proxy, server: str
 ) -> None:
@@ -265,6 +266,7 @@ def test_a_large_object_that_changed_on_its_way_is_not_vouched_for(store: S3Stor
 
 @pytest.mark.fault("store.reads")
 @pytest.mark.parametrize("act", [reset_download(2 * MIB), cut_download(3 * MIB + 7), cut_download(0)])
+@pytest.mark.sampled(1)
 def test_a_download_goes_on_where_it_broke_off(store: S3Store, proxy: Proxy, act: Act) -> None:
     store.put("k", pieces(DATA))
     proxy.rules.append(Rule(method="GET", contains="/p/k", act=act, times=2))

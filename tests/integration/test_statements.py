@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import psycopg
+import pytest
 from psycopg import sql
 
 from holdfast.postgres.conninfo import Conninfo
@@ -45,6 +46,7 @@ def _apply(conninfo: Conninfo, found: list[Global], location: str) -> None:
             connection.execute(sql.SQL(moved.text))
 
 
+@pytest.mark.extended
 def test_globals_applied_one_by_one_are_the_same_globals() -> None:
     with running_cluster() as source, running_cluster() as copy:
         execute(source.conninfo, *SETUP)

@@ -73,6 +73,7 @@ def test_the_two_change_places_and_the_way_back_is_the_same_again(shop: World, s
 
 
 @pytest.mark.parametrize(("live", "other"), HOSTILE)
+@pytest.mark.sampled(1)
 def test_any_names_will_do(shop: World, server: Cluster, live: str, other: str) -> None:
     with pair(server, live, other):
         report = swapped(shop, server, live, other)

@@ -52,6 +52,7 @@ def test_debians_wrapper_is_left_aside() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.sampled(4)
 def test_any_database_name_reaches_the_programs(cluster: Cluster, name: str) -> None:
     clients = toolset(cluster)
     with new_database(cluster, name) as database:

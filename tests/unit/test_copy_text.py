@@ -78,6 +78,7 @@ def test_every_row_is_written_as_the_server_writes_it_in_chunks_of_any_size(
     assert count == len(table)
 
 
+@pytest.mark.extended
 def test_large_rows_and_many_rows_are_whole() -> None:
     table: list[Row] = [[b"x" * 700_000, b'"' * 10], [b"", None]] * 3
     table += [[b"%d" % number, b","] for number in range(50_000)]

@@ -259,7 +259,7 @@ def histories(draw: st.DrawFn) -> list[Candidate]:
     return backups
 
 
-@settings(max_examples=400)
+@settings(max_examples=2 * settings().max_examples)
 @given(histories(), policies)
 def test_the_promise_holds_as_the_reference_says(backups: list[Candidate], policy: Policy) -> None:
     assert set(kept(backups, policy)) == reference(backups, policy, NOW)
@@ -327,6 +327,7 @@ def test_time_alone_expires_nothing(backups: list[Candidate], policy: Policy, la
 # Simulated years
 
 
+@pytest.mark.extended
 def test_ten_years_of_daily_backups_with_outages() -> None:
     chance, policy, shelf = (
         random.Random(7),
