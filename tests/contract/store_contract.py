@@ -229,6 +229,19 @@ class StoreContract:
         self.fill(store, expected)
         assert self.keys(store, "t/") == expected
 
+    def test_a_listing_tells_another_checksum_of_other_bytes(self, store: Store) -> None:
+        def told() -> str | None:
+            (found,) = store.list()
+            return found.checksum
+
+        store.put("k", [b"one"])
+        before = told()
+        assert told() == before
+        store.delete("k")
+        store.put("k", [b"two"])
+        changed = b"".join(store.get("k")) != b"one"  # not where the oldest version is the truth
+        assert before is None or (told() != before) is changed
+
     def test_deleting_twice_is_no_error(self, store: Store) -> None:
         store.put("a/b/c", [b"x"])
         store.put("a/b/d", [b"y"])

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import random
-import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -390,13 +390,8 @@ def test_a_missing_object_is_not_found_at_once(store: S3Store, proxy: Proxy) -> 
 
 def test_uploads_in_several_threads_do_not_mix(store: S3Store, proxy: Proxy) -> None:
     proxy.rules.append(Rule(method="PUT", contains="partNumber=2", act=reset_upload(1000), times=2))
-    threads = [
-        threading.Thread(target=store.put, args=(f"k{number}", [bytes([number]) * (2 * PART + number)]))
-        for number in range(3)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(3) as pool:
+        for number in range(3):
+            pool.submit(store.put, f"k{number}", [bytes([number]) * (2 * PART + number)])
     for number in range(3):
         assert read(store, f"k{number}") == bytes([number]) * (2 * PART + number)

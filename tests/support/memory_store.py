@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
@@ -80,4 +81,9 @@ class MemoryStore:
             self.objects.pop(key, None)
 
     def _stored(self, key: str, data: bytes) -> Stored:
-        return Stored(key=key, size=len(data), modified_at=self._times.get(key) or self._now())
+        return Stored(
+            key=key,
+            size=len(data),
+            modified_at=self._times.get(key) or self._now(),
+            checksum=hashlib.sha256(data).hexdigest(),
+        )

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from holdfast.jobs import runner
+from holdfast.jobs import runner, verify
 from holdfast.jobs.catalog import rebuild
 from holdfast.jobs.scrub import scrub
 from holdfast.ledger import scrubs
@@ -80,9 +81,39 @@ def test_a_bucket_is_asked_for_sizes_and_read_only_where_that_is_wanted(
     key = part(bucket)
     good = bucket.objects[key]
     bucket.objects[key] = bytes(len(good))
-    assert problems(home)["bucket"] is None
+    assert problems(home)["bucket"] is None  # nobody knows yet which sums it had
     assert problems(home, replace(TARGET, scrub="full"))["bucket"] == IntegrityError.__name__
     bucket.objects[key] = good
+
+
+def test_an_object_whose_sum_in_the_bucket_is_another_one_is_read(home: World, bucket: MemoryStore) -> None:
+    later = replace(TARGET, scrub_every=30 * 86400.0)
+    assert problems(home, later) == {}  # nothing's turn, but the sums are noted
+    key = part(bucket)
+    bucket.objects[key] = bytes(len(bucket.objects[key]))
+    assert problems(home)["bucket"] == "IntegrityError"
+    assert states(home)["bucket"] == "damaged"
+
+
+def test_an_object_that_was_only_stored_anew_is_read_once_and_is_good(
+    home: World, bucket: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert problems(home)["bucket"] is None
+    reads: list[str] = []
+    whole = verify.verify
+
+    def verified(*given: Any, **more: Any) -> list[verify.Verified]:  # noqa: ANN401 - as verify takes it
+        reads.append(more["store"])
+        return whole(*given, **more)
+
+    monkeypatch.setattr(verify, "verify", verified)
+    monkeypatch.setattr(
+        bucket,
+        "list",
+        lambda prefix="": (replace(each, checksum="new") for each in MemoryStore.list(bucket, prefix)),
+    )
+    assert [problems(home)["bucket"] for _ in range(2)] == [None, None]
+    assert reads.count("bucket") == 1
 
 
 @pytest.mark.fault("damage.gone")

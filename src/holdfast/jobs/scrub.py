@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from datetime import timedelta
 
@@ -15,8 +16,10 @@ from holdfast.model import layout
 from holdfast.model.errors import Error, IntegrityError, StoreError
 from holdfast.model.scrubbing import Held, due
 from holdfast.model.target import Target
-from holdfast.stores.base import space
+from holdfast.stores.base import Stored, space
 from holdfast.system.stop import Stop
+
+_NOTED = 200  # copies a run, one request each
 
 
 def scrub(
@@ -25,13 +28,18 @@ def scrub(
     """Look at the copies whose turn it is; the next run is an `interval` away. What is wrong is in the result.
 
     A copy on a disk is read to the end. In a bucket, where reading costs money and the service checks what it keeps by
-    sums of its own, each object has to be there with its size; unless the target wants it in full.
+    sums of its own, each object has to be there with its size and with the sum that it had; where a sum is another
+    one, or the target wants it in full, the copy is read.
     """
     if target.scrub_every is None:
         return []
     rows = {row.backup.id: row for row in services.ledger.backups(target.name) if not row.hidden}
     every = timedelta(seconds=target.scrub_every)
     results = []
+    for copy in _unknown(services, rows.values()):
+        stop.check()
+        found = _glance(services, copy, rows[copy.backup_id], stop)
+        results += [found] if found.error is not None else []
     for copy in due(_held(services, rows.values()), services.clock.now(), every=every, interval=interval):
         stop.check()
         store, row = services.stores[copy.store], rows[copy.backup_id]
@@ -40,9 +48,7 @@ def scrub(
         if target.scrub == "full" or space(store) is not None:
             results += verify.verify(services, row, stop, store=copy.store)
         else:
-            results.append(
-                _glance(services, Place(store=store, target=target.name, backup_id=copy.backup_id), row, stop)
-            )
+            results.append(_glance(services, copy, row, stop))
         meter.add(copy.size)
         if results and not isinstance(results[-1].error, StoreError):
             scrubs.record(services.ledger, copy.backup_id, copy.store, services.clock.now())
@@ -70,8 +76,20 @@ def _held(services: Services, rows: Iterable[BackupRow]) -> list[Held]:
     ]
 
 
-def _glance(services: Services, place: Place, row: BackupRow, stop: Stop) -> Verified:
-    """Look whether every object is there, with its size."""
+def _unknown(services: Services, rows: Iterable[BackupRow]) -> list[Held]:
+    """The newest copies in buckets whose sums nobody has noted yet: soon after they were written and read back."""
+    known = scrubs.sums(services.ledger)
+    new = [
+        copy
+        for copy in _held(services, rows)
+        if (copy.backup_id, copy.store) not in known and space(services.stores[copy.store]) is None
+    ]
+    return sorted(new, key=lambda copy: copy.backup_id, reverse=True)[:_NOTED]
+
+
+def _glance(services: Services, copy: Held, row: BackupRow, stop: Stop) -> Verified:
+    """Look whether every object is there, with its size and the sum that it had."""
+    place = Place(store=services.stores[copy.store], target=row.backup.target, backup_id=copy.backup_id)
 
     def told(error: Error | None) -> Verified:
         return Verified(
@@ -79,22 +97,39 @@ def _glance(services: Services, place: Place, row: BackupRow, stop: Stop) -> Ver
         )
 
     try:
-        sizes = {found.key: found.size for found in stop.checked(place.store.list(place.prefix))}
+        there = {found.key: found for found in stop.checked(place.store.list(place.prefix))}
     except StoreError as error:
         stop.check()
         return told(error)
-    objects = row.stored_in(place.store.name).backup.objects
-    wrong = [each.name for each in objects if sizes.get(place.key(each.name)) != each.size]
-    wrong += [
+    sizes = {each.name: each.size for each in row.stored_in(place.store.name).backup.objects}
+    wrong = [
         name
-        for name in (layout.MANIFEST, layout.signature_name(layout.MANIFEST))
-        if place.key(name) not in sizes
+        for name in (*sizes, layout.MANIFEST, layout.signature_name(layout.MANIFEST))
+        if place.key(name) not in there or sizes.get(name) not in (None, there[place.key(name)].size)
     ]
     if not wrong:
-        return told(past.complaint(services, place))
+        digest = _digest(each for each in there.values() if each.key.removeprefix(place.prefix) in sizes)
+        if digest == scrubs.sums(services.ledger).get((copy.backup_id, copy.store), digest):
+            if digest is not None:
+                scrubs.note_sums(services.ledger, copy.backup_id, copy.store, digest)
+            return told(past.complaint(services, place))
+        (read,) = verify.verify(services, row, stop, store=copy.store)
+        if (
+            read.error is None and digest is not None
+        ):  # stored anew, as a move to another class of storage does
+            scrubs.note_sums(services.ledger, copy.backup_id, copy.store, digest)
+        return read
     damage = IntegrityError(
         f"{place.store.location}: {place.prefix}: missing or of another size: {', '.join(wrong)}",
         hint="`holdfast repair` mends a copy from another store.",
     )
     verify.record_damage(services, place, damage)
     return told(damage)
+
+
+def _digest(objects: Iterable[Stored]) -> str | None:
+    """Put the store's own sums together; None where it does not tell all of them."""
+    sums = sorted((each.key, each.checksum) for each in objects)
+    if any(checksum is None for _, checksum in sums):
+        return None
+    return hashlib.sha256(repr(sums).encode()).hexdigest()

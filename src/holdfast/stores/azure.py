@@ -131,7 +131,7 @@ class AzureStore:
             for blob in found:
                 key = blob.name.removeprefix(self._root)
                 if is_key(key) and not _is_folder(blob):
-                    yield Stored(key=key, size=blob.size, modified_at=blob.last_modified)
+                    yield Stored(key=key, size=blob.size, modified_at=blob.last_modified, checksum=blob.etag)
             if not token:
                 return
 

@@ -7,7 +7,7 @@ an empty, `.` or `..` piece is refused with ValueError, so that no name leaves t
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol, runtime_checkable
 
@@ -16,11 +16,16 @@ from holdfast.model.errors import StoreError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
-    """An object as the store tells of it. `size` in bytes; `modified_at` by the store's own clock, in UTC."""
+    """An object as the store tells of it. `size` in bytes; `modified_at` by the store's own clock, in UTC.
+
+    `checksum`, where a listing tells one, is the service's own mark of the content: another one means that the object
+    may hold other bytes now. It can be compared with nothing else.
+    """
 
     key: str
     size: int
     modified_at: datetime
+    checksum: str | None = field(default=None, compare=False)
 
 
 class ExistsError(StoreError):

@@ -129,7 +129,7 @@ class GcsStore:
             for blob in blobs:
                 key = blob.name.removeprefix(self._root)
                 if is_key(key):
-                    yield Stored(key=key, size=blob.size, modified_at=blob.updated)
+                    yield Stored(key=key, size=blob.size, modified_at=blob.updated, checksum=blob.crc32c)
             if token is None:
                 return
 

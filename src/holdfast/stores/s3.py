@@ -134,7 +134,12 @@ class S3Store:
             for found in page.get("Contents", ()):
                 key = found["Key"].removeprefix(self._root)
                 if is_key(key):
-                    yield Stored(key=key, size=found["Size"], modified_at=found["LastModified"])
+                    yield Stored(
+                        key=key,
+                        size=found["Size"],
+                        modified_at=found["LastModified"],
+                        checksum=found.get("ETag"),
+                    )
             if not page.get("IsTruncated"):
                 return
 

@@ -300,4 +300,4 @@ def _object(key: str, versions: list[Version], *, once: bool) -> _Object:
 
 
 def _stored(version: Version) -> Stored:
-    return Stored(key=version.key, size=version.size, modified_at=version.modified_at)
+    return Stored(key=version.key, size=version.size, modified_at=version.modified_at, checksum=version.id)
