@@ -84,6 +84,7 @@ def all_facts(
             {
                 "target": each.target,
                 "broken": each.broken,
+                "hidden": each.hidden,
                 "backups": [facts.row(row) for row in each.whole],
             }
             for each in values
@@ -109,6 +110,8 @@ def _table(values: Sequence[Found], now: datetime) -> None:
             line(
                 f"the newest of {each.target} that is {best.proof}: {best.backup.id}, {when(best.backup.started_at)}"
             )
+        if each.hidden:
+            line(f"{each.target}: {many(each.hidden, 'backup')} on the way out, hidden by a tombstone")
         if each.broken:
             line(
                 f"{each.target}: {many(each.broken, 'backup')} that {'is' if each.broken == 1 else 'are'} not whole"

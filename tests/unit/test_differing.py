@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.jobs import differing, keeping, marks
+from holdfast.jobs import differing, keeping, marks, recover
 from holdfast.jobs.catalog import rebuild
 from holdfast.jobs.repair import repair
 from holdfast.jobs.verify import Verified, verify
@@ -195,3 +195,17 @@ def test_a_mark_that_comes_while_the_store_is_listed_is_not_missed(
     place = Place(store=stores["a"], target="shop", backup_id=FIRST)
     assert marks.listed(place, home.keys).kept
     assert differing.lost_marks(home.services, place, {}) is None
+
+
+def test_a_recovery_tells_hidden_backups_from_those_that_are_not_whole(
+    home: World, stores: dict[str, MemoryStore]
+) -> None:
+    home.services = replace(home.services, stores={"a": stores["a"]})
+    home.services.ledger.forget_copy(FIRST, "b")
+    bury(home.services, stores["a"], FIRST)
+    lose(stores["a"], SECOND, "globals")
+    lose(stores["b"], SECOND)
+    rebuild(home.services)
+    (found,) = recover.look(home.services)
+    assert [row.backup.id for row in found.whole] == [THIRD]
+    assert (found.hidden, found.broken) == (1, 1)

@@ -15,11 +15,12 @@ _SHOWN = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """What the store holds of one target: whole backups, newest first, and how many are not whole."""
+    """What the store holds of one target: whole backups, newest first, and how many are hidden, or not whole."""
 
     target: str
     whole: tuple[BackupRow, ...]
     broken: int
+    hidden: int = 0
 
     @property
     def best_known(self) -> BackupRow | None:
@@ -36,7 +37,8 @@ def look(services: Services) -> tuple[Found, ...]:
         Found(
             target=name,
             whole=tuple(row for row in rows if row.backup.target == name and row.whole),
-            broken=sum(1 for row in rows if row.backup.target == name and not row.whole),
+            broken=sum(row.backup.target == name and not row.whole and not row.hidden for row in rows),
+            hidden=sum(row.backup.target == name and row.hidden for row in rows),
         )
         for name in sorted({row.backup.target for row in rows})
     )
