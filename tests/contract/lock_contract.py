@@ -6,6 +6,7 @@ The bucket keeps versions and locks them; what the suite locks, it locks for a m
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -27,6 +28,7 @@ from holdfast.stores.base import Store
 from holdfast.stores.limited import LimitedStore, Meter
 from holdfast.stores.locking import Lock, LockedError, Locks, Version, locks_of, oldest
 from holdfast.stores.read_only import ReadOnlyStore
+from holdfast.stores.versioned import VersionedStore
 from support.shelved import shelved
 from support.world import world
 
@@ -71,6 +73,16 @@ def keeps_a_backup_locked(store: Store, locks: Locks, folder: Path) -> None:
         (known,) = known_locks.of_backup(services.ledger, taken)
         assert (known.until, known.held, known.objects) == (end, "no", len(found()))
         assert {each.until for each in found()} == {end}
+
+
+class Others:
+    """What lies under `other/` is written once, and counts. See Folders."""
+
+    def of(self, key: str) -> str | None:
+        return "other/" if key.startswith("other/") else None
+
+    def count(self, folder: str, *, written: Collection[str], there: Collection[str]) -> bool:
+        return folder == "other/" and len(written) >= len(there)
 
 
 class LockContract:
@@ -122,6 +134,26 @@ class LockContract:
         )
 
     @pytest.mark.fault("attack.delete")
+    def test_what_was_laid_over_an_object_is_told_and_taken_away(self, store: Store, locks: Locks) -> None:
+        folder = "other/"
+        for name in ("replaced", "deleted", "both", "left"):
+            store.put(folder + name, [name.encode()])
+        for name in ("deleted", "both"):
+            store.delete(folder + name)
+        for name in ("replaced", "both"):
+            store.put(folder + name, [b"planted"])
+        seen = VersionedStore(store, locks, Others())
+        there = {each.key.removeprefix(folder): each.size for each in seen.list(folder)}
+        assert there == {"replaced": 8, "deleted": 7, "both": 4, "left": 4}
+        assert all(b"".join(seen.get(folder + name)) == name.encode() for name in there)
+        told = {each.version.key.removeprefix(folder): each.deleted for each in seen.covered(folder)}
+        assert told == {"replaced": False, "deleted": True, "both": False}
+        assert {key.removeprefix(folder) for key in seen.uncover(folder)} == set(told)
+        assert {name: b"".join(store.get(folder + name)) for name in there} == {
+            name: name.encode() for name in there
+        }
+        assert seen.covered(folder) == ()
+
     def test_finds_what_was_deleted_since(self, store: Store, locks: Locks) -> None:
         store.put("a", [b"the truth"])
         store.delete("a")

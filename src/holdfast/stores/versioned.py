@@ -26,6 +26,7 @@ from holdfast.stores.base import (
     layers,
 )
 from holdfast.stores.locking import LockedError, Locks, Version
+from holdfast.system.clock import SystemClock
 
 _LASTING = 300.0  # seconds that a look at a folder is good for; a listing looks anew
 
@@ -175,9 +176,22 @@ class VersionedStore:
             over = [found for found in self._locks.versions(key) if found.key == key]
             for later in reversed(over[over.index(each.version) + 1 :]):
                 self._locks.delete(later)
+            if self.inner.stat(key) is None:
+                self._bring_up(each.version)
             done.append(key)
         self._seen.pop(folder, None)
         return tuple(done)
+
+    def _bring_up(self, version: Version) -> None:
+        """Write a version again, where the service lets none come back by itself when those after it are gone."""
+        kept = self._locks.lock_of(version)
+        if kept.held or (kept.until is not None and kept.until > SystemClock().now()):
+            raise LockedError(
+                f"{self.location}: {version.key} is locked{'' if kept.until is None else f' until {kept.until}'},"
+                " and comes to light again only after that"
+            )
+        self.inner.put(version.key, self._locks.get(version), absent=True)
+        self._locks.delete(version)
 
     def wasted(self, prefix: str) -> dict[str, datetime | None]:
         """Tell in which folders, as they were seen last, room is taken by what nobody sees and does not count.
