@@ -154,6 +154,7 @@ class LockContract:
         }
         assert seen.covered(folder) == ()
 
+    @pytest.mark.fault("attack.delete")
     def test_finds_what_was_deleted_since(self, store: Store, locks: Locks) -> None:
         store.put("a", [b"the truth"])
         store.delete("a")
