@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import time
+import urllib.request
+
+import pytest
+
 from holdfast.streams import age_keys
+from support.daemon import daemon
 from support.home import Home
 
 
@@ -24,3 +31,23 @@ def test_an_old_identity_is_needed_until_its_last_backup_is_gone(home: Home) -> 
     facts = {each["recipient"]: each for each in home.facts("keys")["recipients"]}
     assert (facts[old.recipient.text]["here"], facts[old.recipient.text]["forever"]) == (False, True)
     assert facts[new.recipient.text]["current"]
+
+
+@pytest.mark.extended
+def test_the_daemon_tries_the_identities_by_itself(home: Home) -> None:
+    text = home.config.read_text()
+    home.config.write_text(text.replace('canary_schedule = ""', 'canary_schedule = "* * * * *"'))
+    home.run("backup", "-q")
+    with daemon(home.config) as running:
+        found = re.search(r"metrics are served\s+host=(\S+) port=(\d+)", running.said())
+        assert found
+
+        def told() -> bool:
+            with urllib.request.urlopen(f"http://{found[1]}:{found[2]}/metrics", timeout=20) as answer:
+                return 'holdfast_canary_last_result{target="shop"} 1' in answer.read().decode()
+
+        deadline = time.monotonic() + 90  # it is tried at the full minute
+        while not told():
+            assert time.monotonic() < deadline, running.said()
+            time.sleep(0.5)
+    assert "opens" in home.run("keys").stdout

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -19,10 +19,11 @@ from holdfast.jobs.reencrypt import copy_to
 from holdfast.jobs.services import Services
 from holdfast.jobs.status import status
 from holdfast.ledger import canaries
+from holdfast.model import manifest
 from holdfast.model.errors import StoreError
 from holdfast.model.retention import FOREVER
 from holdfast.model.run import MANUAL
-from holdfast.streams import age_keys
+from holdfast.streams import age_keys, sign
 from holdfast.streams.age_keys import Identity
 from support.yard import DAY, Yard, yard
 
@@ -30,7 +31,7 @@ from support.yard import DAY, Yard, yard
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Yard]:
     with yard(tmp_path, ("a", "b")) as made:
-        made.target = dataclasses.replace(made.target, stores=("a",))
+        made.target = replace(made.target, stores=("a",))
         yield made
 
 
@@ -41,8 +42,8 @@ def new() -> Identity:
 
 def rotate(place: Yard, new: Identity, *identities: Identity) -> None:
     """New backups go to the new recipient; the identities at hand are those given."""
-    keys = dataclasses.replace(place.made.keys, recipients=(new.recipient,), identities=identities)
-    place.made.services = dataclasses.replace(place.made.services, keys=keys)
+    keys = replace(place.made.keys, recipients=(new.recipient,), identities=identities)
+    place.made.services = replace(place.made.services, keys=keys)
 
 
 def ring(place: Yard) -> Keyring:
@@ -154,6 +155,24 @@ def test_an_identity_that_was_taken_away_too_early_is_noticed(place: Yard, new: 
     assert set(tried(place).values()) == {None}
     assert list(check_known(place.services)) == []
     assert status(place.services, [place.target])[0].problems == ()
+
+
+def test_each_identity_is_tried_alone(place: Yard, new: Identity) -> None:
+    """A manifest may name a recipient whom the file was not encrypted to: others that open it prove nothing for him."""
+    old = place.made.identity
+    rotate(place, new, old, new)
+    [backup_id] = place.take()
+    made, objects = place.row(backup_id).backup, place.stores["a"].objects
+    both = (old.recipient.text, new.recipient.text)
+    data = manifest.dump(replace(made, parts=tuple(replace(part, recipients=both) for part in made.parts)))
+    key, comment = f"shop/{backup_id}/manifest.json", f"holdfast shop/{backup_id}/manifest.json"
+    objects[key] = data
+    objects[f"{key}.minisig"] = sign.sign(data, place.made.keys.signer(), trusted_comment=comment)
+    place.services.ledger.forget_backup(backup_id)
+    rebuild(place.services)
+    found = tried(place)
+    assert "does not open the age file" in str(found[old.recipient.text[-6:], "newest"])
+    assert found[new.recipient.text[-6:], "newest"] is None
 
 
 def test_a_header_that_is_another_is_noticed(place: Yard) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from holdfast.jobs.restore_text import restore_text
+from holdfast.jobs.restore_text import created_by, restore_text
 from holdfast.model import layout
 from support.model_values import sample_backup
 
@@ -45,3 +45,17 @@ def test_a_name_with_line_breaks_stays_on_the_line_of_its_command() -> None:
     assert create.startswith("    createdb ")
     assert load.startswith("    cat ")
     assert not any(line.lstrip().startswith(";") for line in told.splitlines())
+
+
+def test_which_databases_are_made_by_hand_is_read_back_from_the_text() -> None:
+    """A copy that is encrypted anew gets a text of its own, and knows of plain dumps no more than that of the first."""
+    made = sample_backup()
+    names = ("shop", "it's", "a b", "has its own")
+    parts = tuple(
+        replace(made.parts[0], name=f"{number}.sql", format="plain", database=name)
+        for number, name in enumerate(names)
+    )
+    plain = replace(made, parts=parts, databases=names)
+    to_create = {"shop": "UTF8", "it's": "LATIN1", "a b": ""}
+    assert created_by(restore_text(plain, to_create=to_create), plain) == to_create
+    assert created_by("", plain) == {}
