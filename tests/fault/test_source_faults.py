@@ -24,7 +24,8 @@ from holdfast.postgres import tools
 from holdfast.postgres.conninfo import Conninfo
 from holdfast.postgres.errors import PermanentSourceError
 from holdfast.postgres.scratch import Cluster
-from support.faults import assert_failed, assert_nothing_runs, fill, programs
+from support.faults import assert_failed, fill, programs
+from support.oracle import Oracle
 from support.postgres import execute, new_database, query, toolset
 from support.world import World, world
 
@@ -40,8 +41,10 @@ def shop(cluster: Cluster) -> Iterator[Conninfo]:
 def home(cluster: Cluster, shop: Conninfo, tmp_path: Path) -> Iterator[World]:
     """Give a world on the filled database. Whatever the test broke, the next run is good and nothing runs on."""
     with world(tmp_path, shop.argv_dsn(), databases=(str(shop.database),)) as made:
+        oracle = Oracle(services=made.services, targets=(made.target,), folder=tmp_path, cluster=cluster)
         yield made
-        assert_nothing_runs(cluster, shop)
+        oracle.nothing_leaks()
+        oracle.nothing_secret()
         taken = backup(made.services, made.target, made.stop)
         [row] = made.services.ledger.backups()
         assert row.backup == taken.backup
