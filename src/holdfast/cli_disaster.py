@@ -67,6 +67,7 @@ def disaster(
         raise UsageError("nobody can answer here", hint="Say --yes to take every step unasked.")
     with opened_app(config, overrides, quiet=quiet) as opened:
         (chosen_target,) = opened.chosen([target])
+        into = None if drill else opened.destination(to, target)
         name = f"{target}-drill" if drill else target
         with job.protocol(opened.services, name) as protocol:
             walk = cli_walk.Walk(
@@ -77,6 +78,7 @@ def disaster(
                 asks=there and not yes,
                 drill=drill,
                 quiet=(quiet or common.quiet) and not (there and not yes),
+                stop=opened.stop,
                 server=render_swap.server_options(config=config or common.config, to=to, target=target),
             )
             began = opened.services.clock.monotonic()
@@ -88,10 +90,10 @@ def disaster(
                 chosen = cli_walk.choose(walk, well_at, backup)
                 names = cli_walk.databases(walk, chosen, database)
                 options = Options(jobs=jobs)
-                if drill:
+                if into is None:
                     _drill(walk, chosen, names, options, began, thorough=not no_compare)
                     return
-                wish = Wish(into=opened.destination(to, target), options=options, thorough=not no_compare)
+                wish = Wish(into=into, options=options, thorough=not no_compare)
                 done = cli_walk.restore(walk, chosen, wish, names)
                 cli_walk.verify(walk, chosen, wish.into, done)
                 cli_walk.resume_services(walk, chosen.backup.id)
@@ -106,12 +108,16 @@ def _drill(
     from holdfast.jobs import drill as job
     from holdfast.jobs import runner
     from holdfast.jobs.restore import Wish
+    from holdfast.jobs.restore_test import limited
 
-    services, plan, stop = walk.opened.services, walk.target.restore_test, walk.opened.stop
+    services, plan = walk.opened.services, walk.target.restore_test
 
     def body(meter: Meter) -> None:
         walk.say("   a throwaway server is made, with stand-ins for the damaged databases")
-        with job.ground(services, chosen, plan, names, walk.watch, stop) as ground:
+        with (
+            limited(plan, walk.opened.stop, "drill") as walk.stop,
+            job.ground(services, chosen, plan, names, walk.watch, walk.stop) as ground,
+        ):
             walk.say(f"   it is {ground.isolation}")
             wish = Wish(into=ground.into, options=options, thorough=thorough)
             done = cli_walk.restore(walk, chosen, wish, names, meter)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from holdfast.model.drill import Drill
     from holdfast.model.target import Target
     from holdfast.postgres.conninfo import Conninfo
+    from holdfast.system.stop import Stop
 
 _EVERYWHERE = "postgres"
 _SHOWN = 5
@@ -50,6 +51,7 @@ class Walk:
     drill: bool
     quiet: bool
     server: tuple[str, ...]
+    stop: Stop = field(repr=False)
     stopped: bool = False
 
     def say(self, text: str = "") -> None:
@@ -61,14 +63,14 @@ class Walk:
 
     def step(self, number: int, title: str) -> None:
         """Begin a step."""
-        self.opened.stop.check()
+        self.stop.check()
         self.say()
         self.say(f"{number}. {title}")
 
     def ask(self, question: str) -> None:
         """Go on after a yes only. Raise CancelledError after a no."""
         self.protocol.note(f"asked: {question}")
-        if self.asks and not cli_asking.agreed(f"   {question}", self.opened.stop):
+        if self.asks and not cli_asking.agreed(f"   {question}", self.stop):
             self.protocol.note("answered: no")
             raise CancelledError(
                 "the walk was ended here", hint=f"What was done stands in {self.protocol.path}."
@@ -83,7 +85,7 @@ def identify(walk: Walk, before: str | None) -> datetime:
         render_status.status(status(walk.opened.services, [walk.target]))
     if before is None and walk.asks:
         question = "   When was all still well? (UTC; empty: until now):"
-        before = cli_asking.answer(question, walk.opened.stop)
+        before = cli_asking.answer(question, walk.stop)
     now = walk.opened.services.clock.now()
     well_at = (parse_time(before) if before else None) or now
     if well_at > now:
@@ -118,7 +120,7 @@ def _services(walk: Walk, number: int, event: Event, backup_id: str | None) -> N
     walk.say(f"   the hook is: {_command(argv)}")
     walk.ask("Run it?")
     walk.stopped = True  # from here on some may be, even where the hook fails half-way
-    hooks.services_of_others(walk.opened.services, walk.target, event, backup_id, walk.opened.stop)
+    hooks.services_of_others(walk.opened.services, walk.target, event, backup_id, walk.stop)
     walk.say("   it ran")
 
 
@@ -150,7 +152,7 @@ def choose(walk: Walk, well_at: datetime, backup: str | None) -> Opened:
     _tell_choice(walk, choice, well_at)
     if choice.newer and walk.asks:
         question = "   Another one instead? (its id, or the beginning; empty: no):"
-        if said := cli_asking.answer(question, walk.opened.stop):
+        if said := cli_asking.answer(question, walk.stop):
             walk.protocol.note(f"chose: {said}")
             choice = job.Choice(row=find(services, said, target=name), newer=())
             _tell_choice(walk, choice, well_at)
@@ -191,7 +193,12 @@ def databases(walk: Walk, chosen: Opened, wanted: list[str] | None) -> list[str]
         return list(dict.fromkeys(wanted))
     if _EVERYWHERE in held:
         walk.say(f"   {_EVERYWHERE} stays as it is: name it with --database where it matters")
-    return [name for name in held if name != _EVERYWHERE]
+    names = [name for name in held if name != _EVERYWHERE]
+    if not names:
+        raise UsageError(
+            f"backup {chosen.backup.id} holds nothing else", hint=f"Say --database {_EVERYWHERE}."
+        )
+    return names
 
 
 def restore(
@@ -210,13 +217,13 @@ def restore(
     walk.ask("Begin?")
     done: list[BroughtBack] = []
     for name in names:
-        walk.opened.stop.check()
+        walk.stop.check()
         try:
             result = job.bring_back(
                 walk.opened.services,
                 chosen,
                 replace(wish, database=name),
-                walk.opened.stop,
+                walk.stop,
                 live=name in there,
                 within=within,
             )
@@ -254,7 +261,7 @@ def verify(walk: Walk, chosen: Opened, into: Conninfo, done: Sequence[BroughtBac
         _tell_database(walk, each)
     with walk.watch.phase("checks"):
         names = [each.database for each in done]
-        answers = job.ask_checks(into, chosen, names, walk.target.restore_test, walk.opened.stop)
+        answers = job.ask_checks(into, chosen, names, walk.target.restore_test, walk.stop)
     for answer in answers:
         walk.say(f"   check {answer.name} of {answer.database}: {answer.problem or 'it holds'}")
     failed = [answer.name for answer in answers if answer.problem is not None]

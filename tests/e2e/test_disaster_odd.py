@@ -279,3 +279,14 @@ def test_a_drill_brings_back_whatever_a_server_holds(tmp_path: Path, open_dir: P
     assert json.dumps(sorted(each.name for each in last.phases)) == json.dumps(
         ["checks", "cluster", "comparison", "removal", "restore", "swap"]
     )
+
+
+@pytest.mark.extended
+def test_a_drill_ends_when_its_time_is_over_and_brings_back_something(damaged: Home) -> None:
+    limit = ("--set", "targets.shop.restore_test.timeout=1")
+    done = damaged.run("disaster", "shop", "--drill", *limit, code=24)
+    assert "the drill took longer than 1 s" in done.stderr
+    damaged.run("backup", "-q", "--set", 'targets.shop.databases=["postgres"]')
+    done = damaged.run("disaster", "shop", "--drill", code=2)
+    assert "holds nothing else" in done.stderr
+    assert kept(damaged)[0] is None

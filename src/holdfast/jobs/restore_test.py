@@ -51,10 +51,10 @@ def restore_test(
 
     Raise CouldNotTestError where no test was possible: that proves nothing, and leaves no proof.
     """
-    with one_at_a_time(services), _limited(plan, stop) as limited, _could_not(limited):
+    with one_at_a_time(services), limited(plan, stop, "restore test") as inner, _could_not(inner):
         _require_identity(services, opened)
         services.keys.signer()
-        test = Trial(services=services, opened=opened, plan=plan, meter=meter, stop=limited)
+        test = Trial(services=services, opened=opened, plan=plan, meter=meter, stop=inner)
         detail, facts = test.run(database)
         services.stage("tested")
         proof = proofs.of(services, opened, detail, facts)
@@ -122,19 +122,20 @@ def one_at_a_time(services: Services) -> Iterator[None]:
 
 
 @contextmanager
-def _limited(plan: RestoreTesting, stop: Stop) -> Iterator[Stop]:
-    with stop.derived() as limited:
+def limited(plan: RestoreTesting, stop: Stop, what: str) -> Iterator[Stop]:
+    """Give a stop that is also requested when the plan's time is over."""
+    with stop.derived() as inner:
         if plan.timeout is None:
-            yield limited
+            yield inner
             return
         error = CouldNotTestError(
-            f"the restore test took longer than {plan.timeout:g} s", hint="Raise restore_test.timeout."
+            f"the {what} took longer than {plan.timeout:g} s", hint="Raise restore_test.timeout."
         )
-        timer = threading.Timer(plan.timeout, limited.request, [error])
+        timer = threading.Timer(plan.timeout, inner.request, [error])
         timer.daemon = True
         timer.start()
         try:
-            yield limited
+            yield inner
         finally:
             timer.cancel()
 
