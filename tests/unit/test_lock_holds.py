@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from holdfast.jobs import keeping
+from holdfast.model import schedule
+from holdfast.model.planning import Timetable
 from holdfast.model.retention import FOREVER
+from holdfast.stores.base import RefusedError
 from support.vault import after, begin, calls, ends, held, store_of, vault
 from support.yard import DAY, Yard
 
@@ -95,3 +99,15 @@ def test_nothing_is_released_while_retention_refuses(place: Yard) -> None:
     with pytest.raises(Exception, match="nothing is removed"):
         place.prune()
     assert True in held(place, taken[0])
+
+
+def test_a_writer_without_the_right_to_hold_leaves_it_to_the_host_that_prunes(place: Yard) -> None:
+    place.rules(yearly=FOREVER)
+    (taken,) = place.take(1)
+    store_of(place).asked.fault = RefusedError("no right to hold")
+    assert begin(place, taken) is None
+    place.target = replace(place.target, prune=Timetable(schedule=schedule.parse("@daily", zone="UTC")))
+    assert begin(place, taken) == "no right to hold"
+    store_of(place).asked.fault = None
+    place.prune()
+    assert held(place, taken) == {True}

@@ -13,9 +13,10 @@ import pytest
 from holdfast.jobs import keeping
 from holdfast.jobs.check_locks import check_locks
 from holdfast.jobs.status import status
-from holdfast.ledger import facts, scheduling
+from holdfast.ledger import facts, retention, scheduling
 from holdfast.ledger import locks as known_locks
 from holdfast.ledger.locks import CopyLock, Held
+from holdfast.ledger.scheduling import Key
 from holdfast.metrics import stores
 from holdfast.metrics.scene import Scene
 from holdfast.model import schedule
@@ -27,6 +28,8 @@ from holdfast.stores.base import RefusedError
 from support.locked_store import days
 from support.vault import after, begin, ends, store_of, vault
 from support.yard import DAY, Yard
+
+DAILY = Timetable(schedule=schedule.parse("45 5 * * *", zone="UTC"))
 
 
 @pytest.fixture
@@ -73,6 +76,8 @@ def test_what_is_locked_no_more_is_a_problem(place: Yard) -> None:
     place.clock.sleep(2 * DAY)
     assert problems(place) == []
     place.clock.sleep(2 * DAY)
+    assert problems(place) == []  # nothing prunes here: who does renews, and we do not know it
+    place.target = replace(place.target, prune=DAILY)
     assert f"locked no more in a: {taken}" in problems(place)
     place.target = replace(place.target, places={})
     assert f"locked no more in a: {taken}" not in problems(place)
@@ -96,8 +101,7 @@ def test_the_end_of_a_lock_that_could_not_be_extended_is_seen_coming(place: Yard
 
 
 def test_what_does_not_go_together_is_found(place: Yard) -> None:
-    timetable = Timetable(schedule=schedule.parse("45 5 * * *", zone="UTC"))
-    place.target = replace(place.target, prune=timetable)
+    place.target = replace(place.target, prune=DAILY)
     assert list(check_locks(place.services, (place.target,))) == []
     rule = days(place.clock.now, first=4, longest=5)
     store_of(place).asked.rule = rule
@@ -131,7 +135,8 @@ def remaining(place: Yard, *locking: str) -> dict[str, float]:
 
 
 def test_how_long_what_is_kept_is_locked_still_is_a_metric(place: Yard) -> None:
-    scheduling.configure(place.services.ledger, ["shop"], {}, place.clock.now())
+    prunes: dict[Key, Timetable] = {("prune", "shop"): DAILY}
+    scheduling.configure(place.services.ledger, ["shop"], prunes, place.clock.now())
     assert math.isnan(remaining(place, "a")["a"])
     taken = place.take(5)
     ledger, now = place.services.ledger, place.clock.now()
@@ -154,6 +159,10 @@ def test_how_long_what_is_kept_is_locked_still_is_a_metric(place: Yard) -> None:
         )
         known_locks.record(ledger, lock)
     place.clock.sleep(timedelta(hours=1))
+    assert remaining(place, "a") == {"a": 7}
+    scheduling.configure(place.services.ledger, ["shop"], {}, place.clock.now())
+    assert math.isnan(remaining(place, "a")["a"]), "who prunes renews, and we do not know it"
+    retention.record(ledger, "shop", "a", retention.Done(), (), place.clock.now())
     assert remaining(place, "a") == {"a": 7}
     assert math.isnan(remaining(place, "a", "b")["b"])
     assert remaining(place) == {}

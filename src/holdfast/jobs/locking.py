@@ -109,8 +109,17 @@ def _begin(work: Bench, target: Target, row: BackupRow) -> None:
     if work.rule.caution.why is not None:
         raise StoreError(work.rule.caution.why, hint=_CLOCK)
     wanted = _terms(target, store, _listed(services, target.name, store.name), work.now)
+    term = wanted.get(row.backup.id, Term())
     marked = kept_marks.of_backup(services.ledger, row.backup.id)
-    _settle(work, Subject(row=row, marks=marked, known=None), wanted.get(row.backup.id, Term()))
+    try:
+        _settle(work, Subject(row=row, marks=marked, known=None), term)
+    except RefusedError as error:
+        if not term.hold or target.prune is not None:
+            raise  # with the right to hold comes that to let go: a mere writer need not have it
+        lock_steps.note_first(work, row)
+        services.reporter.info(
+            "the hold is left to the host that prunes", store=store.name, why=error.message
+        )
 
 
 def renew(

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from holdfast.jobs.services import Services
 from holdfast.jobs.spread import Spread, spread
 from holdfast.ledger import canaries, drills, locks, retention
+from holdfast.ledger.facts import LATELY
 from holdfast.ledger.ledger import BackupRow
 from holdfast.model.drill import Drill
 from holdfast.model.run import Run
@@ -102,10 +103,14 @@ def _waiting(target: Target | None, newest: BackupRow | None) -> Iterator[str]:
 
 
 def _unlocked(services: Services, name: str, target: Target | None, now: datetime) -> Iterator[str]:
-    """Say what a store that locks what it keeps has locked no more."""
-    locking = {store for store, place in target.places.items() if place.lock} if target is not None else set()
+    """Say what a store that locks what it keeps has locked no more, where this host prunes: another one's locks it does not know."""
+    if target is None:
+        return
+    locking = {store for store, place in target.places.items() if place.lock is not None}
     for store, found in locks.lapsed(services.ledger, name, now).items():
-        if store in locking:
+        pruned = retention.last(services.ledger, name, store)
+        here = target.prune is not None or (pruned is not None and pruned > now - LATELY)
+        if store in locking and here:
             yield f"locked no more in {store}: {', '.join(found[:3])}"
 
 

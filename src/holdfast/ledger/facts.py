@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote
 
@@ -104,13 +104,20 @@ _DRILLS = """
     SELECT target, at, seconds FROM drills AS d
     WHERE id = (SELECT id FROM drills WHERE target = d.target ORDER BY at DESC, id DESC LIMIT 1)
 """
-# Of what retention keeps and no hold does. What was never locked has been without since it was looked at.
+# Of what retention keeps and no hold does, where this host prunes: else another renews the locks, and only that one
+# knows of it. What was never locked has been without since it was looked at.
 _LOCKS = """
     SELECT l.store, min(coalesce(l.until, l.at)) FROM locks AS l
     JOIN copies AS c ON c.backup_id = l.backup_id AND c.store = l.store
     JOIN backups AS b ON b.id = l.backup_id JOIN targets USING (target)
-    WHERE l.kept = 1 AND l.held = 'no' AND c.state IN ('complete', 'damaged') GROUP BY l.store
+    WHERE l.kept = 1 AND l.held = 'no' AND c.state IN ('complete', 'damaged') AND (
+        EXISTS (SELECT 1 FROM schedules AS s WHERE s.job = 'prune' AND s.target = b.target)
+        OR EXISTS (SELECT 1 FROM retention AS r WHERE r.target = b.target AND r.store = l.store AND r.at > :lately)
+    ) GROUP BY l.store
 """
+LATELY = timedelta(
+    days=7
+)  # a host that pruned since then is one that prunes, though no schedule of it says so
 _RUNNING = """
     SELECT job, target, status, started_at, finished_at, bytes_done FROM runs WHERE status = 'running' ORDER BY id
 """
@@ -194,7 +201,10 @@ def overview(path: Path, now: datetime, needed: Mapping[str, int] | None = None)
                     "SELECT target, last_success_at, window_start, window_end FROM providers"
                 )
             },
-            locked_until=dict(_with_times(connection, _LOCKS)),
+            locked_until={
+                store: _seconds(until)
+                for store, until in connection.execute(_LOCKS, {"lately": time_text(now - LATELY)})
+            },
             daemon=_daemon(connection),
         )
 
