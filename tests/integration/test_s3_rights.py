@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from holdfast.jobs.check_stores import check_store
 from holdfast.jobs.copies import catch_up
 from holdfast.jobs.find import open_best
 from holdfast.jobs.prune import Pruned, Wish, complain, prune
+from holdfast.jobs.repair import repair
 from holdfast.jobs.restore import Wish as Restoring
 from holdfast.jobs.restore import restore
 from holdfast.jobs.services import Keys
@@ -163,6 +164,11 @@ def test_each_takes_its_part_of_a_backups_life(hosts: Hosts, cluster: Cluster, u
         with pytest.raises(RefusedError):
             change()
 
+    (newest,) = (row for row in rows(pruner) if row.backup.id == second.id)
+    (mended,) = repair(pruner.services, newest, pruner.stop)
+    assert (mended.error, len(mended.uncovered) > 3) == (None, True)
+    assert [row.copies[0].covered is None for row in rows(restorer)] == [True, False]
+
     keep_one = Rules(
         policy=Policy(keep_last=1, daily=0, weekly=0, monthly=0, yearly=0, minimum=1), grace=timedelta(0)
     )
@@ -181,6 +187,14 @@ def test_each_takes_its_part_of_a_backups_life(hosts: Hosts, cluster: Cluster, u
         "tombstone.json.minisig",
     }
     assert [row.backup.id for row in rows(restorer) if row.good] == [second.id]
+
+
+def test_a_writer_clears_away_uploads_that_a_kill_left(url: str) -> None:
+    raw = moto_server.raw_client(url, *ceph.keys_of("writer"))
+    raw.create_multipart_upload(Bucket=BUCKET, Key=f"{PREFIX}/shop/x")
+    assert store(url, "writer").abort_stale("shop/", datetime.now(UTC) + timedelta(hours=1)) == 1
+    owner = moto_server.raw_client(url, ceph.ACCESS_KEY, ceph.SECRET_KEY)
+    assert "Uploads" not in owner.list_multipart_uploads(Bucket=BUCKET)
 
 
 def test_a_writer_copies_to_the_bucket(hosts: Hosts) -> None:
