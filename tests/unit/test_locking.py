@@ -9,10 +9,12 @@ import pytest
 
 from holdfast.jobs import keeping, locking
 from holdfast.jobs.copies import catch_up
+from holdfast.jobs.reencrypt import copy_to
 from holdfast.ledger import locks as known_locks
 from holdfast.model.errors import CancelledError, StoreError
 from holdfast.stores.base import RefusedError
 from holdfast.stores.locking import LockedError
+from holdfast.streams import age_keys
 from support.vault import after, begin, calls, ends, store_of, vault
 from support.yard import DAY, Yard
 
@@ -201,3 +203,13 @@ def test_without_a_rule_nothing_is_asked(place: Yard) -> None:
     assert begin(place, taken) is None
     place.prune()
     assert calls(place) == {}
+
+
+def test_a_copy_for_others_is_locked_by_what_lies_in_its_store(tmp_path: Path) -> None:
+    others = tuple(age_keys.generate().recipient for _ in range(2))
+    with vault(tmp_path, ("a", "b")) as two:
+        two.rules(daily=14)
+        (taken,) = two.take(1)
+        copy_to(two.services, "shop", two.services.ledger.backups(), "b", others, two.made.stop)
+        assert begin(two, taken, "b") is None
+        assert ends(two, taken, "b") == {after(two, days=14).replace(hour=0)}

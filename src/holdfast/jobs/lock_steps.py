@@ -165,11 +165,11 @@ def _record(
 
 def _sizes(subject: Subject, store: str) -> dict[str, int]:
     """The objects of a copy that are worth a lock, and how large they are: what we know to be ours, and no tombstone."""
-    row = subject.row
-    sizes = {segment.name: segment.size for segment in row.backup.objects}
+    stored = subject.row.stored_in(store)
+    sizes = {segment.name: segment.size for segment in stored.backup.objects}
     sizes |= {
-        layout.MANIFEST: len(row.manifest),
-        layout.signature_name(layout.MANIFEST): len(row.signature),
+        layout.MANIFEST: len(stored.manifest),
+        layout.signature_name(layout.MANIFEST): len(stored.signature),
     }
     for kept in subject.marks:
         if kept.store != store or kept.mark.kind == "tombstone":
