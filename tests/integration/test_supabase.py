@@ -81,7 +81,7 @@ def test_a_project_comes_back_in_another_one(home: Home, source: Platform, targe
     same(target.admin, source.admin, *SAME)
     assert "policy storage.objects own_files: must be owner of table objects" in done.stdout
     assert "event trigger no_drops: permission denied" in done.stdout
-    assert "rows vault.secrets: only the project that it comes from can open it" in done.stdout
+    assert "rows vault.secrets: only the project that they come from can open them" in done.stdout
     again = home.run("restore", "latest", "--to", target.url, code=2)
     assert "is not empty: it holds" in again.stderr
 

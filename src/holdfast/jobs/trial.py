@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from holdfast.jobs import own_cluster, proofs, restore, runner
 from holdfast.jobs.part_archive import in_words
 from holdfast.jobs.reading import Opened, plain_chunks, read_catalog, read_plain
 from holdfast.jobs.services import Services
-from holdfast.methods import borrowed_server, logical_globals, proving, staging
+from holdfast.methods import borrowed_server, logical_globals, proving, scratch_means, staging, standing_in
 from holdfast.methods.destination import Destination, destination
 from holdfast.methods.identity_globals import compare_globals
 from holdfast.methods.proving import Stopwatch, Subjected
@@ -25,6 +25,7 @@ from holdfast.model.testing import RestoreTesting
 from holdfast.postgres import acting, bootstrap, confined, cutting
 from holdfast.postgres.archive import TocReader
 from holdfast.postgres.entries import Entry, Toc
+from holdfast.postgres.stand_ins import StoodIn
 from holdfast.system.stop import Stop
 
 _MAINTENANCE = "template1"  # a database that no backup holds
@@ -32,16 +33,30 @@ _MAINTENANCE = "template1"  # a database that no backup holds
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ground:
-    """Where a test restores: a cluster of its own, whose first role is `first`, or (None) a server of the owner's."""
+    """Where a test restores: a cluster of its own, whose first role is `first`, or (None) a server of the owner's.
+
+    It `stands_in` for extensions that are not installed where the backup is of a platform that alone has them.
+    """
 
     into: Destination
     isolation: str
     first: str | None
+    stands_in: bool = False
 
     @property
     def borrowed(self) -> bool:
         """Whether it is a server of the owner's."""
         return self.first is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Made:
+    """An archive made ready for a test: what was kept out of it, what is stood in for, and what is restored after that."""
+
+    staged: Staged = field(repr=False)
+    left_out: tuple[LeftOut, ...]
+    stood_in: StoodIn
+    only: tuple[int, ...] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +153,8 @@ class Trial:
             services.stage("cluster")
             maintenance = cluster.conninfo.with_database(_MAINTENANCE)
             with destination(maintenance, dump_version=dumped_with) as into:
-                yield Ground(into=into, isolation=cluster.isolation, first=first)
+                stands_in = catalog.platform is not None
+                yield Ground(into=into, isolation=cluster.isolation, first=first, stands_in=stands_in)
 
     @contextmanager
     def _borrowed(self, url: str, parts: Sequence[Part]) -> Iterator[Destination]:
@@ -193,12 +209,14 @@ class Trial:
         self, ground: Ground, found: Database, part: Part, watch: Stopwatch, *, last: bool
     ) -> DatabaseTested:
         services, into = self.services, ground.into
-        proving.require_means(into, found, self.plan)
+        missing = scratch_means.missing_extensions(into, found, self.plan) if ground.stands_in else ()
+        if not missing:
+            scratch_means.require_means(into, found, self.plan)
         if not ground.borrowed:
-            proving.require_locale(into, found)
+            scratch_means.require_locale(into, found)
         with (
             services.reporter.progress(f"test {part.database}", part.size) as show,
-            self._staged(found, part, watch, show) as (staged, left_out),
+            self._staged(found, part, watch, show, missing) as made,
         ):
             services.stage("staged")
             return proving.prove_database(
@@ -207,13 +225,15 @@ class Trial:
                     backup_id=self.opened.backup.id,
                     taken_at=self.opened.backup.started_at,
                     found=found,
-                    staged=staged,
+                    staged=made.staged,
                     archive_bytes=part.size,
-                    left_out=left_out,
+                    left_out=made.left_out,
                     borrowed=ground.borrowed,
                     last=last,
                     plan=self.plan,
                     doing=services.reporter.doing,
+                    stood_in=made.stood_in,
+                    only=made.only,
                 ),
                 watch,
                 stop=self.stop,
@@ -222,11 +242,21 @@ class Trial:
 
     @contextmanager
     def _staged(
-        self, found: Database, part: Part, watch: Stopwatch, show: Callable[[int], None]
-    ) -> Iterator[tuple[Staged, tuple[LeftOut, ...]]]:
+        self,
+        found: Database,
+        part: Part,
+        watch: Stopwatch,
+        show: Callable[[int], None],
+        missing: Collection[str],
+    ) -> Iterator[_Made]:
         """Read the archive into a file without a name, without what would act on the world."""
         entries = list(in_words(self._toc(part, everything=False).entries, found.properties.encoding))
-        kept = acting.acting(entries, without_extensions=self.plan.without_extensions)
+        stood_in = standing_in.stood_in(entries, found, missing)
+        kept = acting.acting(
+            entries,
+            without_extensions=self.plan.without_extensions,
+            besides=standing_in.needing(entries, missing),
+        )
 
         def chunks() -> Generator[bytes, None, None]:
             for chunk in plain_chunks(self.opened.place, part, self.services.keys, threads=True):
@@ -239,12 +269,23 @@ class Trial:
             pieces = self._cut(whole, part, kept) if kept.out else whole
             with watch.phase("reading"):
                 staged = stack.enter_context(staging.staged(pieces, self.services.spool_dir, size=part.size))
-            yield staged, kept.left_out
+            yield _Made(
+                staged=staged,
+                left_out=(*kept.left_out, *standing_in.told(stood_in)),
+                stood_in=stood_in,
+                only=self._rest(part, kept.out | stood_in.entries) if stood_in.entries else None,
+            )
+
+    def _rest(self, part: Part, out: Collection[int]) -> tuple[int, ...]:
+        """Tell what is left to restore where some of it is stood in for."""
+        return tuple(
+            each.dump_id for each in self._toc(part, everything=True).entries if each.dump_id not in out
+        )
 
     def _toc(self, part: Part, *, everything: bool) -> Toc:
         """Read the table of contents; unless `everything`, without large objects, which may be millions."""
         keep = None if everything else _is_no_large_object
-        reader = TocReader(self.opened.place.key(part.name), keep=keep)
+        reader = TocReader(self.opened.place.key(part.name), keep=keep, copies=True)
         for chunk in plain_chunks(self.opened.place, part, self.services.keys):
             reader.feed(chunk)
             if reader.done:

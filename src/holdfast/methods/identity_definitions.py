@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import re
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -20,7 +20,7 @@ from holdfast.methods.subject import (
 )
 from holdfast.model.comparison import Difference, Respelled
 from holdfast.model.errors import Error
-from holdfast.postgres import cutting, properties, restored, scripts, server, sessions
+from holdfast.postgres import cutting, properties, restored, scripts, server, sessions, stand_ins
 from holdfast.postgres.conninfo import Conninfo, child
 from holdfast.postgres.entries import Toc
 from holdfast.postgres.object_changes import object_changes
@@ -87,7 +87,9 @@ def compare_definitions(subject: Subject, archive: Contents, stop: Stop) -> Defi
     changes = tuple(object_changes(archived, there))
     respelled: set[Key] = set()
     if changes:
-        with _sent_through(subject, archive.head, stop) as copy:
+        made = subject.stood_in.entries
+        head = _head(subject, archive.toc, without=made) if made else archive.head
+        with _sent_through(subject, head, stop) as copy:
             through = _objects_of(subject, copy, dumping, codec, stop)
         left = tuple(object_changes(through, there))
         still = {change.key for change in left}
@@ -108,9 +110,9 @@ def python_codec(encoding: str) -> str:
         return "utf-8"
 
 
-def _head(subject: Subject, toc: Toc) -> bytes:
+def _head(subject: Subject, toc: Toc, *, without: Collection[int] = ()) -> bytes:
     """Cut the definitions out of the archive, without reading more of it than its table of contents."""
-    entries = [entry for entry in toc.entries if not entry.has_data]
+    entries = [entry for entry in toc.entries if not entry.has_data and entry.dump_id not in without]
     chunks = subject.archive()
     try:
         return cutting.cut_head(chunks, toc, entries)
@@ -152,6 +154,7 @@ def _prepare(subject: Subject, where: Conninfo) -> None:
             sessions.execute(connection, "DROP SCHEMA IF EXISTS public", what="drop schema public")
         if all(extension.name != "plpgsql" for extension in subject.found.extensions):
             sessions.execute(connection, "DROP EXTENSION IF EXISTS plpgsql", what="drop extension plpgsql")
+        stand_ins.make(connection, subject.stood_in)
 
 
 def _restore(subject: Subject, where: Conninfo, head: bytes, stop: Stop) -> None:

@@ -17,8 +17,19 @@ from holdfast.model import catalog as model
 from holdfast.model.backup import PartFormat
 from holdfast.model.errors import Error, IntegrityError, SourceError
 from holdfast.model.target import Selection
-from holdfast.postgres import analyze, catalog, marks, partitions, properties, server, sessions, snapshot
+from holdfast.postgres import (
+    analyze,
+    catalog,
+    marks,
+    partitions,
+    properties,
+    server,
+    sessions,
+    snapshot,
+    stand_ins,
+)
 from holdfast.postgres.relation_names import Name
+from holdfast.postgres.stand_ins import NOTHING, StoodIn
 from holdfast.postgres.statements import quoted_name
 from holdfast.system.stop import Stop
 
@@ -30,7 +41,8 @@ class Task:
     """One database to restore: what the backup's catalog says of it, its new name, the archive, and how.
 
     `tablespaces` False leaves everything where the server puts it; `doing` is told what is being restored. Unless
-    `counting`, somebody else compares what arrived.
+    `counting`, somebody else compares what arrived. What is `stood_in` for is made first, and of a staged archive `only`
+    these dump ids are restored then.
     """
 
     backup_id: str
@@ -42,6 +54,8 @@ class Task:
     tablespaces: bool
     doing: Callable[[str], None]
     counting: bool = True
+    stood_in: StoodIn = NOTHING
+    only: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +120,7 @@ def _prepare(into: Destination, task: Task, wanted: model.Properties, *, created
             with suppress(SourceError):  # a help, and who may create a database may not always comment on it
                 marks.mark(into.connection, task.name, task.backup_id)
             drop_what_was_dropped(connection, task.found)
+            stand_ins.make(connection, task.stood_in)
         else:
             there = properties.read_properties(connection, task.name)
             for what in ("encoding", "collate", "ctype"):
@@ -162,6 +177,7 @@ def _run(into: Destination, task: Task, *, created: bool, whole: bool, stop: Sto
             warn=warn,
             on_table=task.doing,
             hasty=created,  # the last statements, which take the mark away, are not
+            only=task.only,
         )
     else:
         pg_restore.run(

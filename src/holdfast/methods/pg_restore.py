@@ -106,11 +106,27 @@ def run_staged(  # noqa: PLR0913 - as for run
     warn: Tell,
     on_table: Tell | None = None,
     hasty: bool = False,
+    only: Sequence[int] | None = None,
 ) -> None:
-    """Let pg_restore work with `options.jobs` jobs on the file that the descriptor `archive` leads to. As `run`."""
+    """Let pg_restore work with `options.jobs` jobs on the file that the descriptor `archive` leads to. As `run`.
+
+    `only` are the dump ids of what is restored, in the archive's order; None: all.
+    """
     flags = (f"--jobs={options.jobs}", "--exit-on-error", *_flags(options, tablespaces=tablespaces))
-    with _command(into, database, (*flags, spool.path(archive)), _settings(into, hasty=hasty)) as command:
-        inheriting = replace(command, pass_fds=(*command.pass_fds, archive))
+    with (
+        spool.handed(b"".join(b"%d;\n" % number for number in only or ())) as listed,
+        _command(
+            into,
+            database,
+            (
+                *flags,
+                *([] if only is None else [f"--use-list={spool.path(listed)}"]),
+                spool.path(archive),
+            ),
+            _settings(into, hasty=hasty),
+        ) as command,
+    ):
+        inheriting = replace(command, pass_fds=(*command.pass_fds, archive, listed))
         _fed(into, inheriting, database, (), stop, _Ear(warn, on_table))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -12,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 
-from holdfast.methods import borrowed_server, logical_restore, restore_hints
+from holdfast.methods import borrowed_server, logical_restore
 from holdfast.methods.destination import Destination
 from holdfast.methods.identity import Archived, Subject, compare_database, read_archive
 from holdfast.methods.pg_restore import Options
@@ -22,15 +21,15 @@ from holdfast.model.comparison import Comparison, Phase
 from holdfast.model.errors import CouldNotTestError, Error, IntegrityError, SourceError
 from holdfast.model.proof import CheckResult, DatabaseTested
 from holdfast.model.testing import RestoreTesting
-from holdfast.postgres import owner_checks, properties, readiness, restored, server, sessions
+from holdfast.postgres import owner_checks, properties, server
 from holdfast.postgres.conninfo import Conninfo
+from holdfast.postgres.stand_ins import NOTHING, StoodIn
 from holdfast.system.clock import Clock
 from holdfast.system.proc import READ_BYTES
 from holdfast.system.stop import Stop
 
 Tell = Callable[[str], None]
 
-_ALWAYS_THERE = frozenset({"C", "POSIX"})
 # What PostgreSQL says when the machine, and not the backup, is at fault.
 _OF_THE_MACHINE = re.compile(
     r"No space left on device|could not extend file|could not write (to )?file|Disk quota exceeded"
@@ -82,7 +81,8 @@ class Subjected:
     """One database to be proven: what the catalog says, the archive with what was kept out of it, and the plan.
 
     When `borrowed`, it is restored on a server of the owner's: under a name of ours, without owners and privileges. The
-    `last` one goes with the cluster, if that is ours.
+    `last` one goes with the cluster, if that is ours. What is `stood_in` for is made first, and `only` the rest (dump ids)
+    restored then.
     """
 
     backup_id: str
@@ -95,6 +95,8 @@ class Subjected:
     last: bool
     plan: RestoreTesting = field(repr=False)
     doing: Tell = field(repr=False)
+    stood_in: StoodIn = NOTHING
+    only: tuple[int, ...] | None = None
 
     @property
     def restored(self) -> Database:
@@ -109,37 +111,6 @@ class Subjected:
         )
         extensions = (each for each in self.found.extensions if ("extension", each.name) not in out)
         return replace(self.found, tables=tuple(tables), extensions=tuple(extensions), subscriptions=())
-
-
-def require_means(into: Destination, found: Database, plan: RestoreTesting) -> None:
-    """Raise CouldNotTestError where the scratch server lacks an extension of the database."""
-    wanted = {extension.name for extension in found.extensions} - set(plan.without_extensions)
-    if missing := readiness.missing_extensions(into.connection, wanted):
-        raise CouldNotTestError(
-            f"database {found.name!r} needs what is not installed here: extension {', '.join(missing)}",
-            hint=restore_hints.install(missing, into.facts.version_num).replace(
-                "on the new server", "where the restore test runs"
-            )
-            + " Or name it in restore_test.without_extensions: the proof then says what was not proven.",
-        )
-
-
-def require_locale(into: Destination, found: Database) -> None:
-    """Raise CouldNotTestError where a scratch cluster of our own cannot have a database like this one."""
-    own = found.properties
-    if own.provider == "c" and {own.collate, own.ctype} <= _ALWAYS_THERE:
-        return
-    name = restored.SCRATCH + secrets.token_hex(6)
-    like = replace(found.properties, owner=into.facts.user)
-    try:
-        made = properties.create_database_sql(name, like, into.facts.version_num, tablespaces=False)
-        sessions.execute(into.connection, made, what=f"create a database like {found.name!r}")
-    except SourceError as error:
-        raise CouldNotTestError(
-            f"this machine cannot have a database like {found.name!r}: {error.message}",
-            hint=restore_hints.hint(error.message, into.facts.version_num),
-        ) from error
-    properties.drop_database(into.connection, into.conninfo, name)
 
 
 def prove_database(
@@ -214,6 +185,8 @@ def _restored(into: Destination, one: Subjected, name: str, *, stop: Stop, warn:
         tablespaces=False,
         doing=one.doing,
         counting=False,
+        stood_in=one.stood_in,
+        only=one.only,
     )
     try:
         logical_restore.restore_database(into, task, stop=stop, warn=warn)
@@ -254,6 +227,7 @@ def _subject(into: Destination, one: Subjected, where: Conninfo) -> Subject:
         left_out=one.left_out,
         tablespaces=False,
         owners=not one.borrowed,
+        stood_in=one.stood_in,
     )
 
 

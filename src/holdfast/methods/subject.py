@@ -11,6 +11,7 @@ from holdfast.postgres import server
 from holdfast.postgres.archive import TocReader
 from holdfast.postgres.conninfo import Conninfo
 from holdfast.postgres.entries import Entry, Toc
+from holdfast.postgres.stand_ins import NOTHING, StoodIn
 from holdfast.postgres.statement_names import filled_by
 from holdfast.postgres.tools import Toolset
 
@@ -28,7 +29,7 @@ class Subject:
     foreign tables) is not in it, and is named in `left_out`: the kind in pg_dump's words in lower case, the name with
     its schema. Where the archive lies in a file, `file` is its descriptor, and programs read it themselves. `found` is what the backup's catalog says of the database. `clients` are those that restored it.
     `tablespaces` says whether it was restored into the tablespaces that it was in, `owners` whether with its owners and
-    privileges.
+    privileges. `stood_in` is what was made before it was restored, in place of what is not to be had there.
     """
 
     archive: Callable[[], Iterator[bytes]] = field(repr=False)
@@ -39,6 +40,7 @@ class Subject:
     left_out: tuple[LeftOut, ...] = ()
     tablespaces: bool = False
     owners: bool = True
+    stood_in: StoodIn = NOTHING
 
     @property
     def of_data(self) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ _SEEN_THROUGH = frozenset(
     {"VIEW", "MATERIALIZED VIEW", "FUNCTION", "TABLE", "PARTITIONED TABLE", "FOREIGN TABLE"}
 )
 _FILLS = "MATERIALIZED VIEW DATA"
+_UNNAMED = frozenset({"COMMENT", "ACL", "SECURITY LABEL"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,9 +35,17 @@ class Kept:
     left_out: tuple[LeftOut, ...]
 
 
-def acting(entries: Sequence[Entry], *, without_extensions: Collection[str] = ()) -> Kept:
-    """Choose what is not restored in a test. What needs something that is kept out is kept out, too."""
-    reasons: dict[int, str] = {}
+def acting(
+    entries: Sequence[Entry],
+    *,
+    without_extensions: Collection[str] = (),
+    besides: Mapping[int, str] | None = None,
+) -> Kept:
+    """Choose what is not restored in a test, `besides` (by dump id, with why) what others found.
+
+    What needs something that is kept out is kept out, too.
+    """
+    reasons = dict(besides or {})
     for entry in entries:
         if reason := _reason(entry, without_extensions):
             reasons[entry.dump_id] = reason
@@ -49,7 +58,7 @@ def acting(entries: Sequence[Entry], *, without_extensions: Collection[str] = ()
         left_out=tuple(
             LeftOut(kind=entry.desc.lower(), name=_name(entry), reason=reasons[entry.dump_id])
             for entry in entries
-            if entry.dump_id in named
+            if entry.dump_id in named and entry.desc not in _UNNAMED
         ),
     )
 
@@ -112,7 +121,7 @@ def add_dependents(entries: Iterable[Entry], reasons: dict[int, str], named: set
             if entry.dump_id not in reasons:
                 reasons[entry.dump_id] = reasons[number]
                 waiting.append(entry.dump_id)
-                if entry.desc not in {"COMMENT", "ACL", "SECURITY LABEL"}:
+                if entry.desc not in _UNNAMED:
                     named.add(entry.dump_id)
 
 

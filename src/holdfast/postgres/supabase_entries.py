@@ -20,13 +20,14 @@ from holdfast.postgres.selecting import ALWAYS
 _UPON_SCHEMAS = frozenset({"ACL", "COMMENT", "SECURITY LABEL"})
 _SCHEMA = "SCHEMA "
 _REALTIME = "supabase_realtime"
+_OF_SUPERUSERS = frozenset({"EVENT TRIGGER", "FOREIGN DATA WRAPPER"})  # nobody else can be made their owner
 _PLATFORMS = ("EXTENSION ", "FOREIGN DATA WRAPPER ")
 _ROWS = frozenset({"TABLE DATA", "SEQUENCE SET"})
 # Schemas of the platform that are of use without it.
 _PORTABLE = frozenset({"auth", "storage", names.MIGRATIONS})
 _OF_PLATFORM = "it is the platform's own"
 _NO_EXTENSION = "the server does not have the extension"
-_SEALED = "only the project that it comes from can open it: restore them into that one, by --table"
+_SEALED = "only the project that they come from can open them"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,5 +237,5 @@ def _disowned(entries: Iterable[Entry], roles: Collection[str]) -> frozenset[int
     return frozenset(
         entry.dump_id
         for entry in entries
-        if entry.owner and (entry.owner not in roles or entry.desc == "FOREIGN DATA WRAPPER")
+        if entry.owner and (entry.owner not in roles or entry.desc in _OF_SUPERUSERS)
     )

@@ -69,6 +69,15 @@ def path(handle: int) -> str:
     return f"/proc/self/fd/{handle}"
 
 
+@contextmanager
+def handed(content: bytes) -> Iterator[int]:
+    """Give a descriptor of a file without a name for a child to read; for what is no secret."""
+    with tempfile.TemporaryFile() as file:
+        file.write(content)
+        file.flush()
+        yield file.fileno()
+
+
 def write(handle: int, chunk: bytes | memoryview, directory: Path, *, at: int | None = None) -> None:
     """Write all of the chunk, at its end or at a position. Raise ConfigError, naming `directory`, when it is full."""
     view = memoryview(chunk)

@@ -1,7 +1,6 @@
 -- What a Supabase project has before its owner makes anything: the platform's roles, schemas, tables, rights, publication
 -- and event triggers. Written for the tests; names and rights are the platform's, bodies are as short as they can be.
--- Run as supabase_admin, the first role of the cluster. Extensions that no package here brings are stood in for by
--- ordinary objects in their schemas.
+-- Run as supabase_admin, the first role of the cluster. Extensions that no package here brings are stood in for.
 
 CREATE ROLE postgres LOGIN CREATEDB CREATEROLE REPLICATION BYPASSRLS;
 CREATE ROLE anon NOLOGIN NOINHERIT;
@@ -38,7 +37,7 @@ CREATE SCHEMA pgbouncer AUTHORIZATION pgbouncer;
 CREATE SCHEMA _realtime AUTHORIZATION postgres;
 CREATE SCHEMA supabase_functions;
 
-GRANT USAGE ON SCHEMA public, auth, storage, realtime, extensions, graphql, graphql_public, supabase_functions
+GRANT USAGE ON SCHEMA public, auth, storage, realtime, extensions, graphql, graphql_public, supabase_functions, vault
     TO postgres, anon, authenticated, service_role;
 GRANT USAGE ON SCHEMA vault TO postgres, service_role;
 ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON TABLES TO postgres, anon, authenticated, service_role;
@@ -156,6 +155,22 @@ GRANT ALL ON ALL TABLES IN SCHEMA supabase_functions TO postgres;
 GRANT ALL ON ALL SEQUENCES IN SCHEMA supabase_functions TO postgres;
 CREATE FUNCTION pgbouncer.get_auth(usename text) RETURNS text LANGUAGE sql SECURITY DEFINER AS
     $$ SELECT rolpassword FROM pg_authid WHERE rolname = usename $$;
+
+-- Extensions that no package here brings: PostgreSQL is told of them in its own catalogs, without a file.
+SET allow_system_table_mods = on;
+INSERT INTO pg_extension (oid, extname, extowner, extnamespace, extrelocatable, extversion)
+SELECT pg_nextoid('pg_extension', 'oid', 'pg_extension_oid_index'), e.name, 'supabase_admin'::regrole, e.space::regnamespace, false, '0.3.1'
+FROM (VALUES ('supabase_vault', 'vault'), ('pg_graphql', 'graphql')) AS e (name, space);
+INSERT INTO pg_depend SELECT 'pg_extension'::regclass, oid, 0, 'pg_namespace'::regclass, extnamespace, 0, 'n'
+FROM pg_extension WHERE extname IN ('supabase_vault', 'pg_graphql');
+ALTER EXTENSION supabase_vault ADD TABLE vault.secrets;
+CREATE FUNCTION vault.create_secret(secret text) RETURNS uuid LANGUAGE sql AS $$ SELECT gen_random_uuid() $$;
+ALTER EXTENSION supabase_vault ADD FUNCTION vault.create_secret(text);
+GRANT EXECUTE ON FUNCTION vault.create_secret(text) TO service_role;
+UPDATE pg_extension SET extconfig = ARRAY['vault.secrets'::regclass::oid], extcondition = ARRAY['']
+WHERE extname = 'supabase_vault';
+RESET allow_system_table_mods;
+COMMENT ON EXTENSION supabase_vault IS 'a stand-in';
 
 -- publications and event triggers
 CREATE PUBLICATION supabase_realtime;

@@ -50,6 +50,10 @@ CREATE TRIGGER tell_elsewhere AFTER INSERT ON shop.orders FOR EACH ROW EXECUTE F
 ALTER PUBLICATION supabase_realtime ADD TABLE shop.orders;
 CREATE FUNCTION public.no_drops() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN END $$;
 
+CREATE FUNCTION shop.hide(what text) RETURNS uuid LANGUAGE sql AS $$ SELECT vault.create_secret(what) $$;
+CREATE TABLE shop.keys (id uuid DEFAULT vault.create_secret('none'), name text);
+INSERT INTO shop.keys (name) VALUES ('till');
+
 CREATE SCHEMA supabase_migrations;
 CREATE TABLE supabase_migrations.schema_migrations (version text PRIMARY KEY, statements text[], name text);
 INSERT INTO supabase_migrations.schema_migrations VALUES ('20260101000000', ARRAY['CREATE SCHEMA shop'], 'shop');
