@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -102,13 +101,14 @@ def test_a_server_of_ones_own_with_the_platform_gets_everything(home: Home, sour
 
 
 def test_a_restore_test_stands_in_for_the_platforms_extensions_and_says_so(home: Home) -> None:
-    home.run("restore-test", "shop")
-    (tested,) = home.facts("restore-test", "shop")["tests"]
-    detail = json.dumps(tested)
-    assert tested["result"] == "passed"
-    assert "supabase_vault" in detail
-    assert "was stood in for" in detail
-    assert "vault.secrets" not in json.dumps([each for each in tested["left_out"] if each["kind"] == "rows"])
+    found = home.facts("restore-test", "shop")
+    assert found["proof"]["level"] == "proven"
+    (database,) = found["detail"]["databases"]
+    left_out = {(each["kind"], each["name"]): each["reason"] for each in database["left_out"]}
+    assert "was stood in for" in left_out["extension", "supabase_vault"]
+    assert "needs the extension supabase_vault" in left_out["table", "shop.keys"]
+    compared = {f"{each['schema']}.{each['name']}" for each in database["comparison"]["tables"]}
+    assert compared >= {"auth.users", "storage.objects", "vault.secrets", "shop.orders"}
 
 
 def test_columns_that_the_other_project_lacks_are_named_before_anything_is_changed(home: Home) -> None:

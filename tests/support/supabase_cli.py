@@ -15,7 +15,8 @@ from support.postgres import clean_environment
 from support.supabase_platform import Platform
 
 _PROGRAM = Path(__file__).parents[2] / ".cache/supabase/node_modules/.bin/supabase"
-_KINDS = {"roles": ["--role-only"], "schema": [], "data": ["--data-only", "--use-copy"]}
+# Without --keep-comments the script takes away every line that begins with two dashes, in strings and function bodies, too.
+_KINDS = {"roles": ["--role-only"], "schema": ["--keep-comments"], "data": ["--data-only", "--use-copy"]}
 
 
 def official_dump(source: Platform) -> dict[str, bytes]:

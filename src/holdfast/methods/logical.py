@@ -120,7 +120,7 @@ class Logical:
         with snapshot.exported_snapshot(
             where, application_name=self._label, lock_wait_timeout=self._target.lock_wait_timeout
         ) as snap:
-            target = supabase_dump.readable(self._target, snap.connection)
+            target = supabase_dump.settled(self._target, snap.connection)
             found = catalog.read_database(
                 snap.connection,
                 target.selection,

@@ -5,13 +5,13 @@ The archive holds the definitions of the platform's schemas too: what is restore
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from holdfast.model.catalog import Database, LeftOut, Platform, Table
 from holdfast.model.supabase import Project
 from holdfast.model.target import Target
-from holdfast.postgres import catalog, server
+from holdfast.postgres import catalog, server, supabase_there
 from holdfast.postgres import supabase_names as names
 from holdfast.postgres.statements import quoted_name
 
@@ -41,17 +41,10 @@ def as_dumped(target: Target) -> Target:
     if not role_of(target):
         options = (*options, f"--role={ROLE}")
     selection = target.selection
-    excluded = selection.exclude_schemas
-    rows = (*selection.exclude_table_data, *names.without_rows())
     if "migrations" not in project.extras:
-        excluded = (*excluded, names.MIGRATIONS)
-    if "vault" not in project.extras:
-        rows = (*rows, f"{names.VAULT}.*")
-    return replace(
-        target,
-        options=options,
-        selection=replace(selection, exclude_schemas=excluded, exclude_table_data=rows),
-    )
+        excluded = (*selection.exclude_schemas, names.MIGRATIONS)
+        selection = replace(selection, exclude_schemas=excluded)
+    return replace(target, options=options, selection=selection)
 
 
 def role_of(target: Target) -> str | None:
@@ -60,23 +53,51 @@ def role_of(target: Target) -> str | None:
     return roles[-1] if roles else None
 
 
-def readable(target: Target, connection: server.Connection) -> Target:
-    """Leave out what of the platform's the role may not read: `connection` is in the database. Raise SourceError."""
-    if target.supabase is None:
+def settled(target: Target, connection: server.Connection) -> Target:
+    """Leave out what of the platform's the role may not read, and rows that are the platform's own.
+
+    Tables are named one by one, as a pattern would take the values of sequences, too. `connection` is in the database.
+    Raise SourceError.
+    """
+    project = target.supabase
+    if project is None:
         return target
-    hidden: list[str] = []
-    for each in catalog.unreadable(connection, target.selection, target.options):
+    selection = target.selection
+    rows = (
+        _pattern(schema, table)
+        for schema, table in supabase_there.tables(connection)
+        if _without_rows(schema, table, project)
+    )
+    hidden = _hidden(catalog.unreadable(connection, selection, target.options))
+    return replace(
+        target,
+        selection=replace(
+            selection,
+            exclude_tables=(*selection.exclude_tables, *hidden),
+            exclude_table_data=(*selection.exclude_table_data, *rows),
+        ),
+    )
+
+
+def _hidden(unreadable: Iterable[LeftOut]) -> Iterator[str]:
+    for each in unreadable:
         schema, _, name = each.name.partition(".")
         if not names.is_platform(schema):
             continue
         if each.kind == "schema":
-            hidden.append(f"{quoted_name(schema)}.*")
+            yield f"{quoted_name(schema)}.*"
         elif each.kind in {"table", "sequence"}:
-            hidden.append(f"{quoted_name(schema)}.{quoted_name(name)}")
-    if not hidden:
-        return target
-    selection = target.selection
-    return replace(target, selection=replace(selection, exclude_tables=(*selection.exclude_tables, *hidden)))
+            yield _pattern(schema, name)
+
+
+def _pattern(schema: str, name: str) -> str:
+    return f"{quoted_name(schema)}.{quoted_name(name)}"
+
+
+def _without_rows(schema: str, table: str, project: Project) -> bool:
+    if schema == names.VAULT:
+        return "vault" not in project.extras
+    return schema != names.MIGRATIONS and not names.keeps_rows(schema, table)
 
 
 def of_owner(unreadable: tuple[LeftOut, ...]) -> tuple[LeftOut, ...]:

@@ -205,7 +205,9 @@ def _is_owners(entry: Entry, there: There, extras: Collection[str]) -> bool:
 _OF_OWNERS: Mapping[str, Callable[[Entry, There, str], bool]] = {
     "SCHEMA": lambda _, there, tag: tag not in there.schemas,
     "DEFAULT ACL": lambda entry, there, _: entry.owner in there.roles,
-    "PUBLICATION": lambda _, there, tag: not tag.startswith(_REALTIME) and tag not in there.publications,
+    "PUBLICATION": lambda _, there, tag: (
+        not tag.startswith(f"{_REALTIME}_") and tag not in there.publications
+    ),
     "EXTENSION": lambda _, there, tag: tag not in there.extensions,
     "EVENT TRIGGER": lambda *_: False,
     "ACL": lambda _, __, tag: not tag.startswith(_PLATFORMS),

@@ -99,13 +99,3 @@ def is_client(role: str) -> bool:
 def is_settable(setting: str) -> bool:
     """Whether a setting of one of the platform's roles is the project's own."""
     return any(fnmatchcase(setting.lower(), pattern) for pattern in _SETTABLE)
-
-
-def without_rows() -> tuple[str, ...]:
-    """Give the patterns of pg_dump's --exclude-table-data for what the official dump leaves out, the extras aside."""
-    schemas = [
-        each
-        for each in PLATFORM
-        if each not in WITH_ROWS and each not in {MIGRATIONS, VAULT, "information_schema", "pg_*"}
-    ]
-    return (*(f"{each}.*" for each in schemas), *(f"{schema}.{table}" for schema, table in sorted(OWN_NOTES)))

@@ -8,6 +8,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from holdfast.postgres import supabase_names as names
+from holdfast.postgres.relation_names import Name
 from holdfast.postgres.server import Connection, translate
 from holdfast.postgres.supabase_entries import There
 
@@ -36,6 +37,10 @@ _OBJECTS: LiteralString = (
     " AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = o.class AND d.objid = o.oid AND d.deptype = 'e')"
     " ORDER BY 2, 3"
 )
+_TABLES: LiteralString = (
+    "SELECT n.nspname::text, c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+    " WHERE c.relkind = 'r' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' ORDER BY 1, 2"
+)
 _SCHEMAS: LiteralString = "SELECT nspname::text FROM pg_namespace"
 _EXTENSIONS: LiteralString = "SELECT extname::text FROM pg_extension"
 _PUBLICATIONS: LiteralString = "SELECT pubname::text FROM pg_publication"
@@ -58,6 +63,11 @@ def look(connection: Connection) -> There:
         extensions=_names(connection, _EXTENSIONS),
         publications=_names(connection, _PUBLICATIONS),
     )
+
+
+def tables(connection: Connection) -> tuple[Name, ...]:
+    """Name all tables that hold rows themselves, PostgreSQL's own aside. Raise SourceError."""
+    return tuple((schema, name) for schema, name in _rows(connection, _TABLES))
 
 
 def made_by_owner(connection: Connection) -> tuple[str, ...]:
