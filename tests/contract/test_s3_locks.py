@@ -37,6 +37,7 @@ class TestS3Locks(LockContract):
         )
 
 
+@pytest.mark.extended
 def test_a_bucket_without_locks_is_told_so(url: str) -> None:
     store = S3Store(moto_server.settings(url, prefix="plain", lock=locking.rule()))
     (*_, last) = check_store(store)

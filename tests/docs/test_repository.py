@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,7 @@ def _files() -> list[Path]:
     ]
 
 
+@cache
 def _texts() -> dict[str, str]:
     texts = {}
     for path in _files():

@@ -66,6 +66,7 @@ def test_a_wrong_answer_is_asked_again_with_the_reason(tmp_path: Path) -> None:
     assert RECIPIENT in (tmp_path / "holdfast.toml").read_text()
 
 
+@pytest.mark.extended
 def test_an_interrupt_writes_nothing(tmp_path: Path) -> None:
     terminal = Terminal(INIT, tmp_path)
     terminal.wait_for(PROMPTS[0])

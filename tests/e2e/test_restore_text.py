@@ -151,6 +151,7 @@ def test_segments_are_joined(
         drop(other, "large")
 
 
+@pytest.mark.extended
 def test_without_encryption_no_age_is_needed_and_none_is_named(
     source: Cluster, other: Cluster, shop: World, stand_ins: Path, tmp_path: Path
 ) -> None:

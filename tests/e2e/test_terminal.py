@@ -133,6 +133,7 @@ def test_with_json_stdout_holds_json_alone_even_when_there_is_something_to_warn_
     assert "1999" in failed.stderr
 
 
+@pytest.mark.extended
 def test_a_reader_that_goes_away_is_no_crash(stocked: Home) -> None:
     process = subprocess.Popen(
         argv("list", "--json", "--config", stocked.config),

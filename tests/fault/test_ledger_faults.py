@@ -236,6 +236,7 @@ def test_a_write_waits_for_a_short_lock(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damaged", [False, True])
+@pytest.mark.sampled(1)
 def test_processes_that_make_a_ledger_together_share_one(tmp_path: Path, *, damaged: bool) -> None:
     path = tmp_path / "ledger.sqlite"
     if damaged:

@@ -310,6 +310,7 @@ def test_a_table_locked_by_another_ends_the_run_after_lock_wait_timeout(home: Wo
     assert "lock_wait_timeout" in str(error.hint)
 
 
+@pytest.mark.extended
 def test_a_table_locked_once_the_catalog_is_read_ends_the_run_too(home: World, shop: Conninfo) -> None:
     connection = lock_session(shop)
 

@@ -108,6 +108,7 @@ def assert_recovered(host: World) -> None:
         pytest.param("manifest", "a file", marks=pytest.mark.extended),
     ],
 )
+@pytest.mark.sampled(1)
 def test_a_local_store_that_goes_away_ends_the_run(
     shop: Conninfo, tmp_path: Path, stage: str, replacement: str
 ) -> None:

@@ -89,6 +89,7 @@ def test_every_block_of_a_real_archive_is_found(tortured: Cluster, options: tupl
 
 
 @pytest.mark.parametrize("kind", ["disk", "cloud"])
+@pytest.mark.sampled(1)
 def test_one_table_of_a_backup_is_read_without_the_rest(
     kind: str, tortured: Cluster, bucket: str, tmp_path: Path
 ) -> None:

@@ -101,6 +101,7 @@ def test_it_waits_as_long_as_it_is_asked_to(tale: Story, receiver: Receiver) -> 
     assert at >= tale.clock.now() + timedelta(seconds=119)
 
 
+@pytest.mark.extended
 def test_it_is_given_up_after_a_day(tale: Story, receiver: Receiver) -> None:
     receiver.status = 500
     tale.use(subscribed(webhook(receiver)))

@@ -206,6 +206,7 @@ def test_a_fresh_database_is_empty(database: Conninfo) -> None:
         ("ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO PUBLIC", "1 default privilege (postgres)"),
     ],
 )
+@pytest.mark.sampled(5)
 def test_any_object_of_a_user_fills_a_database(database: Conninfo, statement: str, told: str) -> None:
     execute(database, statement)
     with connect(database, application_name="test") as conn:

@@ -103,6 +103,7 @@ def test_a_database_that_is_in_the_way_is_told_and_what_clean_would_do(
     assert "beside" not in databases(source)
 
 
+@pytest.mark.extended
 def test_the_space_for_staging_is_told(source: Cluster, shop: World, opened: Opened, tmp_path: Path) -> None:
     spooling = replace(shop, services=replace(shop.services, spool_dir=tmp_path))
     planned = look(spooling, opened, source, database="plain", rename="beside", options=Options(jobs=2))

@@ -264,6 +264,7 @@ def test_sections_bring_definitions_and_rows_in_steps(
         ({"tables": ("hen",), "options": Options(clean=True, jobs=2)}, UsageError, "one job"),
     ],
 )
+@pytest.mark.sampled(1)
 def test_an_impossible_wish_is_refused(
     source: Cluster, shop: World, opened: Opened, wish: dict[str, object], error: type[Error], message: str
 ) -> None:

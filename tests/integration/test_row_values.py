@@ -48,6 +48,7 @@ def rows(cluster: Cluster) -> Iterator[dict[str, bytes]]:
         ("x text) PARTITION BY LIST (x", 'no partition of relation "t" found for row'),
     ],
 )
+@pytest.mark.sampled(7)
 def test_no_value_of_a_row_is_repeated(
     cluster: Cluster, rows: dict[str, bytes], definition: str, told: str, kind: str
 ) -> None:

@@ -69,6 +69,7 @@ def test_over_tcp_it_asks_for_the_password(cluster: Cluster) -> None:
         psycopg.connect(wrong)
 
 
+@pytest.mark.extended
 def test_settings_reach_the_server() -> None:
     with scratch_cluster(settings={"log_line_prefix": "it's "}) as cluster:
         assert query(cluster.conninfo, "SHOW log_line_prefix") == [("it's ",)]

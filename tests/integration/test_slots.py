@@ -75,6 +75,7 @@ def test_what_another_host_has_taken_is_not_taken_again(host: Host) -> None:
 
 
 @pytest.mark.parametrize("days", [3, 40])
+@pytest.mark.sampled(1)
 def test_a_slot_of_long_ago_is_found_too(host: Host, days: int) -> None:
     one, two = host(), host()
     occasion = Occasion(trigger="catch_up", slot=SLOT - timedelta(days=days))

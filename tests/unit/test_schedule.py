@@ -125,7 +125,6 @@ fields = st.tuples(
 rules = fields.map(" ".join) | st.sampled_from(["every 7m", "every 5h", "every 1d"])
 
 
-@settings(deadline=None, max_examples=200)
 @given(rule=rules, zone=some_zones, after=times)
 def test_slots_are_strictly_increasing_and_the_next_one_is_found_from_anywhere(
     rule: str, zone: str, after: datetime
