@@ -61,6 +61,7 @@ def test_a_mere_writer_takes_leases_and_leaves_them_for_who_may_delete(
     assert len(store.leases()) == 4
 
 
+@pytest.mark.fault("two")
 def test_where_conditions_are_ignored_only_the_named_host_prunes(
     both: tuple[Host, Host], store: Shared
 ) -> None:

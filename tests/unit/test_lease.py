@@ -61,6 +61,7 @@ def abandon(host: Host) -> None:
         raise DeadError("died")
 
 
+@pytest.mark.fault("two")
 def test_one_host_at_a_time(both: tuple[Host, Host], store: Shared) -> None:
     one, two = both
     with one.fenced():
@@ -87,6 +88,7 @@ def test_other_work_and_other_targets_have_leases_of_their_own(
         held.check()
 
 
+@pytest.mark.fault("lock.stale")
 def test_the_lease_of_a_dead_host_runs_out_by_the_stores_clock(
     both: tuple[Host, Host], time: FakeClock
 ) -> None:
@@ -100,6 +102,7 @@ def test_the_lease_of_a_dead_host_runs_out_by_the_stores_clock(
         pass
 
 
+@pytest.mark.fault("clock.jump")
 @pytest.mark.parametrize("days", [-400, 400])
 def test_a_host_whose_clock_is_wrong_takes_nothing_from_anybody(both: tuple[Host, Host], days: int) -> None:
     one, two = both
@@ -165,6 +168,7 @@ def test_a_thread_renews_it_while_one_object_is_written(both: tuple[Host, Host],
         assert store.stat(layout.lease_key("wiki", "retention", 2)) is not None
 
 
+@pytest.mark.fault("two")
 def test_who_was_held_up_and_lost_the_lease_changes_nothing(
     both: tuple[Host, Host], store: Shared, time: FakeClock
 ) -> None:
@@ -326,6 +330,7 @@ def test_a_high_number_that_somebody_planted_is_counted_on_from(
     assert store.leases()[-1] == 10**24 + 2
 
 
+@pytest.mark.fault("store.stale")
 def test_a_listing_that_is_behind_gives_nobody_an_old_generation(
     both: tuple[Host, Host], store: Shared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
