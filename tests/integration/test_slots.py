@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from holdfast.jobs import backup as backup_job
+from holdfast.jobs import fence, runner
 from holdfast.jobs.backup import backup
 from holdfast.jobs.runner import SkippedError
 from holdfast.jobs.sweep import sweep
 from holdfast.model import layout
 from holdfast.model.backup import Backup
 from holdfast.model.run import Occasion, Run
+from holdfast.model.target import Hooks
 from holdfast.postgres.conninfo import Conninfo
 from holdfast.postgres.scratch import Cluster
 from holdfast.stores.local import LocalStore
 from holdfast.system.clock import SystemClock
+from holdfast.system.stop import Stop
+from support.endurance import Session
 from support.marked import bury
 from support.postgres import execute
 from support.world import World, world
@@ -129,3 +134,61 @@ def test_a_lost_attempt_of_a_slot_that_succeeded_later_is_closed_as_lost(host: H
     one.services.ledger.begin(again)
     sweep(one.services, one.target)
     assert [run.status for run in one.services.ledger.runs()] == ["lost", "succeeded"]
+
+
+def test_a_slot_that_was_taken_while_our_dump_ran_is_not_taken_again(
+    host: Host, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The lock in PostgreSQL is that of one server; after a failover there is another."""
+
+    @contextmanager
+    def another_servers(*_: object) -> Iterator[Session]:
+        yield Session()
+
+    monkeypatch.setattr(backup_job, "_server_lock", another_servers)
+    one, two = host(), host()
+    two.services = dataclasses.replace(two.services, host="two")
+    hooked = tmp_path / "hooked"
+    hook = (
+        "python3",
+        "-c",
+        "import os, sys; open(sys.argv[1], 'w').write(os.environ['HOOK_ERROR_CODE'])",
+        str(hooked),
+    )
+    one.target = dataclasses.replace(one.target, hooks=Hooks(on_failure=hook))
+    made: list[Backup] = []
+    one.services = one.staged(lambda stage: made.append(take(two)) if stage == "parts_stored" else None)
+    with pytest.raises(SkippedError, match="host two has taken the slot's backup already"):
+        take(one)
+    [run] = one.services.ledger.runs()
+    assert (run.status, run.backup_id) == ("skipped", made[0].id)
+    store = one.services.store("disk")
+    assert {found.key.split("/")[1] for found in store.list("shop/")} == {made[0].id}
+    assert hooked.read_text() == "skipped"
+
+
+def test_who_is_about_to_commit_is_waited_for(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two = host(), host()
+    two.services = dataclasses.replace(two.services, host="two")
+    with ExitStack() as stack:
+        stack.enter_context(runner.target_lock(two.services, "shop"))
+        store = two.services.store("disk")
+        theirs = ExitStack()
+        theirs.enter_context(fence.fenced(two.services, store, "shop", "backup"))
+        stack.callback(theirs.close)
+        waited: list[float] = []
+
+        def wait(_: Stop, seconds: float) -> bool:
+            waited.append(seconds)
+            theirs.close()
+            return False
+
+        monkeypatch.setattr(fence, "_POLL_SECONDS", 10.25)
+        original = Stop.wait
+        monkeypatch.setattr(
+            Stop, "wait", lambda self, seconds: (wait if seconds == 10.25 else original)(self, seconds)
+        )
+        made = take(one)
+    assert waited == [10.25]
+    assert one.services.ledger.backup(made.id) is not None
+    assert [facts["why"] for event, facts in one.recorder.infos if event == "waiting for another host"]

@@ -58,6 +58,11 @@ class Pruned:
     freed: int = 0
     error: Error | None = None
 
+    @property
+    def elsewhere(self) -> bool:
+        """Whether the store is another host's to prune. One that lost its lease on the way did not do all."""
+        return isinstance(self.error, BusyError) and not isinstance(self.error, lease.LostError)
+
 
 @dataclass(slots=True)
 class _Tally:
@@ -102,15 +107,15 @@ def prune(
             results.extend(_fenced(services, target, stop, wish, besides=own))
             ledger.keep_only(services.ledger, target.name, target.stores)
             locks.keep_only(services.ledger, target.name, target.stores)
-            complain([each for each in results if not isinstance(each.error, BusyError)])
-            if all(isinstance(each.error, BusyError) for each in results):
+            complain([each for each in results if not each.elsewhere])
+            if all(each.elsewhere for each in results):
                 raise runner.SkippedError("; ".join(f"store {each.store}: {each.error}" for each in results))
 
         try:
             runner.execute(services, run, body)
         except runner.SkippedError as error:
             services.reporter.info("retention is another's work", target=target.name, why=error.message)
-        except (BlockedError, ConfigError, StoreError) as error:
+        except (BlockedError, BusyError, ConfigError, StoreError) as error:
             if stop.requested or not results:
                 raise
             services.reporter.warn("retention did not do all", target=target.name, error=error.message)
@@ -192,7 +197,7 @@ def _each(services: Services, target: Target, stop: Stop, wish: Wish, *, besides
                 )
             done = _carry_out(services, target.name, found, stop, wish, now)
             results.append(replace(done, locks=renewed))
-        except StoreError as error:
+        except (BusyError, StoreError) as error:
             results.append(Pruned(target=target.name, store=store.name, error=error))
     return tuple(results)
 

@@ -138,7 +138,7 @@ def _objects(services: Services, target: Target, stop: Stop, occasion: Occasion)
 def _prune(services: Services, target: Target, stop: Stop, occasion: Occasion) -> None:
     """Prune where this host may. A store in which another one does so at present has what it needs."""
     results = prune.prune(services, target, stop, wish=prune.Wish(), occasion=occasion)
-    prune.complain([each for each in results if not isinstance(each.error, BusyError)])
+    prune.complain([each for each in results if not each.elsewhere])
 
 
 def _canary(services: Services, target: Target, stop: Stop, occasion: Occasion) -> None:

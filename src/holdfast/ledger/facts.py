@@ -183,6 +183,7 @@ def overview(path: Path, now: datetime, needed: Mapping[str, int] | None = None)
                 connection.execute("SELECT target, sum(hidden) FROM retention GROUP BY target").fetchall()
             ),
             refused=frozenset(connection.execute("SELECT DISTINCT target, cause FROM retention_refusals")),
+            elsewhere=frozenset(connection.execute("SELECT target, store, kind FROM leases WHERE NOT ours")),
             in_a_row={(job, target): count for job, target, count in connection.execute(_IN_A_ROW) if count},
             notifications={
                 (channel, result): count

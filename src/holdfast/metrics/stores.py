@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import get_args
 
 from holdfast.metrics.scene import Scene
 from holdfast.metrics.text import NAN, Family, Filled
+from holdfast.model.layout import LeaseKind
 from holdfast.model.overview import StoreHolding
 from holdfast.model.pruning import CAUSES
 
@@ -55,7 +57,12 @@ LOCKED = Family(
     " locked no more, NaN where nothing is locked until a date.",
     labels=("store",),
 )
-FAMILIES = (UP, LAST_PROBE, BYTES, OBJECTS, LAG, LOCKED, COVERED, DELETED, BLOCKED)
+ELSEWHERE = Family(
+    name="holdfast_lease_elsewhere",
+    help="1 where another host had the lease for that work in the store when this one last wanted it, else 0.",
+    labels=("target", "store", "kind"),
+)
+FAMILIES = (UP, LAST_PROBE, BYTES, OBJECTS, LAG, LOCKED, COVERED, DELETED, BLOCKED, ELSEWHERE)
 
 
 def families(scene: Scene) -> Iterator[Filled]:
@@ -75,6 +82,8 @@ def families(scene: Scene) -> Iterator[Filled]:
     yield DELETED, [((target,), NAN if each is None else each) for target, each in pruned]
     causes = [(target, cause) for target in scene.targets for cause in CAUSES]
     yield BLOCKED, [(labels, int(labels in overview.refused)) for labels in causes]
+    leases = [(target, store, kind) for target, store in places for kind in get_args(LeaseKind)]
+    yield ELSEWHERE, [(labels, int(labels in overview.elsewhere)) for labels in leases]
 
 
 def _lag(scene: Scene, target: str, held: StoreHolding | None) -> int:

@@ -156,7 +156,7 @@ class Overview:
     and store, `probes` by store. `last_runs` has the newest run of each job, target and way to end, by the order of
     their beginning; `running` those that go on; `in_a_row` counts the failures of a job and target since its last
     success, where there are any; `notifications` counts by channel and result. `pruned` is how many backups retention hid
-    the last time, by target; `refused` why it refuses to, by target and cause.
+    the last time, by target; `refused` why it refuses to, by target and cause; `elsewhere` are the leases that another host had, by target, store and kind.
     `providers` is what the platform of a target said of its own backups.
     `tests` has the last restore test of each target and outcome, by the outcome's word. `held` are the stores that hold
     the newest good backup of each target whole; `canaries` says whether all that the last canary tried opened; `waiting` counts those that are not in enough stores;
@@ -179,6 +179,7 @@ class Overview:
     probes: Mapping[str, Probe] = field(default_factory=dict)
     pruned: Mapping[str, int] = field(default_factory=dict)
     refused: frozenset[tuple[str, str]] = frozenset()
+    elsewhere: frozenset[tuple[str, str, str]] = frozenset()
     in_a_row: Mapping[tuple[str, str], int] = field(default_factory=dict)
     notifications: Mapping[tuple[str, str], int] = field(default_factory=dict)
     tests: Mapping[tuple[str, str], RestoreTestFacts] = field(default_factory=dict)
