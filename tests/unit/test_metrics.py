@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families as parsed
 
-from holdfast.ledger import Ledger, covers, facts, leases, retention, scheduling
+from holdfast.ledger import Ledger, covers, facts, retention, scheduling
 from holdfast.ledger.facts import Tried
 from holdfast.ledger.retention import Done
 from holdfast.metrics import collector, runs
@@ -324,17 +324,6 @@ def test_what_retention_did_is_told(ledger: Ledger) -> None:
     assert scrape.value("retention_blocked", target="blog", reason="clock") == 0
     retention.record(ledger, "shop", "offsite", Done(), (), NOW)
     assert Scrape(ledger).value("retention_blocked", target="shop", reason="clock") == 0
-
-
-def test_a_lease_of_another_host_is_told(ledger: Ledger) -> None:
-    want = leases.Want(store="disk", target="shop", kind="retention")
-    labels = {"target": "shop", "store": "disk", "kind": "retention"}
-    assert Scrape(ledger).value("lease_elsewhere", **labels) == 0
-    leases.seen_for(ledger, want, 7, ("boot", 1.0), NOW)
-    assert Scrape(ledger).value("lease_elsewhere", **labels) == 1
-    assert Scrape(ledger).value("lease_elsewhere", **{**labels, "kind": "copies"}) == 0
-    leases.taken(ledger, want, 9, ("boot", 9.0), NOW)
-    assert Scrape(ledger).value("lease_elsewhere", **labels) == 0
 
 
 def test_a_target_that_left_the_config_is_told_of_no_more(ledger: Ledger) -> None:

@@ -17,11 +17,15 @@ from holdfast.jobs.prune import Pruned, Wish, complain, prune
 from holdfast.jobs.reading import open_backup, stored_chunks
 from holdfast.jobs.repair import repair
 from holdfast.jobs.writing import Place
+from holdfast.ledger import facts
 from holdfast.ledger import leases as ledger
 from holdfast.ledger.ledger import BackupRow
+from holdfast.metrics import stores as metrics
+from holdfast.metrics.scene import Scene as Scrape
 from holdfast.model import layout
 from holdfast.model.errors import BusyError
 from holdfast.model.lease import LASTS, MARGIN
+from holdfast.model.overview import Configured
 from holdfast.model.retention import Policy
 from holdfast.model.run import Occasion
 from holdfast.model.target import Rules
@@ -124,6 +128,28 @@ def test_a_store_that_another_host_prunes_is_left_and_the_run_is_no_failure(scen
     assert (run.status, run.error_code) == ("skipped", "skipped")
     assert scene.holding("tombstone.json") == [scene.gone, scene.old]
     assert scene.holding("manifest.json") == [scene.old, *scene.kept]
+
+
+def test_a_metric_tells_whose_the_lease_was(scene: Scene) -> None:
+    host, name = scene.two, scene.store.name
+    with scene.one.fenced():
+        assert pruned(host).elsewhere
+    assert elsewhere(host) == {
+        ("shop", name, "retention"): 1,
+        ("shop", name, "copies"): 0,
+        ("shop", name, "backup"): 0,
+    }
+    pruned(host)
+    assert set(elsewhere(host).values()) == {0}
+
+
+def elsewhere(host: Host) -> dict[tuple[str, ...], float]:
+    store = host.store.name
+    overview = facts.overview(host.made.services.ledger.path, host.clock.now())
+    seen = Scrape(
+        overview=overview, configured=Configured(targets={"shop": (store,)}, stores=(store,)), now=0
+    )
+    return dict(next(samples for family, samples in metrics.families(seen) if family is metrics.ELSEWHERE))
 
 
 def test_the_daemon_takes_anothers_work_for_nothing_to_do(scene: Scene) -> None:
