@@ -189,6 +189,18 @@ def test_each_takes_its_part_of_a_backups_life(hosts: Hosts, cluster: Cluster, u
     assert [row.backup.id for row in rows(restorer) if row.good] == [second.id]
 
 
+def test_a_writer_locks_what_it_wrote(hosts: Hosts, url: str) -> None:
+    writer, rule = hosts.writer, locking.rule("governance")
+    _be(writer, store(url, "writer", lock=rule), writer.keys)
+    taken = backup(writer.services, writer.target, writer.stop)
+    assert not writer.recorder.warnings
+    locks = locks_of(store(url, "writer", lock=rule))
+    assert locks is not None
+    found = [locks.lock_of(each) for each in locks.versions(f"shop/{taken.backup.id}/")]
+    assert len(found) > 3
+    assert {each.mode for each in found} == {"governance"}
+
+
 def test_a_writer_clears_away_uploads_that_a_kill_left(url: str) -> None:
     raw = moto_server.raw_client(url, *ceph.keys_of("writer"))
     raw.create_multipart_upload(Bucket=BUCKET, Key=f"{PREFIX}/shop/x")
