@@ -165,6 +165,23 @@ def test_what_is_young_is_not_swept(made: World, s3: S3) -> None:
 
 
 @pytest.mark.extended
+def test_what_a_run_that_broke_off_left_goes_when_it_is_old(made: World, s3: S3) -> None:
+    fill(s3)
+
+    def fail(stage: str) -> None:
+        if stage == "objects:manifest":
+            raise StoreError("the power went")
+
+    with pytest.raises(StoreError, match="the power went"):
+        storage_save.save(made.staged(fail), made.target, made.stop)
+    prune(made, later=timedelta(days=1))
+    assert len(content_keys(made)) == 4
+    prune(made)
+    assert store(made).objects == {}
+    assert save(made).new_files == 4
+
+
+@pytest.mark.extended
 def test_a_run_that_broke_off_goes_on_where_it_was(made: World, s3: S3) -> None:
     fill(s3)
     seen = 0
@@ -298,6 +315,16 @@ def test_a_name_that_leads_out_of_the_directory_is_refused(tmp_path: Path) -> No
         with pytest.raises(UsageError):
             Folder(tmp_path).put("b", name, Properties(), iter([b"x"]))
     assert list(tmp_path.rglob("*")) == []
+
+
+def test_a_directory_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "b").write_bytes(b"a file")
+    for call in (
+        lambda: Folder(tmp_path).make_bucket("b"),
+        lambda: Folder(tmp_path).put("b", "x", Properties(), iter([b"x"])),
+    ):
+        with pytest.raises(StoreError, match=str(tmp_path)):
+            call()
 
 
 @pytest.mark.extended

@@ -16,9 +16,10 @@ from holdfast.model import settings as model
 from holdfast.model.errors import IntegrityError, UsageError
 from holdfast.model.settings import Settings
 from holdfast.model.supabase import Project
-from support.home import called
+from support.home import Home, called
 from support.supabase_api_server import TOKEN, Fault, Platform, supabase_api
-from support.world import World, world
+from support.supabase_platform import supabase_platform
+from support.world import World, world, write_config
 
 URL = "postgresql://postgres@127.0.0.1:1/postgres"
 GOLDEN = Path(__file__).parents[1] / "golden/v3-settings"
@@ -116,3 +117,24 @@ def test_they_come_out_of_a_backup_for_their_owner_alone(tmp_path: Path) -> None
     assert called("supabase", "settings", "latest", "--to", out, env=env, cwd=tmp_path).returncode == 2
     with pytest.raises(UsageError):
         job.write(model.parse((out / "settings.json").read_bytes(), where="out"), out)
+
+
+@pytest.mark.extended
+def test_a_whole_project_is_backed_up_with_its_settings(platform: Platform, tmp_path: Path) -> None:
+    with supabase_platform(project=True) as source:
+        (tmp_path / "token").write_text(TOKEN)
+        keys = (
+            f'provider = "supabase"\nproject_ref = "{platform.ref}"\naccess_token_file = "token"\n'
+            f'api_url = "{platform.url}"\nconfig_snapshot = true\n'
+        )
+        config = write_config(tmp_path, source.url, target=keys)
+        here = Home(folder=tmp_path, config=config, database=source.owner)
+        here.run("backup", "shop")
+        (manifest,) = (tmp_path / "store/shop").glob("*/manifest.json")
+        assert "settings" in [each["role"] for each in json.loads(manifest.read_text())["parts"]]
+        here.run("verify")
+        shown = json.loads(here.run("supabase", "settings", "latest").stdout)
+        assert {each["path"] for each in shown["settings"]} >= set(job.PATHS)
+        written = b"".join(path.read_bytes() for path in tmp_path.glob("st*/**/*") if path.is_file())
+        assert TOKEN.encode() not in written
+        assert b"super-secret-jwt" not in written

@@ -13,7 +13,7 @@ from holdfast.jobs.reading import Opened, read_plain
 from holdfast.jobs.services import Services
 from holdfast.methods.base import Source
 from holdfast.model import codec, layout
-from holdfast.model.errors import NotFoundError, ProviderError, UsageError
+from holdfast.model.errors import NotFoundError, ProviderError, StoreError, UsageError
 from holdfast.model.settings import SETTINGS_VERSION, Setting, Settings, body_text, parse
 from holdfast.model.target import Target
 from holdfast.providers.exchange import Answer
@@ -152,13 +152,22 @@ def write(found: Settings, folder: Path) -> list[Path]:
         raise UsageError(f"{folder} exists", hint="Nothing is overwritten: choose another name.") from error
     except OSError as error:
         raise UsageError(f"cannot make {folder}: {error.strerror}") from error
-    written = [folder / "settings.json"]
-    written[0].write_text(json.dumps(codec.to_json(without_bodies(found)), indent=2) + "\n")
+    try:
+        return list(_written(found, folder))
+    except OSError as error:
+        raise StoreError(
+            f"cannot write into {folder}: {error.strerror or error}", hint="Is there room?"
+        ) from error
+
+
+def _written(found: Settings, folder: Path) -> Iterator[Path]:
+    path = folder / "settings.json"
+    path.write_text(json.dumps(codec.to_json(without_bodies(found)), indent=2) + "\n")
+    yield path
     for each in found.settings:
         if (data := each.data) is not None:
             path = (
                 folder / f"{layout.encode(each.path.strip('/').removesuffix('/body').replace('/', '_'))}.body"
             )
             path.write_bytes(data)
-            written.append(path)
-    return written
+            yield path

@@ -5,11 +5,22 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from holdfast.model.errors import UsageError
+from holdfast.model.errors import StoreError, UsageError
 from holdfast.model.storage import File, Properties
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"{path}: {error.strerror or error}", hint="Choose another directory, or make room."
+        ) from error
 
 
 class Folder:
@@ -24,7 +35,8 @@ class Folder:
         for folder, _, names in os.walk(top):
             for name in names:
                 path = Path(folder) / name
-                told = path.stat()
+                with _translated(path):
+                    told = path.lstat()
                 yield File(
                     bucket=bucket,
                     name=path.relative_to(top).as_posix(),
@@ -37,21 +49,23 @@ class Folder:
         """Make the folder of a bucket."""
         path = self._path(bucket)
         there = path.is_dir()
-        path.mkdir(parents=True, exist_ok=True)
+        with _translated(path):
+            path.mkdir(parents=True, exist_ok=True)
         return not there
 
     def put(self, bucket: str, name: str, properties: Properties, chunks: Iterable[bytes]) -> None:  # noqa: ARG002 - a directory has no room for them
         """Write a file under another name, and rename it."""
         path = self._path(bucket, *name.split("/"))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, written = tempfile.mkstemp(prefix=".holdfast-", dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.writelines(chunks)
-            Path(written).replace(path)
-        except BaseException:
-            Path(written).unlink(missing_ok=True)
-            raise
+        with _translated(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, written = tempfile.mkstemp(prefix=".holdfast-", dir=path.parent)
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    file.writelines(chunks)
+                Path(written).replace(path)
+            except BaseException:
+                Path(written).unlink(missing_ok=True)
+                raise
 
     def _path(self, *pieces: str) -> Path:
         """The path of a name. Raise UsageError for one that would lead elsewhere, or that no file can have."""

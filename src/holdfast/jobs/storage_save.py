@@ -42,14 +42,13 @@ _LIST, _INDEX = "files.jsonl.zst", "index.zst"
 _PIECE = 256 * 1024
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Saved:
-    """What a run did: the snapshot, how many files were stored anew and their bytes, and the copies that failed."""
+    """What a run did: the snapshot, how many files were stored anew, and their bytes."""
 
     snapshot: Snapshot
     new_files: int
     new_bytes: int
-    failed_copies: tuple[tuple[str, Error], ...] = ()
 
 
 def save(services: Services, target: Target, stop: Stop, *, occasion: Occasion = MANUAL) -> Saved:
