@@ -65,24 +65,26 @@ def _keys(marks: Iterable[ast.expr]) -> Iterator[str]:
 
 
 def results(files: Iterable[Path]) -> dict[tuple[str, str], str]:
-    """How the tests of a run ended, by file and name: `3 passed, 2026-11-26`. A later file wins.
+    """How the tests of some runs ended, by file and name: `3 passed, 2026-11-26`. A later file wins, case by case.
 
     Those of a class are counted by their name alone: a contract is written once, and run for each that keeps it.
     """
-    found: dict[tuple[str, str], str] = {}
+    ended: dict[tuple[str, str], dict[str, tuple[str, str]]] = {}
     for file in files:
         for suite in ET.parse(file).getroot().iter("testsuite"):  # noqa: S314 - pytest's own
-            counts: dict[tuple[str, str], dict[str, int]] = {}
-            for case in suite.iter("testcase"):
-                module = case.get("classname", "").removeprefix("tests.")
-                where = ANY if re.search(r"\.[A-Z]\w*$", module) else module.replace(".", "/") + ".py"
-                ended = counts.setdefault((where, case.get("name", "").partition("[")[0]), {})
-                outcome = _outcome(case)
-                ended[outcome] = ended.get(outcome, 0) + 1
             day = suite.get("timestamp", "")[:10]
-            for key, ended in counts.items():
-                found[key] = f"{', '.join(f'{count} {word}' for word, count in sorted(ended.items()))}, {day}"
-    return found
+            for case in suite.iter("testcase"):
+                module, name = case.get("classname", "").removeprefix("tests."), case.get("name", "")
+                where = ANY if re.search(r"\.[A-Z]\w*$", module) else module.replace(".", "/") + ".py"
+                cases = ended.setdefault((where, name.partition("[")[0]), {})
+                cases[f"{module} {name}"] = (_outcome(case), day)
+    return {key: _told(cases.values()) for key, cases in ended.items()}
+
+
+def _told(cases: Iterable[tuple[str, str]]) -> str:
+    outcomes, days = zip(*cases, strict=True)
+    counted = ", ".join(f"{outcomes.count(word)} {word}" for word in sorted(set(outcomes)))
+    return f"{counted}, {max(days)}"
 
 
 def _outcome(case: ET.Element) -> str:
