@@ -111,3 +111,16 @@ def test_a_writer_without_the_right_to_hold_leaves_it_to_the_host_that_prunes(pl
     store_of(place).asked.fault = None
     place.prune()
     assert held(place, taken) == {True}
+
+
+def test_what_is_kept_is_not_let_go_either_while_retention_refuses(place: Yard) -> None:
+    taken = place.take(2)
+    keeping.pin(place.services, place.row(taken[0]), why="audit", until=None)
+    keeping.unpin(place.services, place.row(taken[0]), why="done")
+    place.take(40)
+    place.rules(daily=3, yearly=9)  # the first one stays, for its year
+    with pytest.raises(Exception, match="nothing is removed"):
+        place.prune()
+    assert True in held(place, taken[0])
+    place.prune(allow=99)
+    assert held(place, taken[0]) == {False}

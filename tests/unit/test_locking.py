@@ -213,3 +213,27 @@ def test_a_copy_for_others_is_locked_by_what_lies_in_its_store(tmp_path: Path) -
         copy_to(two.services, "shop", two.services.ledger.backups(), "b", others, two.made.stop)
         assert begin(two, taken, "b") is None
         assert ends(two, taken, "b") == {after(two, days=14).replace(hour=0)}
+
+
+def test_of_versions_that_look_alike_the_oldest_is_locked(place: Yard) -> None:
+    place.rules(monthly=12)
+    (taken,) = place.take(1)
+    key = f"shop/{taken}/manifest.json"
+    place.stores["a"].put(key, [bytes(len(place.stores["a"].objects[key]))])
+    begin(place, taken)
+    first, second = store_of(place).history[key]
+    assert (first.lock.until, second.lock.until) == (after(place, days=35), after(place, days=3))
+
+
+def test_what_comes_back_is_locked_again(place: Yard) -> None:
+    taken = place.take(6)
+    place.rules(daily=40)
+    begin(place, taken[0])
+    place.rules()
+    place.prune()
+    assert taken[0] in place.hidden()
+    keeping.undelete(place.services, place.row(taken[0]))
+    place.rules(daily=40)
+    place.prune()
+    assert ends(place, taken[0]) == {after(place, days=35).replace(hour=0)}
+    assert known_locks.of_store(place.services.ledger, "shop", "a")[taken[0]].kept
