@@ -209,6 +209,26 @@ def test_a_stop_ends_it_at_once(cluster: Cluster, database: Conninfo) -> None:
         compare_database(subject, stop=stop)
 
 
+def test_a_sequence_that_a_pattern_for_rows_takes_the_value_of_is_left_out(
+    cluster: Cluster, second_cluster: Cluster, database: Conninfo
+) -> None:
+    execute(
+        database,
+        "CREATE SCHEMA a",
+        "CREATE TABLE a.t (i serial)",
+        "INSERT INTO a.t SELECT FROM generate_series(1, 9)",
+    )
+    archive = dump_of(cluster, database, "--exclude-table-data=a.*")
+    found = catalog_of(database, exclude_table_data=("a.*",))
+    with restored(second_cluster, archive, found, "emptied") as where:
+        done = compared(second_cluster, archive, found, where)
+    assert done.differences == ()
+    assert {(each.kind, each.name) for each in done.left_out} == {
+        ("rows", "a.t"),
+        ("sequence value", "a.t_i_seq"),
+    }
+
+
 def test_what_does_not_hold_together_is_a_problem(pair: _Pair, second_cluster: Cluster) -> None:
     content = (
         "CREATE TABLE t (a integer PRIMARY KEY, b integer)",

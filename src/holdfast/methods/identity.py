@@ -101,7 +101,7 @@ def compare_database(
         *definitions.differences,
         *(difference for table in tables for difference in rows.table_differences(table)),
         *rows.column_differences(both),
-        *rows.sequence_differences(both),
+        *rows.sequence_differences(subject, both),
         *rows.large_object_differences(subject, both),
         *rows.statement_differences(both),
         *belongings.property_differences(subject, there),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from holdfast.methods.identity_reading import Both
 from holdfast.methods.subject import Subject
-from holdfast.model.catalog import LeftOut
+from holdfast.model.catalog import SEQUENCE_VALUE, LeftOut
 from holdfast.model.comparison import Content, Difference, How, TableCompared
 from holdfast.postgres.data_script import Rows
 from holdfast.postgres.relation_names import Name, shown
@@ -85,10 +85,13 @@ def column_differences(both: Both) -> Iterator[Difference]:
             )
 
 
-def sequence_differences(both: Both) -> Iterator[Difference]:
-    """Tell of sequences that stand elsewhere."""
+def sequence_differences(subject: Subject, both: Both) -> Iterator[Difference]:
+    """Tell of sequences that stand elsewhere; of some the backup holds no value."""
     ours, theirs = both.archived.sequences, both.restored.sequences
+    without = {item.name for item in subject.found.left_out if item.kind == SEQUENCE_VALUE}
     for name in sorted(ours.keys() | theirs.keys()):
+        if name not in ours and ".".join(name) in without:
+            continue
         if ours.get(name) != theirs.get(name):
             how: How = "unexpected" if name not in ours else "missing" if name not in theirs else "different"
             yield Difference(

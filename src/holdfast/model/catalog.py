@@ -107,6 +107,9 @@ class Properties:
     is_template: bool = False
 
 
+SEQUENCE_VALUE = "sequence value"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeftOut:
     """Something that exists in the server and that the backup does not hold, and why."""
@@ -114,6 +117,11 @@ class LeftOut:
     kind: str
     name: str
     reason: str
+
+    @classmethod
+    def value_of(cls, schema: str, sequence: str, reason: str) -> LeftOut:
+        """Tell of a sequence that is held, but not what it stood at."""
+        return cls(kind=SEQUENCE_VALUE, name=f"{schema}.{sequence}", reason=reason)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

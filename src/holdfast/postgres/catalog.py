@@ -58,13 +58,14 @@ def read_database(
     superuser, recovering = _rows(conn, queries.STANDING)[0]
     unlogged = _unlogged_reason(options, recovering=recovering)
     tables = tuple(_table(row, left_out, unlogged) for row in _rows(conn, queries.TABLES))
+    sequences = _rows(conn, queries.SEQUENCES)
     large_objects = _rows(conn, queries.LARGE_OBJECTS)[0][0]
     return Database(
         name=name,
         properties=read_properties(conn, name),
         schemas=tuple(row[0] for row in _rows(conn, queries.SCHEMAS)),
         tables=tables,
-        sequences=tuple(Named(schema=s, name=n) for s, n in _rows(conn, queries.SEQUENCES)),
+        sequences=tuple(Named(schema=s, name=n) for _, s, n in sequences),
         large_objects=large_objects,
         extensions=tuple(
             Extension(name=n, version=v, schema=s) for n, v, s in _rows(conn, queries.EXTENSIONS)
@@ -75,6 +76,11 @@ def read_database(
         ),
         left_out=(
             *_foreign(tables),
+            *(
+                LeftOut.value_of(schema, sequence, left_out.data[oid])  # a pattern for rows takes it, too
+                for oid, schema, sequence in sequences
+                if oid in left_out.data and oid not in left_out.tables
+            ),
             *_without_large_objects(selection, options, large_objects),
             *_without_extensions(conn, selection),
             *(() if superuser else _superusers_only(conn)),

@@ -35,8 +35,8 @@ TABLES: LiteralString = (
     f"{_MEMBER} WHERE c.relkind IN ('r', 'p', 'm', 'f', 'v') AND{_USERS} ORDER BY 2, 3"
 )
 SEQUENCES: LiteralString = (
-    "SELECT n.nspname::text, c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
-    f"{_MEMBER} WHERE c.relkind = 'S' AND e.oid IS NULL AND{_USERS} ORDER BY 1, 2"
+    "SELECT c.oid, n.nspname::text, c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+    f"{_MEMBER} WHERE c.relkind = 'S' AND e.oid IS NULL AND{_USERS} ORDER BY 2, 3"
 )
 # pg_dump does not read a materialised view, so one that we may not read is no failure.
 UNCOUNTABLE_MATVIEWS: LiteralString = (
