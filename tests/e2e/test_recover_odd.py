@@ -52,8 +52,8 @@ def signed(folder: Path, data: bytes, key: sign.SigningKey, of: str) -> None:
 def test_what_was_planted_in_the_bucket_is_named_and_not_taken(
     stocked: Home, server: Cluster, store: Path, tmp_path: Path
 ) -> None:
-    newest, older = stocked.ids()
     shop = store / "shop"
+    newest, older = sorted((path.name for path in shop.iterdir()), reverse=True)
     shutil.copytree(shop / older, shop / "20991122T020000Z-aaaa")  # moved, so that it would be the newest
     text = (shop / newest / "manifest.json").read_text()
     stranger = sign.generate()

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import boto3
 import botocore.session
 from botocore.config import Config
+from moto import backends
 from moto.server import ThreadedMotoServer
 
 from holdfast.stores.s3 import S3Settings
@@ -33,6 +34,7 @@ def moto_server() -> Iterator[str]:
         raw_client(url).create_bucket(Bucket=BUCKET)
         yield url
     finally:
+        backends.get_backend("s3").reset()  # all servers of a process share what they hold
         server.stop()
 
 
