@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.jobs import copies
+from holdfast.jobs import copies, past
 from holdfast.jobs.catalog import rebuild
 from holdfast.jobs.copies import catch_up
 from holdfast.jobs.copy import copy
@@ -20,9 +20,11 @@ from holdfast.jobs.services import Keys, Services
 from holdfast.jobs.verify import verify
 from holdfast.jobs.writing import Place
 from holdfast.ledger.ledger import BackupRow, Ledger
-from holdfast.model.errors import KeyFileError
+from holdfast.model.errors import IntegrityError, KeyFileError
 from holdfast.model.kinship import Stored, are_kin
+from holdfast.stores.base import RefusedError
 from holdfast.streams import age_keys, sign
+from support.locked_store import LockedStore
 from support.memory_store import MemoryStore
 from support.shelved import shelved
 from support.world import World, world
@@ -244,3 +246,58 @@ def test_a_signer_that_is_not_trusted_makes_no_copy(home: World, other: age_keys
     problems = rebuild(home.services).problems
     assert any("not trusted" in problem for _, problem in problems)
     assert states(home) == {"a": "complete"}
+
+
+@pytest.mark.parametrize("rights", ["all", "hide only", "none"])
+def test_what_a_try_left_that_cannot_be_removed_is_never_taken_for_a_part_of_the_next(
+    home: World, stores: dict[str, MemoryStore], other: age_keys.Identity, rights: str
+) -> None:
+    """Each try encrypts to a key of its own, and in a bucket with versions the first one written would count."""
+    bucket = LockedStore("c", rule=None)
+    bucket.asked.forbidden = set() if rights == "all" else {"delete"}
+    services = home.services
+    seen = past.seen_past({**stores, "c": bucket}, services.keys, services.ledger, services.clock)
+    home.services = dataclasses.replace(services, stores=seen)
+
+    def stage(name: str) -> None:
+        if name == "manifest":
+            raise KeyboardInterrupt
+
+    def refused(key: str) -> None:
+        raise RefusedError(f"{key} may not be deleted")
+
+    if rights == "none":
+        bucket.delete = refused  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        copy_to(home.staged(stage), "shop", rows(home), "c", (other.recipient,), home.stop)
+    done = copy_to(home.services, "shop", rows(home), "c", (other.recipient,), home.stop)
+    rebuild(home.services, forget=False)
+    assert {backup for backup, _ in done.copied} == set(IDS if rights == "all" else IDS[1:])
+    assert all("an earlier try left another one" in error.message for _, _, error in done.failed)
+    assert states(home)["c"] == ("complete" if rights == "all" else "missing")
+    for each in rows(home):
+        found = verify(holding(home.services), each, home.stop)
+        assert [one.error for one in found] == [None] * len(found)
+    for _ in range(2):  # the others were tried no less for the one that cannot be made
+        again = copy_to(home.services, "shop", rows(home), "c", (other.recipient,), home.stop)
+        assert (again.copied, len(again.failed)) == ([], 0 if rights == "all" else 1)
+
+
+def test_a_copy_over_something_planted_that_cannot_be_removed_is_none(
+    home: World, stores: dict[str, MemoryStore]
+) -> None:
+    bucket = LockedStore("c", rule=None)
+    bucket.asked.forbidden = {"delete"}
+    services = home.services
+    seen = past.seen_past({**stores, "c": bucket}, services.keys, services.ledger, services.clock)
+    home.services = dataclasses.replace(services, stores=seen)
+    bucket.put(f"shop/{IDS[0]}/{PART}", [b"planted"])
+    with pytest.raises(IntegrityError, match="would be read in the place"):
+        copy(home.services, "shop", IDS[0], "a", "c", home.stop)
+    bucket.put(f"shop/{IDS[1]}/{PART}", [stores["a"].objects[f"shop/{IDS[1]}/{PART}"]])
+    bucket.delete(f"shop/{IDS[1]}/{PART}")  # by ourselves: what is there beneath is the same
+    copy(home.services, "shop", IDS[1], "a", "c", home.stop)
+    rebuild(home.services, forget=False)
+    assert [
+        each.error for each in verify(holding(home.services), row(home, IDS[1]), home.stop, store="a")
+    ] == [None]

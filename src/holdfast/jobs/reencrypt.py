@@ -138,6 +138,7 @@ def _write(
         return
     locking.prepare(services, place.store, stop)
     writing.discard(services, place)  # what an earlier try left
+    writing.check_free(place)  # or that would count, as what was written first, and be no part of this copy
     try:
         parts = _parts(services, opened, place, recipients, meter, stop)
         made = _made(services, opened, parts)

@@ -16,6 +16,7 @@ from holdfast.model.backup import Backup, Codec, Part, Segment
 from holdfast.model.errors import Error, IntegrityError, StoreError
 from holdfast.model.target import Compression
 from holdfast.stores.base import ExistsError, RefusedError, Store, housekeeping
+from holdfast.stores.versioned import versioned
 from holdfast.streams import age, compress
 from holdfast.streams.age_keys import Recipient
 from holdfast.streams.chunks import Checksum, Tally, counted, split, tally
@@ -213,7 +214,12 @@ def commit(services: Services, place: Place, backup: Backup) -> tuple[bytes, byt
 
 
 def check_there(place: Place, segments: Iterable[Segment]) -> None:
-    """Make sure that objects still lie there: a filesystem that was unmounted meanwhile leaves an empty folder."""
+    """Make sure that objects still lie there: a filesystem that was unmounted meanwhile leaves an empty folder.
+
+    And that none lies over another, in a store that keeps versions: with a manifest the older one would count.
+    """
+    store = versioned(place.store)
+    beneath = {} if store is None else store.beneath(place.prefix)
     for segment in segments:
         found = place.store.stat(place.key(segment.name))
         if found is None or found.size != segment.size:
@@ -221,6 +227,34 @@ def check_there(place: Place, segments: Iterable[Segment]) -> None:
                 f"{place.store.location}: {place.key(segment.name)} was stored, and is there no more",
                 hint="Somebody removed it, or the filesystem is not mounted any more.",
             )
+        older = beneath.get(place.key(segment.name))
+        if older is not None and not _is_same(older, segment):
+            raise _beneath(place, segment.name)
+
+
+def check_free(place: Place) -> None:
+    """Make sure that nothing is left of an earlier try that wrote other bytes. Raise IntegrityError where we could not remove it."""
+    store = versioned(place.store)
+    beneath = {} if store is None else store.beneath(place.prefix)
+    for key in (*(found.key for found in place.store.list(place.prefix)), *beneath):
+        where = layout.parse_key(key)
+        if where is not None and layout.mark_kind(where.name.removesuffix(layout.SIGNATURE_SUFFIX)) is None:
+            raise _beneath(place, where.name)
+
+
+def _is_same(older: Iterator[bytes], segment: Segment) -> bool:
+    read = Tally()
+    for _ in tally(older, read):
+        pass
+    return (read.size, read.sha256) == (segment.size, segment.sha256)
+
+
+def _beneath(place: Place, name: str) -> IntegrityError:
+    return IntegrityError(
+        f"{place.store.location}: {place.key(name)}: an earlier try left another one, which these credentials may not remove,"
+        " and which would be read in the place of a new one",
+        hint="Let a host prune this store that may delete there, versions too: it frees what is older than two days.",
+    )
 
 
 def discard(services: Services, place: Place) -> None:

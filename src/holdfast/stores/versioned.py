@@ -148,9 +148,8 @@ class VersionedStore:
         if versions is None:
             self.inner.delete(key)
             return
-        found = [each for each in versions if each.key == key]
         try:
-            for each in reversed(found):
+            for each in reversed(found := [each for each in versions if each.key == key]):
                 self._locks.delete(each)
         except LockedError:
             raise
@@ -163,8 +162,13 @@ class VersionedStore:
 
     def covered(self, folder: str) -> tuple[Covered, ...]:
         """Tell what of a folder that counts was deleted or written over, by keys; as it was seen last."""
-        seen = self._look(folder)
-        return tuple(seen.covered.values()) if seen is not None and seen.counts else ()
+        return tuple(seen.covered.values()) if (seen := self._look(folder)) and seen.counts else ()
+
+    def beneath(self, folder: str) -> dict[str, Iterator[bytes]]:
+        """Give by key what lies beneath there, looked at anew: once the folder counts, that is what is read."""
+        self._seen.pop(folder, None)
+        covered = {} if (seen := self._look(folder)) is None else seen.covered
+        return {key: self._locks.get(each.version) for key, each in covered.items()}
 
     def uncover(self, folder: str) -> tuple[str, ...]:
         """Remove what lies over the objects of a folder; give their keys. Raise RefusedError without the right to."""
@@ -227,8 +231,7 @@ class VersionedStore:
 
     def _is_beneath(self, key: str) -> bool:
         folder = self._folders.of(key)
-        seen = None if folder is None else self._look(folder)
-        return seen is not None and key in seen.covered
+        return folder is not None and (seen := self._look(folder)) is not None and key in seen.covered
 
     def _look(self, folder: str) -> _Seen | None:
         """Look at a folder, unless that was done just now; None where there are no versions."""
