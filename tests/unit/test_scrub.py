@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from holdfast.jobs.scrub import scrub
 from holdfast.ledger import scrubs
 from holdfast.model.errors import IntegrityError
 from holdfast.model.target import Target
+from holdfast.stores.base import Stored
 from holdfast.stores.local import LocalStore
 from support.memory_store import MemoryStore
 from support.shelved import shelved
@@ -121,3 +123,31 @@ def test_an_object_that_is_gone_from_a_bucket_is_noticed(home: World, bucket: Me
     del bucket.objects[part(bucket)]
     assert problems(home)["bucket"] == "IntegrityError"
     assert states(home)["bucket"] == "damaged"
+
+
+def test_a_listing_that_is_cut_short_is_no_damage(
+    home: World, bucket: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert problems(home)["bucket"] is None
+    monkeypatch.setattr(bucket, "list", lambda prefix="": islice(MemoryStore.list(bucket, prefix), 1))
+    assert problems(home)["bucket"] is None
+    assert states(home)["bucket"] == "complete"
+
+
+def test_what_retention_hides_while_it_is_looked_at_is_left_alone(
+    home: World, bucket: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert problems(home)["bucket"] is None
+    lost = part(bucket)
+    for change in (lambda: bucket.objects.update({lost: bytes(9)}), lambda: bucket.objects.pop(lost)):
+
+        def hidden(prefix: str = "", change: Any = change) -> Iterator[Stored]:  # noqa: ANN401
+            change()
+            home.services.ledger.record_copy(ID, "bucket", "hidden", home.services.clock.now())
+            listed = MemoryStore.list(bucket, prefix)
+            return (replace(each, size=242, checksum="new") if each.key == lost else each for each in listed)
+
+        home.services.ledger.record_copy(ID, "bucket", "complete", home.services.clock.now())
+        monkeypatch.setattr(bucket, "list", hidden)
+        assert "bucket" not in problems(home)
+        assert states(home)["bucket"] == "hidden"

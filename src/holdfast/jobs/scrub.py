@@ -13,7 +13,7 @@ from holdfast.jobs.writing import Place
 from holdfast.ledger import scrubs
 from holdfast.ledger.ledger import BackupRow
 from holdfast.model import layout
-from holdfast.model.errors import Error, IntegrityError, StoreError
+from holdfast.model.errors import Error, IntegrityError, NotFoundError, StoreError
 from holdfast.model.scrubbing import Held, due
 from holdfast.model.target import Target
 from holdfast.stores.base import Stored, space
@@ -39,18 +39,21 @@ def scrub(
     for copy in _unknown(services, rows.values()):
         stop.check()
         found = _glance(services, copy, rows[copy.backup_id], stop)
-        results += [found] if found.error is not None else []
+        results += [found] if found is not None and found.error is not None else []
     for copy in due(_held(services, rows.values()), services.clock.now(), every=every, interval=interval):
         stop.check()
         store, row = services.stores[copy.store], rows[copy.backup_id]
         if not _is_complete(services, copy):  # retention hid or removed it meanwhile
             continue
         if target.scrub == "full" or space(store) is not None:
-            results += verify.verify(services, row, stop, store=copy.store)
+            found = _read(services, copy, row, stop)
         else:
-            results.append(_glance(services, copy, row, stop))
+            found = _glance(services, copy, row, stop)
         meter.add(copy.size)
-        if results and not isinstance(results[-1].error, StoreError):
+        if found is None:  # hidden or removed while it was looked at
+            continue
+        results.append(found)
+        if not isinstance(found.error, StoreError):
             scrubs.record(services.ledger, copy.backup_id, copy.store, services.clock.now())
     return results
 
@@ -87,8 +90,11 @@ def _unknown(services: Services, rows: Iterable[BackupRow]) -> list[Held]:
     return sorted(new, key=lambda copy: copy.backup_id, reverse=True)[:_NOTED]
 
 
-def _glance(services: Services, copy: Held, row: BackupRow, stop: Stop) -> Verified:
-    """Look whether every object is there, with its size and the sum that it had."""
+def _glance(services: Services, copy: Held, row: BackupRow, stop: Stop) -> Verified | None:
+    """Look whether every object is there, with its size and the sum that it had; None for a copy that is hidden or removed now.
+
+    What a listing lacks is asked for by itself: one that is cut short is no damage.
+    """
     place = Place(store=services.stores[copy.store], target=row.backup.target, backup_id=copy.backup_id)
 
     def told(error: Error | None) -> Verified:
@@ -96,15 +102,19 @@ def _glance(services: Services, copy: Held, row: BackupRow, stop: Stop) -> Verif
             target=place.target, backup_id=place.backup_id, store=place.store.name, proof=None, error=error
         )
 
+    sizes = {each.name: each.size for each in row.stored_in(place.store.name).backup.objects}
+    names = (*sizes, layout.MANIFEST, layout.signature_name(layout.MANIFEST))
     try:
         there = {found.key: found for found in stop.checked(place.store.list(place.prefix))}
+        for key in (place.key(name) for name in names if place.key(name) not in there):
+            if (alone := place.store.stat(key)) is not None:
+                there[key] = alone
     except StoreError as error:
         stop.check()
         return told(error)
-    sizes = {each.name: each.size for each in row.stored_in(place.store.name).backup.objects}
     wrong = [
         name
-        for name in (*sizes, layout.MANIFEST, layout.signature_name(layout.MANIFEST))
+        for name in names
         if place.key(name) not in there or sizes.get(name) not in (None, there[place.key(name)].size)
     ]
     if not wrong:
@@ -113,18 +123,29 @@ def _glance(services: Services, copy: Held, row: BackupRow, stop: Stop) -> Verif
             if digest is not None:
                 scrubs.note_sums(services.ledger, copy.backup_id, copy.store, digest)
             return told(past.complaint(services, place))
-        (read,) = verify.verify(services, row, stop, store=copy.store)
-        if (
-            read.error is None and digest is not None
-        ):  # stored anew, as a move to another class of storage does
+        read = _read(services, copy, row, stop)
+        # Stored anew, as a move to another class of storage does.
+        if read is not None and read.error is None and digest is not None:
             scrubs.note_sums(services.ledger, copy.backup_id, copy.store, digest)
         return read
+    if not _is_complete(services, copy):
+        return None
     damage = IntegrityError(
         f"{place.store.location}: {place.prefix}: missing or of another size: {', '.join(wrong)}",
         hint="`holdfast repair` mends a copy from another store.",
     )
     verify.record_damage(services, place, damage)
     return told(damage)
+
+
+def _read(services: Services, copy: Held, row: BackupRow, stop: Stop) -> Verified | None:
+    """Verify a copy; None for one that is hidden or removed now."""
+    try:
+        return next(iter(verify.verify(services, row, stop, store=copy.store)), None)
+    except NotFoundError:
+        if _is_complete(services, copy):
+            raise
+        return None
 
 
 def _digest(objects: Iterable[Stored]) -> str | None:
