@@ -41,7 +41,7 @@ def test_a_process_is_killed_at_every_stage_that_has_a_name() -> None:
             re.escape(name)
             .replace(r"\{source\.role\}", roles)
             .replace(r"\{part\.role\}", roles)
-            .replace(r"\{kind\}", "(tombstone|proof|retention|copies|backup)")
+            .replace(r"\{kind\}", "(tombstone|proof|retention|copies|backup|objects)")
             .replace(r"\{dump\.found\.role\}", roles),
             killed,
         )

@@ -138,6 +138,7 @@ def test_a_metric_tells_whose_the_lease_was(scene: Scene) -> None:
         ("shop", name, "retention"): 1,
         ("shop", name, "copies"): 0,
         ("shop", name, "backup"): 0,
+        ("shop", name, "objects"): 0,
     }
     pruned(host)
     assert set(elsewhere(host).values()) == {0}

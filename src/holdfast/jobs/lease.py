@@ -32,11 +32,13 @@ _LOCKS: dict[LeaseKind, str] = {
     "retention": "{}.retention.lock",
     "copies": "{}.copy.lock",
     "backup": "{}.lock",
+    "objects": "{}.objects.lock",
 }
 WORK: dict[LeaseKind, str] = {
     "retention": "the retention",
     "copies": "the copies",
     "backup": "the commit of a backup",
+    "objects": "the files",
 }
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
+from holdfast.jobs import fence
+from holdfast.jobs.lease import LostError
 from holdfast.jobs.prune_steps import STRAYS_AFTER
 from holdfast.jobs.services import Services
 from holdfast.jobs.storage_shelf import Shelf, contents, locked, open_snapshot
@@ -29,15 +31,17 @@ def prune(
 ) -> None:
     """Remove what is not needed for `backups`, those that are left in the store; and what a run that died left there.
 
-    What is not older than two days may belong to somebody at work, and stays. Where files are just being saved, nothing is
-    done; the next time will do.
+    What is not older than two days may belong to somebody at work, and stays. Where files are just being saved, on whatever
+    host, nothing is done: what is about to be named must not go. The next time will do.
     """
     shelf = Shelf(store=store, target=target)
     if next(iter(store.list(shelf.key(""))), None) is None:
         return
     try:
-        with locked(services, target):
-            _prune(services, shelf, backups, stop, now)
+        with locked(services, target), fence.fenced(services, store, target, "objects") as held:
+            _prune(services, replace(shelf, store=held), backups, stop, now)
+    except LostError:
+        raise
     except BusyError as busy:
         services.reporter.info("left to the next time", store=store.name, why=str(busy))
 

@@ -7,14 +7,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import count
 
-from holdfast.jobs import runner, writing
+from holdfast.jobs import fence, runner, writing
 from holdfast.jobs.services import Services
 from holdfast.jobs.storage_access import bucket_files
+from holdfast.jobs.storage_copy import copy
 from holdfast.jobs.storage_journal import Journal, journal
-from holdfast.jobs.storage_shelf import Shelf, contents, exact, locked, newest, open_snapshot, trusted_comment
+from holdfast.jobs.storage_shelf import (
+    Shelf,
+    check_there,
+    commit,
+    known_before,
+    locked,
+    there_in,
+    trusted_comment,
+)
 from holdfast.model import layout
 from holdfast.model.backup import Segment
-from holdfast.model.errors import Error, IntegrityError, KeyFileError, NotFoundError, StoreError
+from holdfast.model.errors import Error, NotFoundError, StoreError
 from holdfast.model.run import MANUAL, Occasion, Run
 from holdfast.model.storage import (
     SNAPSHOT_VERSION,
@@ -40,6 +49,7 @@ from holdfast.system.stop import Stop
 _TOKEN_BYTES = 2
 _LIST, _INDEX = "files.jsonl.zst", "index.zst"
 _PIECE = 256 * 1024
+_NUMBERS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,8 +82,13 @@ def save(services: Services, target: Target, stop: Stop, *, occasion: Occasion =
 def _save(services: Services, target: Target, run: Run, meter: runner.Meter, stop: Stop) -> Saved:
     services.keys.signer()  # without it there is no need to begin
     source = bucket_files(target, stop)
-    shelf = Shelf(store=services.store(target.stores[0]), target=target.name, pulse=meter.pulse)
-    with stop.calling(source.hurry), journal(services.state_dir, target.name, shelf.store.name) as kept:
+    store = services.store(target.stores[0])
+    with (
+        stop.calling(source.hurry),
+        fence.fenced_in_time(services, store, target.name, "objects", stop) as held,
+        journal(services.state_dir, target.name, store.name) as kept,
+    ):
+        shelf = Shelf(store=held, target=target.name, pulse=meter.pulse)
         saving = _Saving(services, target, shelf, source, kept, meter, stop)
         snapshot = saving.snapshot(run)
         services.stage("objects:committed")
@@ -81,7 +96,16 @@ def _save(services: Services, target: Target, run: Run, meter: runner.Meter, sto
     for name in target.stores[1:]:
         stop.check()
         try:
-            _copy(services, shelf, replace(shelf, store=services.store(name)), snapshot.id, meter, stop)
+            to = services.store(name)
+            with fence.fenced_in_time(services, to, target.name, "objects", stop) as held:
+                copy(
+                    services,
+                    replace(shelf, store=store),
+                    replace(shelf, store=held),
+                    snapshot.id,
+                    meter,
+                    stop,
+                )
         except Error as error:
             stop.check()
             services.reporter.warn("the files could not be copied", store=name, error=error.message)
@@ -109,8 +133,9 @@ class _Saving:
         self._meter, self._stop = meter, stop
         self._recipients = services.keys.recipients
         self._secret = secret_of(services.keys.signer().seed, target.name)
-        self._known = {**_before(services, shelf, encrypted=bool(self._recipients)), **kept.known}
-        self._there = _there(shelf)
+        self._known = {**known_before(services, shelf, encrypted=bool(self._recipients)), **kept.known}
+        self._there = there_in(shelf)
+        self._taken = self._look_elsewhere()
         self._named: dict[str, Content] = {}
         self._buckets = self._files = self._size = 0
         self.new_files = self.new_bytes = 0
@@ -128,7 +153,7 @@ class _Saving:
                 file.seek(0)
                 listed = self._put(snapshot_id, name, iter(lambda: file.read(_PIECE), b""))
         indexed = self._put(snapshot_id, _INDEX, compress.compress(self._index()))
-        self._check_there()
+        check_there(self._shelf, self._named)
         made = Snapshot(
             snapshot_version=SNAPSHOT_VERSION,
             target=self._target.name,
@@ -152,7 +177,7 @@ class _Saving:
             self._services.keys.signer(),
             trusted_comment=trusted_comment(self._target.name, snapshot_id),
         )
-        _commit(self._shelf, snapshot_id, data, signature)
+        commit(self._shelf, snapshot_id, data, signature)
         return made
 
     def _put(self, snapshot_id: str, name: str, chunks: Iterator[bytes]) -> Segment:
@@ -162,15 +187,22 @@ class _Saving:
         )
         return Segment(name=name, size=written.size, sha256=written.sha256)
 
-    def _check_there(self) -> None:
-        """Raise StoreError where a content is gone again: retention of another host may take what no snapshot names yet."""
-        there = _there(self._shelf)
-        gone = [each for each, content in self._named.items() if there.get(each) != content.size]
-        if gone:
-            raise StoreError(
-                f"{self._shelf.store.location}: {len(gone)} contents were stored, and are there no more",
-                hint="Try again: they are stored anew. If that happens twice, find out what removes them.",
-            )
+    def _look_elsewhere(self) -> set[str]:
+        """The ids that the other stores have: other bytes may lie there under them. One where they do is known no more."""
+        taken: set[str] = set()
+        for name in self._target.stores[1:]:
+            shelf = replace(self._shelf, store=self._services.store(name))
+            try:
+                taken.update(there_in(shelf))
+            except StoreError as error:
+                self._services.reporter.warn("a store cannot be looked into", store=name, error=error.message)
+                continue
+            for each, content in known_before(
+                self._services, shelf, encrypted=bool(self._recipients)
+            ).items():
+                if self._known.get(each, content) != content:
+                    del self._known[each]
+        return taken
 
     def _index(self) -> Iterator[bytes]:
         for each in sorted(self._named):
@@ -208,14 +240,18 @@ class _Saving:
 
     def _id(self, file: File) -> str:
         """The id of what is stored of a file, or a free one: what is there and not known may be of an older snapshot."""
+        free: str | None = None
         for number in count():
             found = content_id(self._secret, file, number)
             content = self._known.get(found)
-            if found not in self._there or (content is not None and self._there[found] == content.size):
-                break
-        if found not in self._there:
-            self._known.pop(found, None)
-        return found
+            if content is not None and self._there.get(found) == content.size:
+                return found
+            if free is None and found not in self._there and found not in self._taken:
+                free = found
+            if free is not None and number >= _NUMBERS:  # an earlier one may have become free since
+                self._known.pop(free, None)
+                return free
+        raise AssertionError
 
     def _store(self, listed: File) -> tuple[File, str, Content]:
         """Store a file as it is now, which may be newer than it was listed."""
@@ -243,54 +279,3 @@ class _Saving:
 def _after(head: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
     yield head
     yield from chunks
-
-
-def _before(services: Services, shelf: Shelf, *, encrypted: bool) -> dict[str, Content]:
-    """The contents of the newest snapshot, which need not be stored again; none where it is not to be believed."""
-    try:
-        last = newest(shelf, services.keys)
-        if last is None or bool(last.recipients) != encrypted:
-            return {}
-        return dict(contents(shelf, last))
-    except (IntegrityError, KeyFileError) as error:
-        services.reporter.warn(
-            "the last snapshot of the files cannot be used: all of them are stored anew", error=error.message
-        )
-        return {}
-
-
-def _there(shelf: Shelf) -> dict[str, int]:
-    """The contents that lie in the store, and their sizes."""
-    found = ((layout.parse_content_key(each.key), each.size) for each in shelf.store.list(shelf.key("")))
-    return {content: size for content, size in found if content is not None}
-
-
-def _commit(shelf: Shelf, snapshot_id: str, data: bytes, signature: bytes) -> None:
-    """Write what makes the snapshot exist; the manifest comes last."""
-    name = shelf.member(snapshot_id, layout.MANIFEST)
-    writing.put_bytes(shelf, layout.signature_name(name), signature)
-    writing.put_bytes(shelf, name, data)
-
-
-def _copy(
-    services: Services, source: Shelf, to: Shelf, snapshot_id: str, meter: runner.Meter, stop: Stop
-) -> None:
-    """Bring a snapshot to another store: the contents that it lacks, and then the snapshot's own objects."""
-    snapshot, data, signature = open_snapshot(source, snapshot_id, services.keys)
-    there = _there(to)
-    for found, content in contents(source, snapshot):
-        stop.check()
-        meter.pulse()
-        if there.get(found) == content.size:
-            continue
-        name = source.content(found, encrypted=bool(snapshot.recipients))
-        if found in there:
-            to.store.delete(to.key(name))
-        written = Tally()
-        chunks = tally(stop.checked(exact(source, name, content)), written)
-        writing.put_checked(to, name, chunks, written)
-    for segment in (snapshot.index, snapshot.list):
-        name, written = source.member(snapshot_id, segment.name), Tally()
-        chunks = exact(source, name, Content(segment.size, segment.sha256))
-        writing.put_checked(to, name, tally(chunks, written), written)
-    _commit(to, snapshot_id, data, signature)

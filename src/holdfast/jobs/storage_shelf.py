@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from holdfast.jobs import writing
 from holdfast.jobs.services import Keys, Services
 from holdfast.model import layout
 from holdfast.model.backup import Segment
-from holdfast.model.errors import IntegrityError, KeyFileError, NotFoundError
+from holdfast.model.errors import IntegrityError, KeyFileError, NotFoundError, StoreError
 from holdfast.model.storage import Content, Entry, Snapshot, parse, parse_entry, parse_index_line
 from holdfast.stores.base import Store, read_all
 from holdfast.streams import age, compress
@@ -125,6 +126,44 @@ def entries(shelf: Shelf, snapshot: Snapshot, keys: Keys, spool_dir: Path) -> It
                 yield parse_entry(line)
             except ValueError as error:
                 raise IntegrityError(f"{where}: {error}", hint=_HINT) from error
+
+
+def known_before(services: Services, shelf: Shelf, *, encrypted: bool) -> dict[str, Content]:
+    """The contents of the newest snapshot, which need not be stored again; none where it is not to be believed."""
+    try:
+        last = newest(shelf, services.keys)
+        if last is None or bool(last.recipients) != encrypted:
+            return {}
+        return dict(contents(shelf, last))
+    except (IntegrityError, KeyFileError) as error:
+        services.reporter.warn(
+            "the last snapshot of the files cannot be used: all of them are stored anew", error=error.message
+        )
+        return {}
+
+
+def there_in(shelf: Shelf) -> dict[str, int]:
+    """The contents that lie in the store, and their sizes."""
+    found = ((layout.parse_content_key(each.key), each.size) for each in shelf.store.list(shelf.key("")))
+    return {content: size for content, size in found if content is not None}
+
+
+def check_there(shelf: Shelf, named: Mapping[str, Content]) -> None:
+    """Raise StoreError where a content is gone again: retention of another host may take what no snapshot names yet."""
+    there = there_in(shelf)
+    gone = [each for each, content in named.items() if there.get(each) != content.size]
+    if gone:
+        raise StoreError(
+            f"{shelf.store.location}: {len(gone)} contents were stored, and are there no more",
+            hint="Try again: they are stored anew. If that happens twice, find out what removes them.",
+        )
+
+
+def commit(shelf: Shelf, snapshot_id: str, data: bytes, signature: bytes) -> None:
+    """Write what makes the snapshot exist; the manifest comes last."""
+    name = shelf.member(snapshot_id, layout.MANIFEST)
+    writing.put_bytes(shelf, layout.signature_name(name), signature)
+    writing.put_bytes(shelf, name, data)
 
 
 def checked(shelf: Shelf, snapshot: Snapshot, segment: Segment) -> Iterator[bytes]:

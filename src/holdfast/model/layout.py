@@ -22,7 +22,7 @@ PROBE_PREFIX = ".holdfast-probe"
 LOCK_PROBE_PREFIX = ".holdfast-lock-probe"
 LEASE_PREFIX = ".holdfast-lease"
 MarkKind = Literal["pin", "proof", "ack", "tombstone"]
-LeaseKind = Literal["retention", "copies", "backup"]
+LeaseKind = Literal["retention", "copies", "backup", "objects"]
 # A segment fits an object store's limit of 10,000 parts with parts of 8 MiB (78 GiB), of which two are in memory.
 SEGMENT_BYTES = 64 * 1024**3
 
@@ -34,7 +34,7 @@ _CONTENT_KEY = re.compile(r"[^/]+/objects/([0-9a-f]{2})/([0-9a-f]{30})(?:\.age)?
 _SNAPSHOT_KEY = re.compile(r"[^/]+/objects/([0-9]{8}T[0-9]{6}Z-[0-9a-f]{4,16})/([^/]+)")
 _SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
 _NUMBERED_MARK = re.compile(r"(pin|proof|ack)-([0-9]{8}T[0-9]{6}Z)-[0-9a-f]{8}\.json")
-_LEASE = re.compile(r"(retention|copies|backup)-([0-9]{10,})\.json")
+_LEASE = re.compile(r"(retention|copies|backup|objects)-([0-9]{10,})\.json")
 _DETAIL = re.compile(r"detail-([0-9]{8}T[0-9]{6}Z)-[0-9a-f]{8}\.json\.zst(\.age)?")
 _EXTENSION: dict[PartFormat, str] = {"custom": "dump", "tar": "tar", "plain": "sql", "json": "json"}
 

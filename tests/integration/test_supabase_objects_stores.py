@@ -1,0 +1,131 @@
+"""A project's files in several stores, and by several hosts: what a snapshot names lies in its store, and stays there."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from holdfast.jobs import runner, storage_copy, storage_prune, storage_restore, storage_save
+from holdfast.jobs.services import Services
+from holdfast.jobs.storage_folder import Folder
+from holdfast.jobs.storage_restore import Choice
+from holdfast.jobs.storage_save import Saved
+from holdfast.jobs.storage_shelf import Shelf
+from holdfast.ledger.ledger import Ledger
+from holdfast.model import layout
+from holdfast.model.errors import IntegrityError
+from holdfast.system.stop import Stop
+from support.buckets import S3, emptied, fill, project
+from support.memory_store import MemoryStore
+from support.moto_server import moto_server
+from support.world import World, world
+
+URL = "postgresql://postgres@127.0.0.1:1/postgres"
+LATER = timedelta(days=3)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    with moto_server() as url:
+        yield url
+
+
+@pytest.fixture
+def s3(server: str) -> S3:
+    """The platform's buckets, empty."""
+    return emptied(server)
+
+
+@pytest.fixture
+def made(server: str, tmp_path: Path) -> Iterator[World]:
+    stores = {name: MemoryStore(name) for name in ("a", "b")}
+    with world(tmp_path, URL, stores=stores, supabase=project(server)) as opened:
+        yield with_stores(opened, "a")
+
+
+def save(made: World) -> Saved:
+    return storage_save.save(made.services, made.target, made.stop)
+
+
+def store(made: World, name: str = "a") -> MemoryStore:
+    found = made.services.stores[name]
+    assert isinstance(found, MemoryStore)
+    return found
+
+
+def restore(made: World, to: storage_restore.Destination, word: str = "latest") -> None:
+    found = storage_restore.choose(made.services, made.target, word)
+    done = storage_restore.restore(made.services, made.target, found, to, Choice(), made.stop)
+    if (error := storage_restore.complaint(done)) is not None:
+        raise error
+
+
+def with_stores(made: World, *names: str) -> World:
+    return dataclasses.replace(made, target=dataclasses.replace(made.target, stores=names))
+
+
+@pytest.mark.parametrize("first", ["empty", "lost one"])
+def test_every_store_restores_after_the_first_one_was_replaced(
+    made: World, s3: S3, tmp_path: Path, first: str
+) -> None:
+    fill(s3)
+    both = with_stores(made, "a", "b")
+    old = save(both)
+    if first == "empty":
+        store(made, "a").objects.clear()
+    else:
+        store(made, "a").delete(
+            next(key for key in store(made, "a").objects if layout.parse_content_key(key))
+        )
+    new = save(both)
+    assert old.snapshot.id != new.snapshot.id
+    assert save(both).new_files == 0
+    restore(with_stores(made, "b"), Folder(tmp_path / "new"))
+    restore(with_stores(made, "b"), Folder(tmp_path / "old"), word=old.snapshot.id)
+
+
+@pytest.mark.extended
+def test_no_copy_takes_what_another_snapshot_of_the_store_needs(made: World, s3: S3, tmp_path: Path) -> None:
+    fill(s3)
+    one = save(with_stores(made, "b"))
+    save(with_stores(made, "a"))  # as when the other store could not be looked into
+    with pytest.raises(IntegrityError, match="is not what was written"):
+        storage_copy.copy(
+            made.services,
+            Shelf(store=store(made, "a"), target="shop"),
+            Shelf(store=store(made, "b"), target="shop"),
+            storage_restore.choose(made.services, made.target, "latest").snapshot.id,
+            runner.Meter(),
+            made.stop,
+        )
+    restore(with_stores(made, "b"), Folder(tmp_path / "out"), word=one.snapshot.id)
+    assert save(with_stores(made, "a", "b")).new_files == 4  # under names that are free in both
+    restore(with_stores(made, "b"), Folder(tmp_path / "new"))
+
+
+def test_another_host_takes_no_content_that_is_about_to_be_named(made: World, s3: S3, tmp_path: Path) -> None:
+    fill(s3)
+    with ledger_of(tmp_path / "other", made) as other:
+
+        def meanwhile(stage: str) -> None:
+            if stage == "objects:manifest":  # they were looked for already
+                storage_prune.prune(
+                    other, store(made), "shop", (), made.stop, made.services.clock.now() + LATER
+                )
+
+        storage_save.save(made.staged(meanwhile), made.target, Stop())
+    restore(made, Folder(tmp_path / "out"))
+    assert any("left to the next time" in event for event, _ in made.recorder.infos)
+
+
+@contextmanager
+def ledger_of(state: Path, made: World) -> Iterator[Services]:
+    """Another host with the same stores and keys."""
+    state.mkdir()
+    with Ledger.open(state / "ledger.sqlite", now=made.services.clock.now()) as ledger:
+        yield dataclasses.replace(made.services, state_dir=state, ledger=ledger, host="other")
