@@ -231,6 +231,16 @@ def test_a_content_that_vanished_is_stored_anew(made: World, s3: S3, tmp_path: P
     restore(made, Folder(tmp_path / "out"))
 
 
+def test_a_planted_snapshot_pushes_none_of_ours_out(made: World, s3: S3) -> None:
+    fill(s3)
+    save(made)
+    kept = dict(store(made).objects)
+    for planted in ("20270101T000000Z-ffff", "20290101T000000Z-ffff"):
+        store(made).objects[f"shop/objects/{planted}/manifest.json"] = b"{}"
+    prune(made, "20280101T000000Z-ffff")
+    assert {key: data for key, data in store(made).objects.items() if key in kept} == kept
+
+
 @pytest.mark.extended
 def test_a_second_store_gets_the_same_objects(made: World, s3: S3, tmp_path: Path) -> None:
     fill(s3)

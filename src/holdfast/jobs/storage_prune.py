@@ -49,7 +49,9 @@ def prune(
 def _prune(services: Services, shelf: Shelf, backups: Collection[str], stop: Stop, now: datetime) -> None:
     found = _look(shelf)
     whole = [each for each, objects in found.snapshots.items() if layout.MANIFEST in objects]
-    kept = needed(whole, backups)
+    # What is not believed stays, and takes no other's place: whoever may only write could have us remove ours.
+    doubtful = {each for each in whole if not _is_believed(services, shelf, each)}
+    kept = needed((each for each in whole if each not in doubtful), backups) | doubtful
     young = {
         each
         for each, objects in found.snapshots.items()
@@ -91,6 +93,14 @@ def _look(shelf: Shelf) -> Listed:
         elif (member := layout.parse_snapshot_key(stored.key)) is not None:
             found.snapshots.setdefault(member[0], {})[member[1]] = stored
     return found
+
+
+def _is_believed(services: Services, shelf: Shelf, snapshot: str) -> bool:
+    try:
+        open_snapshot(shelf, snapshot, services.keys)
+    except (IntegrityError, KeyFileError, NotFoundError):  # told of where its contents are asked for
+        return False
+    return True
 
 
 def _named(services: Services, shelf: Shelf, snapshots: list[str], stop: Stop) -> set[str] | None:
