@@ -168,6 +168,26 @@ def test_a_damaged_object_is_mended_for_good(home: World, bucket: LockedStore) -
     assert [each.data for each in bucket.history[key]] == [other.objects[key]]
 
 
+def test_what_lies_over_a_damaged_object_may_be_the_good_one(home: World, bucket: LockedStore) -> None:
+    """As a repair leaves it that may not remove what is beneath."""
+    other, key = MemoryStore("b"), f"shop/{FIRST}/{PART}"
+    other.objects.update(bucket.objects)
+    watching(home, bucket, other)
+    rebuild(home.services)
+    (kept,) = bucket.history[key]
+    bucket.objects[key] = kept.data = b"x" * len(kept.data)
+    row = home.services.ledger.backup(FIRST)
+    assert row is not None
+    bucket.asked.forbidden.add("delete")
+    assert repair(home.services, row, home.stop, store="a")[0].error is not None
+    assert bucket.objects[key] == other.objects[key]
+    bucket.asked.forbidden.clear()
+    good = other.objects.pop(key)
+    watching(home, bucket, other)
+    assert repair(home.services, row, home.stop, store="a")[0].error is not None
+    assert bucket.objects[key] == good
+
+
 def hurry(made: World, days: float) -> None:
     """Move the clock of a host."""
     clock = made.services.clock

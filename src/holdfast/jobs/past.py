@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -13,11 +13,13 @@ from holdfast.ledger import covers
 from holdfast.ledger import marks as kept_marks
 from holdfast.ledger.ledger import Ledger
 from holdfast.model import layout
+from holdfast.model.backup import Segment
 from holdfast.model.errors import IntegrityError
 from holdfast.stores.base import RefusedError, Store
 from holdfast.stores.fenced import check
 from holdfast.stores.locking import versions_of
 from holdfast.stores.versioned import Covered, VersionedStore, versioned
+from holdfast.streams.chunks import Tally, tally
 from holdfast.system.clock import Clock
 
 _AT_WORK = timedelta(days=2)
@@ -86,14 +88,19 @@ def complaint(services: Services, place: Place) -> IntegrityError | None:
     )
 
 
-def uncover(services: Services, place: Place) -> tuple[str, ...]:
-    """Take away what was laid over a backup in a store; give the names of the objects. Raise RefusedError without the right."""
+def uncover(services: Services, place: Place, objects: Iterable[Segment] = ()) -> tuple[str, ...]:
+    """Take away what was laid over a backup in a store; give the names of the objects. Raise RefusedError without the right.
+
+    What lies over one of its `objects` stays where that is not as it was written: it may be the one that is.
+    """
     store = versioned(place.store)
     if store is None:
         return ()
     check(place.store)
+    beneath = store.beneath(place.prefix)
+    wrong = {place.key(each.name) for each in objects if not _is(each, beneath.get(place.key(each.name)))}
     try:
-        done = store.uncover(place.prefix)
+        done = store.uncover(place.prefix, but=wrong)
     except RefusedError as error:
         raise RefusedError(
             f"{place.store.location}: {place.prefix} stays covered: these credentials may not uncover it: {error.message}",
@@ -102,6 +109,14 @@ def uncover(services: Services, place: Place) -> tuple[str, ...]:
         ) from error
     note(services, place)
     return tuple(key.removeprefix(place.prefix) for key in done)
+
+
+def _is(segment: Segment, found: Iterable[bytes] | None) -> bool:
+    """Whether what lies beneath, if anything does, is the object."""
+    read = Tally()
+    for _ in tally(found or (), read):
+        pass
+    return found is None or (read.size, read.sha256) == (segment.size, segment.sha256)
 
 
 def purge(services: Services, store: Store, target: str, busy: Collection[str]) -> int:

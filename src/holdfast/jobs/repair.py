@@ -106,7 +106,8 @@ def _repair(
             return work.done(None)
         with fence.fenced(services, place.store, place.target, "copies") as store:
             work.place = replace(place, store=store)
-            work.uncovered += past.uncover(services, place)
+            objects = row.stored_in(place.store.name).backup.objects
+            work.uncovered += past.uncover(services, place, objects)
             work.written += differing.put_back(services, work.place)
             if not damaged:
                 return work.done(None)

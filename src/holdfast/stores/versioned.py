@@ -170,10 +170,10 @@ class VersionedStore:
         covered = {} if (seen := self._look(folder)) is None else seen.covered
         return {key: self._locks.get(each.version) for key, each in covered.items()}
 
-    def uncover(self, folder: str) -> tuple[str, ...]:
-        """Remove what lies over the objects of a folder; give their keys. Raise RefusedError without the right to."""
+    def uncover(self, folder: str, *, but: Collection[str] = ()) -> tuple[str, ...]:
+        """Remove what lies over the objects of a folder, `but` some; give their keys. Raise RefusedError without the right to."""
         done = []
-        for each in self.covered(folder):
+        for each in (one for one in self.covered(folder) if one.version.key not in but):
             key = each.version.key
             if is_read_only(self.inner):
                 raise RefusedError(f"{self.location}: {key} stays covered: the store is read-only")
