@@ -140,7 +140,7 @@ def _confirm(intent: Intent) -> None:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError("nothing is restored unasked", hint="Say --yes where nobody can answer.")
     said = str(typer.prompt("Type the project's name to restore it", default="", show_default=False))
-    if said != intent.project.name:
+    if not said or said != intent.project.name:
         raise CancelledError("that is not the project's name: nothing was changed")
 
 
@@ -225,7 +225,7 @@ def restore_objects(
         render.facts(render_supabase.brought_facts(done))
     elif not quiet:
         render_supabase.brought(done)
-    if (error := job.complaint(done)) is not None:
+    if (error := job.complaint(done, choice)) is not None:
         raise error
 
 

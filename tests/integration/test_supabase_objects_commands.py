@@ -67,6 +67,7 @@ def test_the_commands_save_list_and_restore(s3: S3, server: str, tmp_path: Path)
     assert (out / "avatars" / ODD).read_bytes() == b"odd"
     here.run("supabase", "restore-objects", "--to", out, code=3)
     here.run("supabase", "restore-objects", "--snapshot", "nope", code=12)
+    here.run("supabase", "restore-objects", "--bucket", "avatar", code=12)
     here.run("supabase", "restore-objects", "--to", out, "--to-target", "shop", code=2)
     written = b"".join(path.read_bytes() for path in here.state.rglob("*") if path.is_file())
     assert SECRET_KEY.encode() not in written + said.stdout.encode() + said.stderr.encode()

@@ -49,6 +49,11 @@ def test_a_user_whom_the_pooler_cannot_know_is_refused() -> None:
     assert f"takes the user postgres.{REF}, not postgres" in error.message
 
 
+def test_the_server_of_another_project_is_refused() -> None:
+    error = refused(f"postgresql://postgres@{direct_host('tsrqponmlkjihgfedcba')}:5432/postgres")
+    assert f"is the server of another project than {REF}" in error.message
+
+
 @pytest.mark.parametrize(
     "url", [f"postgresql://postgres.{REF}@{POOLER}:5432/postgres", f"host={direct_host(REF)}"]
 )

@@ -227,8 +227,8 @@ def _sized(first: bytes, chunks: Iterator[bytes], entry: Entry) -> Iterator[byte
         raise IntegrityError(f"{entry.bucket}/{entry.name} has {size} bytes, and was saved with {entry.size}")
 
 
-def complaint(done: Brought) -> Error | None:
-    """What is to be said where files are not as they were saved; None where all is well."""
+def complaint(done: Brought, choice: Choice | None = None) -> Error | None:
+    """What is to be said where files are not as they were saved, or none was chosen; None where all is well."""
     if done.damaged:
         return IntegrityError(
             f"{_some(done.damaged)} could not be restored: not what was saved lies in store {done.store}",
@@ -238,6 +238,11 @@ def complaint(done: Brought) -> Error | None:
         return PartialError(
             f"{_some(done.differ)} were there already, and differ",
             hint="They were left as they are; --overwrite replaces them.",
+        )
+    if choice is not None and (choice.bucket is not None or choice.prefix) and not done.files + done.there:
+        return NotFoundError(
+            f"snapshot {done.snapshot.id} has no such file: nothing was restored",
+            hint="Compare --bucket and --prefix with the dashboard, or take another --snapshot.",
         )
     return None
 

@@ -138,6 +138,7 @@ class _Saving:
         self._taken = self._look_elsewhere()
         self._named: dict[str, Content] = {}
         self._buckets = self._files = self._size = 0
+        self._lacking: list[str] = []
         self.new_files = self.new_bytes = 0
 
     def snapshot(self, run: Run) -> Snapshot:
@@ -154,6 +155,12 @@ class _Saving:
                 listed = self._put(snapshot_id, name, iter(lambda: file.read(_PIECE), b""))
         indexed = self._put(snapshot_id, _INDEX, compress.compress(self._index()))
         check_there(self._shelf, self._named)
+        if self._lacking:
+            self._services.reporter.warn(
+                "files were listed, and are not there",
+                count=len(self._lacking),
+                first=self._lacking[0],
+            )
         made = Snapshot(
             snapshot_version=SNAPSHOT_VERSION,
             target=self._target.name,
@@ -217,8 +224,9 @@ class _Saving:
                 self._meter.pulse()
                 try:
                     entry = self._entry(file)
-                except NotFoundError:
-                    continue  # deleted since it was listed
+                except NotFoundError:  # deleted since it was listed, or lost by the platform
+                    self._lacking.append(f"{bucket}/{file.name}")
+                    continue
                 self._files += 1
                 self._size += entry.size
                 yield entry_line(entry)

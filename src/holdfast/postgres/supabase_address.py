@@ -48,6 +48,11 @@ def refuse_wrong_way(where: Conninfo, ref: str) -> None:
             f"{where.safe} is the transaction pooler, and a dump needs a session of its own",
             hint=f"Use the session pooler: port {PORT} of the same host ({session.safe}).",
         )
+    if host.startswith("db.") and host.endswith(".supabase.co") and host != direct_host(ref):
+        raise ConfigError(
+            f"{host} is the server of another project than {ref}",
+            hint="Which one is meant? Correct url or project_ref: both stand in the dashboard's address.",
+        )
     if host.endswith(_POOLER) and not user.endswith(f".{ref}"):
         raise ConfigError(
             f"the pooler at {host} takes the user {OWNER}.{ref}, not {user or 'none'}",

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from holdfast.model.errors import StoreError
 from holdfast.model.storage import File, Properties
 from holdfast.stores import s3_errors
 from holdfast.stores.requests import Requests
@@ -63,6 +64,10 @@ class BucketFiles:
     def buckets(self) -> tuple[str, ...]:
         """The names of the buckets, in order."""
         found = self._requests.send(self._client.list_buckets, "list the buckets")
+        if (
+            "Owner" not in found and "Buckets" not in found
+        ):  # the library takes any XML, and none, for an answer
+            raise self._no_list("the list of the buckets")
         return tuple(sorted(str(each["Name"]) for each in found.get("Buckets", ())))
 
     def files(self, bucket: str) -> Iterator[File]:
@@ -74,6 +79,8 @@ class BucketFiles:
                 lambda more=more: self._client.list_objects_v2(Bucket=bucket, **more),  # type: ignore[misc]
                 f"list bucket {bucket}",
             )
+            if "Name" not in page or (page.get("IsTruncated") and not page.get("NextContinuationToken")):
+                raise self._no_list(f"the list of bucket {bucket}")
             for found in page.get("Contents", ()):
                 yield File(
                     bucket=bucket,
@@ -84,6 +91,13 @@ class BucketFiles:
                 )
             if not page.get("IsTruncated"):
                 return
+
+    def _no_list(self, what: str) -> StoreError:
+        """Files that were not told of would be missing in a snapshot, and nobody would know."""
+        return StoreError(
+            f"{self._requests.where}: what came for {what} is none",
+            hint="Does something else answer at this address? Compare storage_url with Storage > S3 in the dashboard.",
+        )
 
     def open(self, bucket: str, name: str) -> tuple[File, Properties, Iterator[bytes]]:
         """Begin to read a file, as it is now: it, its properties, and its bytes. Raise NotFoundError when it is gone."""

@@ -1,0 +1,48 @@
+"""What answers for a project's buckets, and is no list of them, is not taken for an empty one."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from holdfast.model.errors import StoreError
+from holdfast.stores.bucket_files import BucketAccess, BucketFiles
+
+CUT = b"<ListBucketResult><Name>x</Name><IsTruncated>true</IsTruncated></ListBucketResult>"
+
+
+@pytest.fixture
+def answer() -> Iterator[tuple[str, list[bytes]]]:
+    """A server that says the same to every question, and what it says."""
+    said = [b""]
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(said[0])))
+            self.end_headers()
+            self.wfile.write(said[0])
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", said
+        server.shutdown()
+
+
+@pytest.mark.parametrize("body", [b"", b"<html><body>Sign in</body></html>", CUT])
+def test_what_is_no_list_is_not_an_empty_one(answer: tuple[str, list[bytes]], body: bytes) -> None:
+    url, said = answer
+    said[0] = body
+    files = BucketFiles(
+        BucketAccess(url=url, region="x", access_key_id="a", secret_access_key="b", patience=1)
+    )
+    with pytest.raises(StoreError, match="what came for the list of the buckets is none"):
+        files.buckets()
+    with pytest.raises(StoreError, match="what came for the list of bucket x is none"):
+        list(files.files("x"))
