@@ -41,6 +41,8 @@ def test_it_is_the_same_and_each_corruption_is_named(major: int) -> None:
             spoilt = compared(into, archive, found, where)
     assert (done.differences, done.respelled, done.same) == ((), (), True)
     told = {(each.kind, each.name, each.how) for each in spoilt.differences}
+    # In pg_dump 13's words a partition is attached by the definition of its table.
+    told |= {("table attach", name, "missing") for kind, name, _ in told if kind == "table" and major <= 13}
     assert {
         each.name: set(each.differs) - told for each in CORRUPTIONS if not set(each.differs) <= told
     } == {}

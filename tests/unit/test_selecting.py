@@ -136,6 +136,20 @@ def test_partitions_are_known_where_their_definitions_attach_them() -> None:
     assert ids(chosen(entries, "q").entries) == [4, 5]  # q_1 inherits
 
 
+def test_indexes_are_attached_where_definitions_attach_partitions() -> None:
+    entries = index(
+        relation("p"),
+        relation("p_1", 1),
+        replace(part("TABLE DATA", "p_1", 2), has_data=True, section=3),
+        part("INDEX", "p_a", 1),
+        part("INDEX", "p_1_a", 2),
+        part("INDEX ATTACH", "p_1_a", 4, 5),
+        attaches=False,
+    )
+    assert ids(chosen(entries, "p").entries) == [1, 2, 3, 4, 5, 6]
+    assert ids(chosen(entries, "p_1").entries) == [1, 2, 3, 4, 5, 6]
+
+
 def test_what_exists_is_told_and_what_is_lost_is_noted() -> None:
     entries = index(
         relation("a"),

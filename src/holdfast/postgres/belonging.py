@@ -60,6 +60,7 @@ class Belonging:
         self.partitions: dict[int, list[Entry]] = defaultdict(list)
         self.attached: dict[int, tuple[Entry, Entry]] = {}
         self._owners: dict[int, Entry] = {}
+        self._parents: dict[int, Entry] = {}
         for entry in self.entries:
             self._place(entry)
         self._tie_triggers()
@@ -109,6 +110,12 @@ class Belonging:
                 for parent in self.relations_of(entry):
                     if parent.desc == "TABLE" and parent.dump_id not in filled:
                         self.partitions[parent.dump_id].append(entry)
+                        self._parents[entry.dump_id] = parent
+
+    def parent(self, relation: Entry) -> Entry | None:
+        """Give the relation that one is a partition of."""
+        _, attached_to = self.attached.get(relation.dump_id, (None, None))
+        return attached_to or self._parents.get(relation.dump_id)
 
     def owner(self, entry: Entry) -> Entry | None:
         """Give the relation that an entry is a part of; None for what stands for itself."""

@@ -254,7 +254,7 @@ def _ties(index: Belonging, chosen: Collection[int], present: frozenset[int], *,
     for entry in (e for e in index.entries if e.dump_id in chosen):
         if entry.desc == INDEX_ATTACH:
             owner = index.owner(entry)
-            _, parent = index.attached.get(owner.dump_id if owner else 0, (None, None))
+            parent = None if owner is None else index.parent(owner)
             if parent is None or parent.dump_id not in chosen:
                 found.append(_Tie(gone=frozenset({entry.dump_id})))  # attaching the table does it
         elif entry.desc in {FOREIGN_KEY, TABLE_ATTACH}:
