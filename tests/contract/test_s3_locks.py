@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from holdfast.jobs.check_stores import check_store
 from holdfast.stores.base import Store
 from holdfast.stores.locking import LockMode, locks_of
 from holdfast.stores.s3 import S3Store
+from holdfast.stores.versioned import VersionedStore
 from support import locking, moto_server
 
 
@@ -68,3 +69,28 @@ def test_nothing_is_locked_without_a_rule(url: str) -> None:
     with pytest.raises(ValueError, match="no locks"):
         locks.lock(version, version.modified_at)
     locks.delete(version)
+
+
+def test_other_bytes_of_the_same_size_have_another_sum_where_versions_are_suspended(url: str) -> None:
+    """All objects that are put then have one id, and a later one takes the place of an earlier."""
+    client = moto_server.raw_client(url)
+    client.create_bucket(Bucket="suspended")
+    for status in ("Enabled", "Suspended"):
+        client.put_bucket_versioning(Bucket="suspended", VersioningConfiguration={"Status": status})
+    inner = S3Store(moto_server.settings(url, bucket="suspended"))
+    store = VersionedStore(inner, inner.locks(), Shown())
+    sums = []
+    for data in (b"good", b"evil"):
+        store.put("shop/20261122T020000Z-7f3a/globals.sql.zst.age", [data])
+        sums += [found.checksum for found in store.list("shop/")]
+    assert len(sums) == len(set(sums)) == 2
+
+
+class Shown:
+    """Of no key there is anything to look past."""
+
+    def of(self, key: str) -> str | None:
+        return None if key else key
+
+    def count(self, folder: str, *, written: Collection[str], there: Collection[str]) -> bool:
+        raise AssertionError(folder, written, there)

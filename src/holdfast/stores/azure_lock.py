@@ -60,6 +60,7 @@ class AzureLocks:
                         size=blob.size,
                         modified_at=blob.last_modified,
                         current=blob.version_id is None or bool(blob.is_current_version),
+                        checksum=blob.etag if blob.version_id is None else None,
                     )
             if not token:
                 return

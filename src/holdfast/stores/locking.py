@@ -60,7 +60,11 @@ class LockRule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Version:
-    """A version of an object. `removal` is the mark that a deletion left over the others: it has no content."""
+    """A version of an object. `removal` is the mark that a deletion left over the others: it has no content.
+
+    `checksum` is the service's own, where the id does not say which content it is: one that every object has which was
+    put while no versions were kept.
+    """
 
     key: str
     id: str
@@ -68,6 +72,7 @@ class Version:
     modified_at: datetime
     current: bool
     removal: bool = False
+    checksum: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

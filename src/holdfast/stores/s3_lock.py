@@ -17,6 +17,8 @@ from holdfast.stores.s3_client import Client
 from holdfast.stores.s3_download import Origin, download
 from holdfast.stores.s3_errors import DENIED, MISSING, NOT_IMPLEMENTED
 
+_NO_VERSION = "null"  # of what was put before versions were kept, or while that is suspended
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class S3Locks:
@@ -93,7 +95,7 @@ class S3Locks:
         if "ObjectLockRetainUntilDate" not in head:
             version = Version(
                 key=key,
-                id=head.get("VersionId", "null"),
+                id=head.get("VersionId", _NO_VERSION),
                 size=head["ContentLength"],
                 modified_at=head["LastModified"],
                 current=True,
@@ -173,4 +175,5 @@ class S3Locks:
             modified_at=found["LastModified"],
             current=found["IsLatest"],
             removal=removal,
+            checksum=found.get("ETag") if found["VersionId"] == _NO_VERSION else None,
         )

@@ -210,8 +210,7 @@ class VersionedStore:
 
     def purge(self, folder: str) -> bool:
         """Remove for ever what takes room there, unless the folder counts; return False when something stays."""
-        seen = self._look(folder)
-        if seen is None or seen.counts or not seen.covered:
+        if (seen := self._look(folder)) is None or seen.counts or not seen.covered:
             return True
         try:
             for each in self._versions(folder) or ():
@@ -317,4 +316,5 @@ def _object(key: str, versions: list[Version], *, once: bool) -> _Object:
 
 
 def _stored(version: Version) -> Stored:
-    return Stored(key=version.key, size=version.size, modified_at=version.modified_at, checksum=version.id)
+    told = version.checksum or version.id
+    return Stored(key=version.key, size=version.size, modified_at=version.modified_at, checksum=told)
