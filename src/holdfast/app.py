@@ -197,6 +197,7 @@ def _opened(
         make_notifier(ledger, reporter, seconds=_SECONDS_TO_NOTIFY) as notifier,
     ):
         ledger.needed = needed(targets := loaded.targets())
+        ledger.among = {target.name: target.stores for target in targets}
         notifier.use(loaded.subscriptions())
         services = make_services(loaded, ledger, reporter, seconds=seconds, watcher=notifier)
         with stop.calling(lambda: hurry(services.stores.values())):

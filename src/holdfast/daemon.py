@@ -101,7 +101,7 @@ class _Daemon:
     def __init__(self, loaded: Config, ledger: Ledger, stop: Stop, reporter: Reporter) -> None:
         self._config, self._configured = loaded, loaded.configured()
         self._ledger = ledger
-        ledger.needed = self._configured.copies
+        ledger.needed, ledger.among = self._configured.copies, self._configured.targets
         self._stop = stop
         self._reporter = reporter
         self._clock = SystemClock()
@@ -237,7 +237,7 @@ class _Daemon:
         else:
             _configure_logs(loaded, quiet=quiet)
             self._config, self._configured = loaded, loaded.configured()
-            self._ledger.needed = self._configured.copies
+            self._ledger.needed, self._ledger.among = self._configured.copies, self._configured.targets
             status = self._status = _status(setup)
             self._record_config(setup)
             self._dispatcher.change(setup)

@@ -57,7 +57,7 @@ class Scrape:
         now = NOW + timedelta(hours=1)
         self.found = read(
             collector.scrape(
-                lambda: facts.overview(ledger.path, now, configured.copies),
+                lambda: facts.overview(ledger.path, now, configured.copies, configured.targets),
                 configured,
                 Surroundings(version="1.2.3", state_dir=ledger.path.parent),
                 now.timestamp(),

@@ -15,7 +15,7 @@ from holdfast.jobs.news import Desk
 from holdfast.jobs.scheduled import KINDS
 from holdfast.jobs.scrub import scrub
 from holdfast.jobs.verify import verify
-from holdfast.ledger import standings
+from holdfast.ledger import facts, standings
 from holdfast.ledger.standings import Key
 from holdfast.model.errors import StoreError
 from holdfast.model.retention import FOREVER, Policy
@@ -116,6 +116,23 @@ def test_backups_that_wait_for_copies_push_out_no_good_one(two: Yard) -> None:
         _copy(two, each)
     two.prune()
     assert two.listed() == lonely
+
+
+def test_a_copy_in_a_store_that_is_none_of_the_targets_makes_no_backup_good(two: Yard) -> None:
+    """A partner's, which we may not open, or one that was taken out of the config."""
+    ledger = two.services.ledger
+    ledger.needed, ledger.among = {"shop": 2}, {"shop": ("a", "b")}
+    taken = two.take(4)
+    for each in taken:
+        _copy(two, each)
+    lonely = two.take(3)
+    for each in lonely:
+        ledger.record_copy(each, "partner", "complete", two.clock.now())
+    assert [each.hidden for each in two.prune()] == [(taken[0],), (taken[0],)]
+    assert (two.listed(), two.row(lonely[0]).waiting) == (taken[1:], True)
+    for among, newest in (({"shop": ["a", "b"]}, taken[3]), ({}, lonely[2])):
+        found = facts.overview(ledger.path, two.clock.now(), {"shop": 2}, among)
+        assert found.newest["shop"].backup_id == newest
 
 
 def test_a_copy_that_retention_took_away_makes_the_other_no_less_good(two: Yard) -> None:

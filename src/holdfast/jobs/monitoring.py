@@ -38,7 +38,7 @@ class Monitoring:
         """The text of a scrape."""
         now, configured = self.clock.now(), self.configured()
         return collector.scrape(
-            lambda: facts.overview(self.ledger_file, now, configured.copies),
+            lambda: facts.overview(self.ledger_file, now, configured.copies, configured.targets),
             configured,
             self.surroundings,
             now.timestamp(),

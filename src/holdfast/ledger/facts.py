@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -43,9 +43,13 @@ class Tried:
 # Each looks at a few rows a target, however long the history is: see the tallies and indexes of 0003_metrics.sql.
 # In how many stores a backup of b has to be to be good, and whether it is: a tombstone says that a store has held it.
 _NEEDED = "coalesce((SELECT value FROM json_each(:needed) WHERE key = b.target), 1)"
+_AMONG = "(SELECT value FROM json_each(:among) WHERE key = b.target)"
 _ENOUGH = f"""
-    (b.complete >= {_NEEDED} OR b.complete + (
-        SELECT count(DISTINCT store) FROM marks WHERE backup_id = b.id AND kind = 'tombstone'
+    ({_NEEDED} = 1 OR (
+        SELECT count(*) FROM (
+            SELECT store FROM copies WHERE backup_id = b.id AND state = 'complete'
+            UNION SELECT store FROM marks WHERE backup_id = b.id AND kind = 'tombstone'
+        ) WHERE {_AMONG} IS NULL OR store IN (SELECT value FROM json_each({_AMONG}))
     ) >= {_NEEDED})
 """  # noqa: S608 - our own text
 _NEWEST_IDS = f"""
@@ -123,12 +127,20 @@ _RUNNING = """
 """
 
 
-def overview(path: Path, now: datetime, needed: Mapping[str, int] | None = None) -> Overview:
+def overview(
+    path: Path,
+    now: datetime,
+    needed: Mapping[str, int] | None = None,
+    among: Mapping[str, Collection[str]] | None = None,
+) -> Overview:
     """Read the facts of the ledger at `path` as they are together at one moment. Raise LedgerError when it cannot be.
 
-    `needed` as in the ledger: in how many stores the backups of a target have to be to be good.
+    `needed` and `among` as in the ledger: in how many stores the backups of a target have to be to be good, and in which.
     """
-    asked = {"needed": json.dumps(dict(needed or {}))}
+    asked = {
+        "needed": json.dumps(dict(needed or {})),
+        "among": json.dumps({target: list(stores) for target, stores in (among or {}).items()}),
+    }
     with database.translated(path), _snapshot(path) as connection:
         waiting = {(target, proof): count for target, proof, count in connection.execute(_WAITING, asked)}
         return Overview(

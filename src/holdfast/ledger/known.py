@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Protocol
 
 from holdfast.ledger import rows
@@ -22,6 +22,7 @@ class Source(Protocol):
     """What is read: a ledger."""
 
     needed: Mapping[str, int]
+    among: Mapping[str, Collection[str]]
 
     def read(self, query: str, values: list[Value]) -> list[dict[str, object]]:
         """The rows that a query finds."""
@@ -38,6 +39,7 @@ def backups(ledger: Source, where: str, values: list[Value]) -> list[BackupRow]:
             row,
             let_go=frozenset(let_go.get(str(row["id"]), ())),
             needed=ledger.needed.get(str(row["target"]), 1),
+            among=ledger.among.get(str(row["target"])),
             variants=variants.get(str(row["id"]), {}),
         )
         for row in found

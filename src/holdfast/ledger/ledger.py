@@ -39,8 +39,8 @@ class Ledger:
 
     `opened` says how it came about: `existing`, `created`, or `replaced`, when the file was damaged; then
     `set_aside` is where the damaged one lies. A ledger that was not `existing` knows nothing: rebuild it from the
-    stores. `needed` says by target in how many stores a backup has to be to be good, where that is more than one: it
-    is what the config has now. Every method raises LedgerError when the file cannot be read or written.
+    stores. `needed` says by target in how many stores a backup has to be to be good, where that is more than one, and
+    `among` which stores those are: it is what the config has now. Every method raises LedgerError when the file cannot be read or written.
     """
 
     def __init__(self, path: Path, opened: database.Opened) -> None:
@@ -48,6 +48,7 @@ class Ledger:
         self.opened = opened.how
         self.set_aside = opened.set_aside
         self.needed: Mapping[str, int] = {}
+        self.among: Mapping[str, Collection[str]] = {}
         self._connection = opened.connection
         self._lock = threading.RLock()
         self._inode = path.stat().st_ino

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, TypeVar
@@ -53,7 +53,7 @@ class BackupRow:
 
     `manifest` and `signature` are the stored bytes. `coverage` is None where the catalog was never opened here;
     `proof_at` is the time of the proof that gave the level, None for `stored`. `let_go` are the stores that held it
-    until a tombstone took it out of them on purpose, and `needed` is how many stores have to have held it. `variants` are,
+    until a tombstone took it out of them on purpose, and `needed` is how many stores, `among` those of its target, have to have held it. `variants` are,
     by store, the manifests of copies that were encrypted anew.
     """
 
@@ -66,6 +66,7 @@ class BackupRow:
     signature: bytes = field(repr=False)
     let_go: frozenset[str] = frozenset()
     needed: int = 1
+    among: frozenset[str] | None = None
     variants: Mapping[str, Stored] = field(default_factory=dict, repr=False)
 
     def stored_in(self, store: str) -> Stored:
@@ -80,8 +81,9 @@ class BackupRow:
 
     @property
     def held(self) -> int:
-        """How many stores hold it whole, or held it until retention took it out of them."""
-        return len({copy.store for copy in self.copies if copy.whole} | self.let_go)
+        """How many of the target's stores hold it whole, or held it until retention took it out of them."""
+        found = {copy.store for copy in self.copies if copy.whole} | self.let_go
+        return len(found if self.among is None else found & self.among)
 
     @property
     def waiting(self) -> bool:
@@ -167,7 +169,14 @@ def coverage_text(coverage: Coverage | None) -> str | None:
     return None if coverage is None else json.dumps(codec.to_json(coverage))
 
 
-def backup_of(row: Row, *, let_go: frozenset[str], needed: int, variants: Mapping[str, Stored]) -> BackupRow:
+def backup_of(
+    row: Row,
+    *,
+    let_go: frozenset[str],
+    needed: int,
+    among: Collection[str] | None,
+    variants: Mapping[str, Stored],
+) -> BackupRow:
     """Read a row of `backups` with its copies as one JSON array. Raise LedgerError where it makes no sense."""
     where, stored = f"backup {row['id']}", stored_of(row, str(row["id"]))
     known = {
@@ -187,6 +196,7 @@ def backup_of(row: Row, *, let_go: frozenset[str], needed: int, variants: Mappin
         signature=stored.signature,
         let_go=let_go,
         needed=needed,
+        among=None if among is None else frozenset(among),
         variants=variants,
     )
 
