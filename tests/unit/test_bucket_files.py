@@ -11,6 +11,9 @@ import pytest
 from holdfast.model.errors import StoreError
 from holdfast.stores.bucket_files import BucketAccess, BucketFiles
 
+UNDATED = (
+    b"<ListBucketResult><Name>x</Name><Contents><Key>k</Key><Size>7</Size></Contents></ListBucketResult>"
+)
 CUT = b"<ListBucketResult><Name>x</Name><IsTruncated>true</IsTruncated></ListBucketResult>"
 
 
@@ -46,3 +49,16 @@ def test_what_is_no_list_is_not_an_empty_one(answer: tuple[str, list[bytes]], bo
         files.buckets()
     with pytest.raises(StoreError, match="what came for the list of bucket x is none"):
         list(files.files("x"))
+
+
+def test_a_project_without_buckets_and_a_file_without_a_date_are_usual(
+    answer: tuple[str, list[bytes]],
+) -> None:
+    url, said = answer
+    files = BucketFiles(
+        BucketAccess(url=url, region="x", access_key_id="a", secret_access_key="b", patience=1)
+    )
+    said[0] = b"<ListAllMyBucketsResult><Buckets/></ListAllMyBucketsResult>"
+    assert files.buckets() == ()
+    said[0] = UNDATED
+    assert [(each.name, each.size) for each in files.files("x")] == [("k", 7)]

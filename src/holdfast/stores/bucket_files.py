@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from holdfast.model.errors import StoreError
@@ -22,6 +23,7 @@ _FIELDS = {
     "content_encoding": "ContentEncoding",
     "content_language": "ContentLanguage",
 }
+_UNDATED = datetime(1970, 1, 1, tzinfo=UTC)  # the platform may keep no date of a file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +89,7 @@ class BucketFiles:
                     name=found["Key"],
                     size=found["Size"],
                     etag=str(found.get("ETag", "")).strip('"'),
-                    modified_at=found["LastModified"],
+                    modified_at=found.get("LastModified", _UNDATED),
                 )
             if not page.get("IsTruncated"):
                 return
@@ -117,7 +119,7 @@ class BucketFiles:
             name=name,
             size=int(answer["ContentLength"]),
             etag=str(answer.get("ETag", "")).strip('"'),
-            modified_at=answer["LastModified"],
+            modified_at=answer.get("LastModified", _UNDATED),
         )
         told = {ours: answer.get(theirs) for ours, theirs in _FIELDS.items()}
         metadata = {str(key): str(value) for key, value in answer.get("Metadata", {}).items()}
