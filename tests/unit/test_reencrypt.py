@@ -281,6 +281,13 @@ def test_what_a_try_left_that_cannot_be_removed_is_never_taken_for_a_part_of_the
     for _ in range(2):  # the others were tried no less for the one that cannot be made
         again = copy_to(home.services, "shop", rows(home), "c", (other.recipient,), home.stop)
         assert (again.copied, len(again.failed)) == ([], 0 if rights == "all" else 1)
+    bucket.asked.forbidden.clear()
+    if rights == "none":
+        del bucket.delete
+    sent(home, other, "c")
+    rebuild(home.services, forget=False)
+    (last,) = verify(holding(home.services), row(home), home.stop, store="c")
+    assert (last.error, states(home)["c"]) == (None, "complete")
 
 
 def test_a_copy_over_something_planted_that_cannot_be_removed_is_none(

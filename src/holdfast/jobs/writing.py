@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -235,6 +236,9 @@ def check_there(place: Place, segments: Iterable[Segment]) -> None:
 def check_free(place: Place) -> None:
     """Make sure that nothing is left of an earlier try that wrote other bytes. Raise IntegrityError where we could not remove it."""
     store = versioned(place.store)
+    for key in () if store is None else store.beneath(place.prefix):
+        with contextlib.suppress(RefusedError):
+            place.store.delete(key)
     beneath = {} if store is None else store.beneath(place.prefix)
     for key in (*(found.key for found in place.store.list(place.prefix)), *beneath):
         where = layout.parse_key(key)
@@ -253,7 +257,7 @@ def _beneath(place: Place, name: str) -> IntegrityError:
     return IntegrityError(
         f"{place.store.location}: {place.key(name)}: an earlier try left another one, which these credentials may not remove,"
         " and which would be read in the place of a new one",
-        hint="Let a host prune this store that may delete there, versions too: it frees what is older than two days.",
+        hint="Make the copy with credentials that may delete there, versions too.",
     )
 
 
