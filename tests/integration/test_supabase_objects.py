@@ -239,6 +239,7 @@ def test_a_planted_snapshot_pushes_none_of_ours_out(made: World, s3: S3) -> None
         store(made).objects[f"shop/objects/{planted}/manifest.json"] = b"{}"
     prune(made, "20280101T000000Z-ffff")
     assert {key: data for key, data in store(made).objects.items() if key in kept} == kept
+    assert save(made).new_files == 0  # nor does it have all of them stored anew
 
 
 @pytest.mark.extended

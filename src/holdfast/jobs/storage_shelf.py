@@ -96,12 +96,6 @@ def open_snapshot(shelf: Shelf, snapshot_id: str, keys: Keys) -> tuple[Snapshot,
     return found, data, signature
 
 
-def newest(shelf: Shelf, keys: Keys) -> Snapshot | None:
-    """The newest snapshot; None where there is none. Errors as in `open_snapshot`."""
-    ids = shelf.snapshots()
-    return open_snapshot(shelf, ids[-1], keys)[0] if ids else None
-
-
 def contents(shelf: Shelf, snapshot: Snapshot) -> Iterator[tuple[str, Content]]:
     """The contents that a snapshot needs. What comes before the end may be forged: an error tells so at the latest there."""
     where = f"{shelf.store.location}: {shelf.key(shelf.member(snapshot.id, snapshot.index.name))}"
@@ -129,17 +123,19 @@ def entries(shelf: Shelf, snapshot: Snapshot, keys: Keys, spool_dir: Path) -> It
 
 
 def known_before(services: Services, shelf: Shelf, *, encrypted: bool) -> dict[str, Content]:
-    """The contents of the newest snapshot, which need not be stored again; none where it is not to be believed."""
-    try:
-        last = newest(shelf, services.keys)
-        if last is None or bool(last.recipients) != encrypted:
-            return {}
-        return dict(contents(shelf, last))
-    except (IntegrityError, KeyFileError) as error:
-        services.reporter.warn(
-            "the last snapshot of the files cannot be used: all of them are stored anew", error=error.message
-        )
-        return {}
+    """The contents of the newest snapshot that is believed, which need not be stored again; none where there is none."""
+    for each in reversed(shelf.snapshots()):
+        try:
+            last = open_snapshot(shelf, each, services.keys)[0]
+            return dict(contents(shelf, last)) if bool(last.recipients) == encrypted else {}
+        except (IntegrityError, KeyFileError, NotFoundError) as error:
+            services.reporter.warn(
+                "a snapshot of the files is not believed: what it names may be stored anew",
+                store=shelf.store.name,
+                snapshot=each,
+                error=error.message,
+            )
+    return {}
 
 
 def there_in(shelf: Shelf) -> dict[str, int]:
