@@ -1,4 +1,4 @@
-"""What answers for a project's buckets, and is no list of them, is not taken for an empty one."""
+"""What answers for a bucket, and is no list of what is in it, is not taken for an empty one."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import pytest
 
 from holdfast.model.errors import StoreError
 from holdfast.stores.bucket_files import BucketAccess, BucketFiles
+from holdfast.stores.s3 import S3Store
+from support.moto_server import settings
 
 UNDATED = (
     b"<ListBucketResult><Name>x</Name><Contents><Key>k</Key><Size>7</Size></Contents></ListBucketResult>"
@@ -62,3 +64,13 @@ def test_a_project_without_buckets_and_a_file_without_a_date_are_usual(
     assert files.buckets() == ()
     said[0] = UNDATED
     assert [(each.name, each.size) for each in files.files("x")] == [("k", 7)]
+
+
+@pytest.mark.parametrize("body", [b"", b"<html><body>Sign in</body></html>", CUT])
+def test_no_store_is_empty_because_something_else_answers(
+    answer: tuple[str, list[bytes]], body: bytes
+) -> None:
+    url, said = answer
+    said[0] = body
+    with pytest.raises(StoreError, match="what came for a list of what is there is none"):
+        list(S3Store(settings(url)).list())

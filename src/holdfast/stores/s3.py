@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
+from holdfast.model.errors import StoreError
 from holdfast.stores import s3_errors
 from holdfast.stores.base import Conditions, ExistsError, Stored, check_key, check_prefix, check_range
 from holdfast.stores.locking import LockRule
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 PART_BYTES = (
     8 * 1024**2
 )  # 10,000 of them (S3's limit) hold 78 GiB, more than a segment; two are kept in memory
+_OF_A_LIST = frozenset({"Name", "IsTruncated", "KeyCount", "MaxKeys", "Contents"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +133,14 @@ class S3Store:
         while True:
             more = {"ContinuationToken": page["NextContinuationToken"]} if page else {}
             page = self._send(f"list {prefix or 'the bucket'}", "list_objects_v2", Prefix=path, **more)
+            more_to_come = page.get("IsTruncated") and not page.get("NextContinuationToken")
+            if (
+                more_to_come or not page.keys() & _OF_A_LIST
+            ):  # the library takes any XML, and none, for an answer
+                raise StoreError(
+                    f"{self.location}: what came for a list of what is there is none",
+                    hint="Does something else answer at this address, such as a proxy?",
+                )
             for found in page.get("Contents", ()):
                 key = found["Key"].removeprefix(self._root)
                 if is_key(key):
