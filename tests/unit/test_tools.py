@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from holdfast.model.errors import Error, IntegrityError, SourceError
+from holdfast.postgres import scripts
 from holdfast.postgres.tools import (
     NoToolsError,
     Toolset,
@@ -13,6 +15,7 @@ from holdfast.postgres.tools import (
     find_toolsets,
     version_num,
 )
+from holdfast.system.stop import Stop
 
 
 def tools(*majors: int) -> list[Toolset]:
@@ -157,3 +160,16 @@ def test_an_upgrade_is_noticed(tmp_path: Path) -> None:
     directory.rmdir()
     _fake(directory, "pg_dump (PostgreSQL) 97.2")
     assert find_toolsets([directory])[0].text == "97.2"
+
+
+@pytest.mark.parametrize(("number", "error"), [(9, SourceError), (11, IntegrityError)])
+def test_a_program_that_the_kernel_killed_says_nothing_of_the_archive(
+    tmp_path: Path, number: int, error: type[Error]
+) -> None:
+    program = tmp_path / "pg_restore"
+    program.write_text(f"#!/bin/sh\nkill -{number} $$\n")
+    program.chmod(0o700)
+    clients = Toolset(bin_dir=tmp_path, version_num=150018, text="15.18")
+    with pytest.raises(Error, match="was killed by") as raised:
+        scripts.of_archive(clients, [b"PGDMP"], [], Stop(), lambda _: None)
+    assert isinstance(raised.value, error)

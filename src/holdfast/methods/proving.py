@@ -36,7 +36,7 @@ _OF_THE_MACHINE = re.compile(
     r"|could not create locale|could not open collator|invalid (LC_\w+ )?locale name|ICU is not supported"
     r"|could not (access|load) (file|library) \""
     r"|extension \"[^\"]+\" is not available|shared_preload_libraries"
-    r"|out of memory|Cannot allocate memory|out of shared memory|too many clients"
+    r"|was killed by SIGKILL|out of memory|Cannot allocate memory|out of shared memory|too many clients"
     r"|no connection to the server|server closed the connection|the database system is|could not connect"
 )
 # The same, where the server is one of the owner's: the backup's roles are not made there, nor its settings.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Generator, Iterable
 
 from holdfast.model.errors import IntegrityError, SourceError
@@ -24,7 +25,7 @@ def of_archive(
 ) -> None:
     """Give `take` the script that pg_restore makes of an archive, which comes in chunks or lies in an open file.
 
-    Raise IntegrityError where it cannot read it.
+    Raise IntegrityError where it cannot read it, SourceError where it was killed.
     """
     argv = [clients.program("pg_restore"), "--file=-", *flags]
     if clients.major >= _WITH_STATISTICS:
@@ -39,6 +40,10 @@ def of_archive(
         else:
             through(proc.Command(argv=tuple(argv), env=env), archive, stop, take)
     except proc.ProcessError as error:
+        if (
+            error.status == -signal.SIGKILL
+        ):  # by the kernel, for want of memory, or by somebody: not by the archive
+            raise
         raise IntegrityError(
             f"pg_restore cannot read the archive: {error.message}",
             hint="The dump is damaged: test another copy or another backup.",
