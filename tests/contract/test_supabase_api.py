@@ -77,6 +77,19 @@ def test_no_backups_at_all_are_no_success(api: SupabaseApi, platform: Platform) 
     assert (found.backups, found.window, found.last_success) == ((), None, None)
 
 
+def test_a_window_of_zeros_is_none(api: SupabaseApi, platform: Platform) -> None:
+    zeros = {"earliest_physical_backup_date_unix": 0, "latest_physical_backup_date_unix": 0}
+    platform.backups = {**platform.backups, "backups": [], "physical_backup_data": zeros}
+    found = api.backups()
+    assert (found.window, found.last_success) == (None, None)
+
+
+def test_a_time_that_no_calendar_has_is_refused(api: SupabaseApi, platform: Platform) -> None:
+    platform.schedule = {"schedule_for": "02:00:00", "updated_at": "9999-12-31T23:59:59-23:59"}
+    with pytest.raises(ProviderError, match="updated_at is not a time"):
+        api.schedule()
+
+
 def test_the_schedule_is_read_and_set(api: SupabaseApi, platform: Platform) -> None:
     assert api.schedule().at == time_of_day(2, 0)
     assert api.set_schedule(time_of_day(4, 30)).at == time_of_day(4, 30)

@@ -60,9 +60,9 @@ class Shape:
         """A time as text; one without a zone is in UTC."""
         try:
             found = datetime.fromisoformat(self.text())
-        except ValueError as error:
+            return (found if found.tzinfo is not None else found.replace(tzinfo=UTC)).astimezone(UTC)
+        except (ValueError, OverflowError) as error:
             raise self._other("a time") from error
-        return (found if found.tzinfo is not None else found.replace(tzinfo=UTC)).astimezone(UTC)
 
     def unix(self) -> datetime:
         """A time in whole seconds since 1970."""

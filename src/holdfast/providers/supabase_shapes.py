@@ -36,7 +36,7 @@ def standing(answer: Shape) -> Standing:
 
 
 def backups(answer: Shape) -> PlatformBackups:
-    """Read GET …/database/backups. An empty list and a window without ends are usual."""
+    """Read GET …/database/backups. An empty list and a window without ends, or with none but zeros, are usual."""
     window = answer.at("physical_backup_data")
     ends: tuple[Shape, ...] = ()
     if window.there:
@@ -46,7 +46,7 @@ def backups(answer: Shape) -> PlatformBackups:
         region=answer.at("region").text(),
         pitr=answer.at("pitr_enabled").truth(),
         backups=tuple(sorted(found, key=lambda each: each.at, reverse=True)),
-        window=(ends[0].unix(), ends[1].unix()) if ends and all(end.there for end in ends) else None,
+        window=(ends[0].unix(), ends[1].unix()) if ends and all(end.value for end in ends) else None,
     )
 
 
