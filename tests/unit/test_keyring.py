@@ -199,6 +199,15 @@ def test_a_store_that_is_away_says_nothing_of_keys(place: Yard) -> None:
     assert canaries.known(place.services.ledger, "shop") == before
 
 
+def test_a_backup_that_is_only_in_a_store_of_the_past_keeps_nobody_from_trying_the_others(
+    place: Yard,
+) -> None:
+    taken, ledger = place.take(3), place.services.ledger
+    ledger.forget_copy(taken[0], "a")
+    ledger.record_copy(taken[0], "sold", "complete", place.clock.now())
+    assert set(tried(place).values()) == {None}
+
+
 def test_without_a_backup_there_is_nothing_to_open(place: Yard) -> None:
     with pytest.raises(runner.SkippedError):
         tried(place)

@@ -41,7 +41,7 @@ def canary(services: Services, target: str, stop: Stop, *, occasion: Occasion = 
     found: list[Tried] = []
 
     def body(meter: runner.Meter) -> None:
-        rows = [row for row in services.ledger.backups(target) if row.whole and recipients(row)]
+        rows = [row for row in services.ledger.backups(target) if _is_here(services, row) and recipients(row)]
         if not rows:
             raise runner.SkippedError("there is no encrypted backup to open yet")
         for each in _all(services, rows, stop):
@@ -69,6 +69,11 @@ def complain(found: Sequence[Tried]) -> None:
             + (f"; and {len(failed) - 1} more" if len(failed) > 1 else ""),
             hint="`holdfast keys` tells which identity opens what. Look for the missing one while other copies of it exist.",
         )
+
+
+def _is_here(services: Services, row: BackupRow) -> bool:
+    """Whether a store of the config holds it whole."""
+    return any(copy.state == "complete" and copy.store in services.stores for copy in row.copies)
 
 
 def _all(services: Services, rows: Sequence[BackupRow], stop: Stop) -> Iterator[Tried]:
