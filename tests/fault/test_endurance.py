@@ -69,8 +69,10 @@ def prune_all(world: Ordeal, target: Target) -> None:
             world.failed += 1
         finally:
             world.clock.set(right)
-    if wrong:
-        assert (world.committed(), world.buried()) == before, "a clock that jumped took backups away"
+    if wrong:  # what a listing that was cut short makes look needed may come back
+        committed, buried = before
+        assert world.committed() == committed, "a clock that jumped took backups away"
+        assert world.buried() <= buried, "a clock that jumped hid backups"
 
 
 def a_day(world: Ordeal, number: int) -> None:
