@@ -124,7 +124,7 @@ def _lines(row: Row, found: list[Proof], known: dict[tuple[str, str], str]) -> I
     head = f"| {row.fault} | {row.holds} |"
     for proof in found:
         link = f"[{proof.name.replace('_', ' ')}](../../tests/{proof.file})"
-        result = known.get((proof.file, proof.name)) or known.get((ANY, proof.name), NOT_RUN)
+        result = known.get((ANY, proof.name)) or known.get((proof.file, proof.name), NOT_RUN)
         yield f"{head} {link} | {result} |"
         head = "| | |"
 
