@@ -53,6 +53,7 @@ def test_a_right_to_lift_locks_is_told(url: str, mode: LockMode, level: str) -> 
 
 
 @pytest.mark.parametrize("mode", ["governance", "compliance"])
+@pytest.mark.sampled(1)
 def test_a_backup_is_locked_and_held_and_let_go(url: str, mode: LockMode, tmp_path: Path) -> None:
     store = S3Store(
         moto_server.settings(url, bucket="locked", prefix=f"kept-{mode}", lock=locking.rule(mode))

@@ -86,6 +86,7 @@ def test_a_refused_config_is_told(home: Home) -> None:
         running.end()
 
 
+@pytest.mark.extended
 def test_tls_and_a_login_are_set_up_by_the_config(home: Home) -> None:
     made = certificates.make(home.config.parent)
     secret = home.config.with_name("metrics-password")
@@ -115,6 +116,7 @@ def test_half_a_login_is_refused(home: Home) -> None:
     assert "daemon.auth_password is missing beside it" in done.stderr
 
 
+@pytest.mark.extended
 def test_a_taken_port_ends_the_start(home: Home) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         listen = f"127.0.0.1:{taken.getsockname()[1]}"
@@ -124,6 +126,7 @@ def test_a_taken_port_ends_the_start(home: Home) -> None:
             assert "change daemon.listen" in running.said()
 
 
+@pytest.mark.extended
 def test_a_truncated_table_is_noticed_in_the_next_backup(home: Home) -> None:
     for _ in range(LEAST):
         home.run("backup", "--quiet")

@@ -66,6 +66,7 @@ def test_the_walk_brings_a_damaged_database_back(damaged: Home) -> None:
     assert query(damaged.database, "SELECT count(*) FROM items") == [(10,)]
 
 
+@pytest.mark.extended
 def test_a_no_ends_it_where_it_stands(damaged: Home) -> None:
     terminal = Terminal(argv("disaster", "shop", "-c", damaged.config), damaged.folder)
     terminal.wait_for("all still well?")

@@ -55,6 +55,7 @@ def kept(home: Home) -> tuple[Drill | None, list[tuple[str, str]]]:
         return drills.last(ledger, "shop"), [(run.job, run.status) for run in ledger.runs()]
 
 
+@pytest.mark.extended
 def test_who_interrupts_it_is_told_what_is_stopped(damaged: Home) -> None:
     terminal = Terminal(argv("disaster", "shop", "-c", damaged.config), damaged.folder)
     terminal.wait_for("all still well?")

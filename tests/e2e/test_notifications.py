@@ -98,6 +98,7 @@ def test_the_daemon_delivers_by_a_new_config_and_ends_in_time_whatever_hangs(
     assert SECRET not in running.said()
 
 
+@pytest.mark.extended
 def test_the_daemon_delivers_what_a_command_could_not(home: Home, receiver: Receiver) -> None:
     channel(home, f"http://127.0.0.1:{closed_port()}")
     home.run("backup", *broken(), code=20)

@@ -65,6 +65,7 @@ def test_nothing_is_restored_unasked(stocked: Home, empty_server: Cluster, tmp_p
 
 
 @pytest.mark.parametrize(("answer", "code", "tables"), [("n", 130, 0), ("y", 0, 1)])
+@pytest.mark.sampled(1)
 def test_a_person_is_asked(
     stocked: Home, empty_server: Cluster, tmp_path: Path, answer: str, code: int, tables: int
 ) -> None:

@@ -97,6 +97,7 @@ def test_one_of_several_targets_is_asked_for(
 
 
 @pytest.mark.fault("loss.key")
+@pytest.mark.extended
 def test_another_key_is_said_to_open_nothing(stocked: Home, server: Cluster, tmp_path: Path) -> None:
     write_keys(tmp_path)
     (signer,) = (

@@ -93,6 +93,7 @@ def test_a_dry_run_says_what_would_happen_and_exits_as_the_restore_would(
     assert "the restore would be refused: 1 problem" in refused
 
 
+@pytest.mark.extended
 def test_jobs_sections_and_clean_work_from_the_command_line(
     stocked: Home, second_cluster: Cluster, name: tuple[str, ...], into: tuple[str, ...]
 ) -> None:

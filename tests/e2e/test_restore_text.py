@@ -167,6 +167,7 @@ def test_without_encryption_no_age_is_needed_and_none_is_named(
         drop(other, "large")
 
 
+@pytest.mark.extended
 def test_a_damaged_object_stops_at_the_check(
     source: Cluster, shop: World, stand_ins: Path, tmp_path: Path
 ) -> None:
@@ -183,6 +184,7 @@ def test_a_damaged_object_stops_at_the_check(
     "options",
     [(), *(pytest.param((each,), marks=pytest.mark.extended) for each in ("--format=tar", "--create"))],
 )
+@pytest.mark.extended
 def test_the_commands_restore_what_was_imported(
     options: tuple[str, ...], source: Cluster, other: Cluster, shop: World, stand_ins: Path, tmp_path: Path
 ) -> None:

@@ -25,6 +25,7 @@ secret_access_key = "of-nothing"
 """
 
 
+@pytest.mark.extended
 def test_a_command_that_waits_for_a_store_ends_when_it_is_told_to(tmp_path: Path) -> None:
     config = write_config(tmp_path, "postgresql://nobody@127.0.0.1:1/", stores={"cloud": AWAY})
     process = subprocess.Popen(

@@ -85,6 +85,7 @@ def test_a_dry_run_changes_nothing(swappable: Home, server: Cluster) -> None:
     assert databases(server) == before
 
 
+@pytest.mark.extended
 def test_quiet_says_nothing_and_json_says_all(swappable: Home, server: Cluster) -> None:
     assert swappable.run("swap", "it's shop", "new", "--quiet").stdout == ""
     [kept] = databases(server) - {"postgres", "it's shop"}

@@ -55,6 +55,7 @@ def on_a_terminal(*args: str | Path, cwd: Path, typed: bytes = b"") -> tuple[int
     return code, shown.decode("utf-8", "replace")
 
 
+@pytest.mark.extended
 def test_a_terminal_shows_a_bar_with_bytes(home: Home) -> None:
     execute(
         home.database,

@@ -120,6 +120,7 @@ def test_a_signed_manifest_with_hostile_names_is_refused(ours: Shelf, tmp_path: 
 
 
 @pytest.mark.parametrize("size", [-1, 2**63, 10**400, 1.5, "1", None, True])
+@pytest.mark.sampled(2)
 def test_a_signed_manifest_with_impossible_sizes_is_refused(
     ours: Shelf, tmp_path: Path, size: object
 ) -> None:

@@ -57,6 +57,7 @@ def test_a_second_backup_on_the_same_host_is_told_who_holds_the_lock(shop: Conni
 
 
 @pytest.mark.fault("two")
+@pytest.mark.extended
 def test_a_second_backup_on_another_host_is_told_who_holds_the_lock(shop: Conninfo, tmp_path: Path) -> None:
     with (
         world(tmp_path / "one", shop.argv_dsn(), databases=(str(shop.database),)) as one,
@@ -137,6 +138,7 @@ def test_a_signal_in_the_middle_of_the_stream_cancels_the_run(
 @pytest.mark.parametrize(
     ("number", "code"), [SIGNALS[0], pytest.param(*SIGNALS[1], marks=pytest.mark.extended)]
 )
+@pytest.mark.extended
 def test_a_signal_while_pg_dump_waits_for_a_lock_cancels_the_run(
     cluster: Cluster, shop: Conninfo, tmp_path: Path, number: signal.Signals, code: int
 ) -> None:

@@ -138,7 +138,7 @@ def test_a_kill_before_the_run_began_leaves_no_trace(kill: Kill, shop: Conninfo,
 @pytest.mark.parametrize(
     "point", [*BEFORE, *(pytest.param(point, marks=pytest.mark.extended) for point in MORE_BEFORE)]
 )
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(2)
 def test_what_was_not_committed_is_swept_by_the_next_run(
     kill: Kill, cluster: Cluster, shop: Conninfo, tmp_path: Path, point: str
 ) -> None:

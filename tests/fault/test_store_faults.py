@@ -217,6 +217,7 @@ def test_a_copy_that_fails_leaves_the_backup_good_and_is_seen(shop: Conninfo, tm
     assert_no_drafts(tmp_path)
 
 
+@pytest.mark.extended
 def test_a_copy_that_breaks_off_leaves_nothing_half_in_the_second_store(
     shop: Conninfo, tmp_path: Path
 ) -> None:

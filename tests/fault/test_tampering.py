@@ -147,7 +147,7 @@ CASES = [
 
 @pytest.mark.fault("damage.bits")
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-@pytest.mark.sampled(9)
+@pytest.mark.sampled(5)
 def test_what_was_tampered_with_is_named_not_restored_and_not_listed_as_good(
     ours: Shelf, tmp_path: Path, case: Case
 ) -> None:

@@ -173,6 +173,7 @@ def test_a_lock_that_is_not_to_be_had_is_a_source_error(database: Conninfo) -> N
         assert "lock_wait_timeout" in str(caught.value.hint)
 
 
+@pytest.mark.extended
 def test_who_waits_behind_the_dump_is_not_waited_for(database: Conninfo) -> None:
     execute(database, "CREATE TABLE t AS SELECT 1 AS one", "CREATE TABLE u AS SELECT 1 AS one")
     waiting = "SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 't'::regclass"

@@ -226,6 +226,7 @@ def test_clients_that_say_nothing_do_not_keep_others_out() -> None:
                 each.close()
 
 
+@pytest.mark.extended
 def test_whoever_trickles_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(endpoint, "LIMIT_SECONDS", 1.0)
     with serving() as address, socket.create_connection(address, timeout=10) as slow:

@@ -101,6 +101,7 @@ def test_every_table_is_written_as_the_server_writes_it(
     assert (tmp_path / "out").stat().st_mode & 0o777 == 0o700
 
 
+@pytest.mark.extended
 def test_a_server_reads_the_rows_back_as_they_were(
     cluster: Cluster, database: Conninfo, tmp_path: Path
 ) -> None:
@@ -166,6 +167,7 @@ class _Meter(Recorder):
         self.read += count
 
 
+@pytest.mark.extended
 def test_a_small_table_beside_a_large_one_is_read_alone(
     cluster: Cluster, database: Conninfo, tmp_path: Path
 ) -> None:

@@ -56,6 +56,7 @@ def host(cluster: Cluster, tmp_path: Path) -> Iterator[World]:
     "kind",
     [pytest.param(k, marks=pytest.mark.extended if k not in {"tar", "plain"} else ()) for k in KINDS],
 )
+@pytest.mark.sampled(1)
 def test_a_dump_of_every_kind_restores_as_it_was(
     kind: str, host: World, source: Conninfo, cluster: Cluster, tmp_path: Path
 ) -> None:

@@ -145,7 +145,7 @@ def refused(
         ("linked", 'could not access file "$libdir/nothing"', "The server lacks the library $libdir/nothing"),
     ],
 )
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(1)
 def test_what_the_archive_itself_brings_along(
     source: Cluster, shop: World, opened: Opened, name: str, message: str, hint: str
 ) -> None:

@@ -208,6 +208,7 @@ def test_a_clean_restore_makes_a_database_that_is_not_there(
     ) == [(None,)]
 
 
+@pytest.mark.extended
 def test_a_clean_restore_that_fails_leaves_everything_as_it_was(
     source: Cluster, shop: World, opened: Opened, again: str
 ) -> None:

@@ -91,6 +91,7 @@ def test_owners_that_are_missing_are_told(shop: World, opened: Opened, fresh: Cl
     assert free.databases[0].owner == "postgres"
 
 
+@pytest.mark.extended
 def test_a_database_that_is_in_the_way_is_told_and_what_clean_would_do(
     source: Cluster, shop: World, opened: Opened
 ) -> None:

@@ -39,6 +39,7 @@ def store(proxy: Proxy) -> S3Store:
 
 @pytest.mark.parametrize("act", [reset_download(2 * MIB), cut_download(3 * MIB + 7), cut_download(0)])
 @pytest.mark.parametrize("start", [0, MIB + 1])
+@pytest.mark.sampled(2)
 def test_a_range_goes_on_where_it_broke_off(store: S3Store, proxy: Proxy, act: Act, start: int) -> None:
     proxy.rules.append(Rule(method="GET", contains="/p/k", act=act, times=2))
     assert b"".join(store.get("k", start=start, length=4 * MIB)) == DATA[start : start + 4 * MIB]

@@ -170,6 +170,7 @@ def test_a_stop_while_waiting_leaves_all_as_it_was(
     assert_nothing_changed(server)
 
 
+@pytest.mark.extended
 def test_a_prepared_transaction_is_named_with_what_to_do(
     shop: World, server: Cluster, both: tuple[Conninfo, Conninfo]
 ) -> None:

@@ -111,6 +111,7 @@ def test_a_long_row_is_the_same_in_pieces(
     assert count == len(table)
 
 
+@pytest.mark.extended
 def test_a_field_of_any_length_is_not_held_whole() -> None:
     piece = b'\\\\x00 "\\n\\\\' * 100_000
     chunks = itertools.chain([b"1\t"], itertools.repeat(piece, 60), [b"\t\\N\n", b"\\.\n\n\n"])

@@ -143,6 +143,7 @@ def test_threads_that_come_and_go_while_a_stop_is_requested_are_each_called_once
         assert calls == [1] * 4
 
 
+@pytest.mark.extended
 def test_a_signal_handler_may_request_at_any_step_of_its_own_thread() -> None:
     """Signals come in between all the steps of registering, waiting and leaving; nothing hangs or goes unheard."""
     current = Stop()
