@@ -133,7 +133,7 @@ def told_what_is_stopped(walk: Walk) -> Iterator[None]:
     """When the walk ends too early, say which services are stopped, and what starts them again."""
     try:
         yield
-    except BaseException:
+    except BaseException:  # also Ctrl-C: that is when somebody has to know
         if walk.stopped:
             argv = walk.target.hooks.resume_services
             how = f"to start them again: {_command(argv)}" if argv else "start them again by hand"
@@ -227,7 +227,7 @@ def restore(
                 live=name in there,
                 within=within,
             )
-        except BaseException as error:
+        except BaseException as error:  # also Ctrl-C: what is back so far is back
             walk.say(f"   {name}: FAILED: {error}")
             walk.say(f"   back so far: {', '.join(each.database for each in done) or 'none'}")
             _ways_back(walk, done)

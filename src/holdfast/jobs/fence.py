@@ -47,7 +47,7 @@ def fenced(services: Services, store: Store, target: str, kind: LeaseKind) -> It
         if not error.retryable:
             held.release()
         raise  # a store that is away would have us wait for as long again; the lease runs out by itself
-    except BaseException:
+    except BaseException:  # whatever it was, others need not wait for us
         held.release()
         raise
     held.release()

@@ -99,7 +99,7 @@ def _copy_fenced(
     def body(meter: runner.Meter) -> None:
         try:  # within the run: whoever is told of its end finds the state of the copy
             _write(services, opened, dataclasses.replace(place, pulse=meter.pulse), recipients, meter, stop)
-        except BaseException as error:
+        except BaseException as error:  # also Ctrl-C: nobody writes that copy any more
             services.ledger.record_copy(backup_id, store, "missing", services.clock.now(), str(error))
             raise
         services.ledger.record_copy(backup_id, store, "complete", services.clock.now())
@@ -147,7 +147,7 @@ def _write(
         made = dataclasses.replace(made, documents=(document,))
         marks.copy(services, opened.place, place)
         manifest, signature = writing.commit(services, place, made)
-    except BaseException:
+    except BaseException:  # also Ctrl-C: what was not committed is nobody's
         writing.discard(services, place)
         raise
     stored = Stored(backup=made, manifest=manifest, signature=signature)

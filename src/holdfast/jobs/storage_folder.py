@@ -63,7 +63,7 @@ class Folder:
                 with os.fdopen(handle, "wb") as file:
                     file.writelines(chunks)
                 Path(written).replace(path)
-            except BaseException:
+            except BaseException:  # also Ctrl-C: half a file is no file
                 Path(written).unlink(missing_ok=True)
                 raise
 
