@@ -15,7 +15,7 @@ from holdfast.ledger import canaries
 from holdfast.ledger.canaries import Tried, Which
 from holdfast.ledger.ledger import BackupRow
 from holdfast.model.errors import Error, IntegrityError, KeyFileError, NotFoundError, StoreError
-from holdfast.model.run import MANUAL, Occasion, Run
+from holdfast.model.run import MANUAL, Occasion
 from holdfast.streams.age_keys import Identity
 from holdfast.system.stop import Stop
 
@@ -28,16 +28,7 @@ def canary(services: Services, target: str, stop: Stop, *, occasion: Occasion = 
     """
     for dead in runner.lost_runs(services, "canary", target):
         runner.close_lost(services, dead)
-    run = Run(
-        job="canary",
-        target=target,
-        trigger=occasion.trigger,
-        slot=occasion.slot,
-        attempt=occasion.attempt,
-        started_at=services.clock.now(),
-        host=services.host,
-        pid=services.pid,
-    )
+    run = runner.new_run(services, "canary", target, occasion)
     found: list[Tried] = []
 
     def body(meter: runner.Meter) -> None:

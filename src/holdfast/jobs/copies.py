@@ -14,7 +14,7 @@ from holdfast.ledger import marks
 from holdfast.ledger.ledger import BackupRow
 from holdfast.model.errors import BusyError, Error, NotFoundError, StoreError
 from holdfast.model.retention import Candidate, judge
-from holdfast.model.run import MANUAL, Occasion, Run
+from holdfast.model.run import MANUAL, Occasion
 from holdfast.model.target import Target
 from holdfast.system import lock
 from holdfast.system.stop import Stop
@@ -152,16 +152,7 @@ def catch_up(services: Services, target: Target, stop: Stop, *, occasion: Occasi
     with locked(services, target.name):
         for lost in runner.lost_runs(services, "copy", target.name, locked=True):
             runner.close_lost(services, lost)
-        run = Run(
-            job="copy",
-            target=target.name,
-            trigger=occasion.trigger,
-            slot=occasion.slot,
-            attempt=occasion.attempt,
-            started_at=services.clock.now(),
-            host=services.host,
-            pid=services.pid,
-        )
+        run = runner.new_run(services, "copy", target.name, occasion)
         try:
             runner.execute(services, run, body)
         except Error as error:

@@ -9,7 +9,7 @@ from holdfast.jobs.services import Services
 from holdfast.ledger import providers
 from holdfast.model.errors import ConfigError, ProviderError
 from holdfast.model.platform import BackupSchedule, PlatformBackups
-from holdfast.model.run import MANUAL, Occasion, Run
+from holdfast.model.run import MANUAL, Occasion
 from holdfast.model.target import Target
 from holdfast.providers.supabase_api import SupabaseApi
 from holdfast.system.stop import Stop
@@ -38,16 +38,7 @@ def backups(
     services: Services, target: Target, stop: Stop, *, occasion: Occasion = MANUAL
 ) -> PlatformBackups:
     """Ask for the platform's own backups, as a run of its own, and keep what the metrics tell."""
-    run = Run(
-        job="provider",
-        target=target.name,
-        trigger=occasion.trigger,
-        slot=occasion.slot,
-        attempt=occasion.attempt,
-        started_at=services.clock.now(),
-        host=services.host,
-        pid=services.pid,
-    )
+    run = runner.new_run(services, "provider", target.name, occasion)
 
     def body(_: runner.Meter) -> PlatformBackups:
         found = api_of(target, stop).backups()

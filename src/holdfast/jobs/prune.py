@@ -28,7 +28,7 @@ from holdfast.ledger import locks
 from holdfast.ledger import retention as ledger
 from holdfast.ledger.retention import Done
 from holdfast.model.errors import BlockedError, BusyError, ConfigError, Error, StoreError
-from holdfast.model.run import MANUAL, Occasion, Run
+from holdfast.model.run import MANUAL, Occasion
 from holdfast.model.target import Target
 from holdfast.system.stop import Stop
 
@@ -87,16 +87,7 @@ def prune(
     if wish.dry_run:
         return _each(services, target, stop, wish, besides=0)
     services.keys.signer()  # without it there is no need to begin
-    run = Run(
-        job="prune",
-        target=target.name,
-        trigger=occasion.trigger,
-        slot=occasion.slot,
-        attempt=occasion.attempt,
-        started_at=services.clock.now(),
-        host=services.host,
-        pid=services.pid,
-    )
+    run = runner.new_run(services, "prune", target.name, occasion)
     results: list[Pruned] = []
     with runner.retention_lock(services, target.name):
         for dead in runner.lost_runs(services, "prune", target.name, locked=True):

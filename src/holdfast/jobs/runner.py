@@ -13,7 +13,7 @@ from typing import TypeVar
 from holdfast.jobs.services import Services
 from holdfast.model.codec import time_text
 from holdfast.model.errors import CancelledError, Error, LedgerError
-from holdfast.model.run import Job, Run, Status
+from holdfast.model.run import Job, Occasion, Run, Status
 from holdfast.system import lock, logs
 
 T = TypeVar("T")
@@ -46,6 +46,23 @@ class Meter:
     def pulse(self) -> None:
         """Show that the run goes on, where no bytes tell."""
         self.signs += 1
+
+
+def new_run(
+    services: Services, job: Job, target: str, occasion: Occasion, *, backup_id: str | None = None
+) -> Run:
+    """Give the run of a job that begins now, by this process."""
+    return Run(
+        job=job,
+        target=target,
+        trigger=occasion.trigger,
+        slot=occasion.slot,
+        attempt=occasion.attempt,
+        started_at=services.clock.now(),
+        backup_id=backup_id,
+        host=services.host,
+        pid=services.pid,
+    )
 
 
 @contextmanager

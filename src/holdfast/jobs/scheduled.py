@@ -97,16 +97,8 @@ def _backup(services: Services, target: Target, stop: Stop, occasion: Occasion) 
 def _verify(services: Services, target: Target, stop: Stop, occasion: Occasion) -> None:
     """Verify the latest backup in all its stores, and go on with the scrub. Each copy that is read has a run of its own besides that of the slot."""
     latest = next((row for row in services.ledger.backups(target.name) if not row.hidden), None)
-    run = Run(
-        job="verify",
-        target=target.name,
-        trigger=occasion.trigger,
-        slot=occasion.slot,
-        attempt=occasion.attempt,
-        started_at=services.clock.now(),
-        backup_id=latest.backup.id if latest is not None else None,
-        host=services.host,
-        pid=services.pid,
+    run = runner.new_run(
+        services, "verify", target.name, occasion, backup_id=latest.backup.id if latest is not None else None
     )
 
     def body(meter: runner.Meter) -> None:

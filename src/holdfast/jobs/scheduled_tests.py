@@ -7,7 +7,7 @@ from random import SystemRandom
 from holdfast.jobs import find, runner
 from holdfast.jobs.services import Services
 from holdfast.ledger import restore_tests as ledger
-from holdfast.model.run import Occasion, Run, Status
+from holdfast.model.run import Occasion, Status
 from holdfast.model.target import Target
 from holdfast.system.stop import Stop
 
@@ -21,16 +21,8 @@ def restore_tests(services: Services, target: Target, stop: Stop, occasion: Occa
     known = [row for row in services.ledger.backups(target.name) if row.whole]
     older = known[1:]
     chosen = known[:1] + SystemRandom().sample(older, min(len(older), target.restore_test.also_older))
-    run = Run(
-        job="restore_test",
-        target=target.name,
-        trigger=occasion.trigger,
-        slot=occasion.slot,
-        attempt=occasion.attempt,
-        started_at=services.clock.now(),
-        backup_id=chosen[0].backup.id if chosen else None,
-        host=services.host,
-        pid=services.pid,
+    run = runner.new_run(
+        services, "restore_test", target.name, occasion, backup_id=chosen[0].backup.id if chosen else None
     )
 
     def body(meter: runner.Meter) -> None:

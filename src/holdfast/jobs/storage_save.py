@@ -63,16 +63,7 @@ class Saved:
 
 def save(services: Services, target: Target, stop: Stop, *, occasion: Occasion = MANUAL) -> Saved:
     """Save the files into the target's first store, and bring the snapshot to the others. Raise what went wrong."""
-    run = Run(
-        job="objects",
-        target=target.name,
-        trigger=occasion.trigger,
-        slot=occasion.slot,
-        attempt=occasion.attempt,
-        started_at=services.clock.now(),
-        host=services.host,
-        pid=services.pid,
-    )
+    run = runner.new_run(services, "objects", target.name, occasion)
     with locked(services, target.name):
         for dead in runner.lost_runs(services, "objects", target.name, locked=True):
             runner.close_lost(services, dead)
