@@ -6,15 +6,15 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 
-from holdfast.methods import restore_hints
 from holdfast.methods.destination import LABEL, Destination, destination
 from holdfast.methods.logical_restore import drop_what_was_dropped
 from holdfast.methods.pg_restore import Options
 from holdfast.methods.restored_properties import adapted
+from holdfast.methods.scratch_means import make_like
 from holdfast.model.backup import Backup
 from holdfast.model.catalog import Database, LeftOut
-from holdfast.model.errors import CouldNotTestError, Error, SourceError
-from holdfast.postgres import borrowed, conninfo, properties, restored, server, sessions, tools
+from holdfast.model.errors import CouldNotTestError, Error
+from holdfast.postgres import borrowed, conninfo, properties, restored, server, tools
 from holdfast.postgres.conninfo import Conninfo
 
 ISOLATION = "not isolated: a configured server"
@@ -122,15 +122,7 @@ def borrowed_database(into: Destination, found: Database, warn: Tell) -> Iterato
     Raise CouldNotTestError where the server cannot have one like it.
     """
     name = borrowed.new_name()
-    like = replace(found.properties, owner=into.facts.user)
-    try:
-        made = properties.create_database_sql(name, like, into.facts.version_num, tablespaces=False)
-        sessions.execute(into.connection, made, what=f"create a database like {found.name!r}")
-    except SourceError as error:
-        raise CouldNotTestError(
-            f"{into.conninfo.safe} cannot have a database like {found.name!r}: {error.message}",
-            hint=restore_hints.hint(error.message, into.facts.version_num),
-        ) from error
+    make_like(into, name, found, into.conninfo.safe)
     try:
         borrowed.mark(into.connection, name)
         where = into.conninfo.with_database(name)

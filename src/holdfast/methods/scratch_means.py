@@ -39,13 +39,18 @@ def require_locale(into: Destination, found: Database) -> None:
     if own.provider == "c" and {own.collate, own.ctype} <= _ALWAYS_THERE:
         return
     name = restored.SCRATCH + secrets.token_hex(6)
+    make_like(into, name, found, "this machine")
+    properties.drop_database(into.connection, into.conninfo, name)
+
+
+def make_like(into: Destination, name: str, found: Database, where: str) -> None:
+    """Create an empty database like the one backed up. Raise CouldNotTestError: `where` cannot have one."""
     like = replace(found.properties, owner=into.facts.user)
     try:
         made = properties.create_database_sql(name, like, into.facts.version_num, tablespaces=False)
         sessions.execute(into.connection, made, what=f"create a database like {found.name!r}")
     except SourceError as error:
         raise CouldNotTestError(
-            f"this machine cannot have a database like {found.name!r}: {error.message}",
+            f"{where} cannot have a database like {found.name!r}: {error.message}",
             hint=restore_hints.hint(error.message, into.facts.version_num),
         ) from error
-    properties.drop_database(into.connection, into.conninfo, name)
