@@ -17,7 +17,8 @@ from holdfast.model import layout
 from support import moto_server as moto
 from support.kill_driver import SURVIVED, killer
 from support.marked import bury
-from support.shelved import shelved
+from support.oracle import asked_of
+from support.shelved import gives_back, shelved
 from support.world import Recorder, write_config
 
 Kill = Callable[..., int]
@@ -95,17 +96,24 @@ def assert_whole(app: App, ids: list[str]) -> None:
             assert sum(map(len, stored_chunks(opened.place, part))) == part.stored_size
 
 
-def killed_and_finished(folder: Path, keys: str, point: str, kill: Kill) -> None:
+def killed_and_finished(
+    folder: Path, keys: str, point: str, kill: Kill, uploads: Callable[[], list[object]] = list
+) -> None:
     config, expected = prepared(folder, keys)
-    code = kill(config, point, job="prune")
-    assert code == (SURVIVED if point == "stage:prune:sweeping" else -9), point
-    with open_app(config, (), reporter=Recorder(), quiet=True) as app:
+    with (
+        asked_of(config, restores=gives_back, uploads=uploads) as oracle,
+        open_app(config, (), reporter=Recorder(), quiet=True) as app,
+    ):
+        assert oracle.before_of("shop") == {*expected["hidden"], *expected["kept"]}
+        code = kill(config, point, job="prune")
+        assert code == (SURVIVED if point == "stage:prune:sweeping" else -9), point
         rebuild(app.services, quick=True, forget=False)
         assert_whole(app, expected["kept"])
         (target,) = app.targets
         complain(prune(app.services, target, app.stop, wish=Wish()))
         runs = app.services.ledger.runs("shop", "prune")
         assert [run.status for run in runs] == ["succeeded", "succeeded" if code == SURVIVED else "lost"]
+        oracle.visible("prune", runs[1].status, later=1)
         assert_whole(app, expected["kept"])
     listed, hidden, objects = state(config)
     assert (listed, hidden) == (expected["kept"], expected["hidden"])
@@ -133,4 +141,5 @@ def test_the_same_on_s3(tmp_path: Path, kill: Kill, s3: str, point: str) -> None
         f'url = "s3://{moto.BUCKET}/{prefix}"\nendpoint_url = "{s3}"\npath_style = true\nregion = "us-east-1"\n'
         f'access_key_id = "{moto.ACCESS_KEY}"\nsecret_access_key = "{moto.SECRET_KEY}"'
     )
-    killed_and_finished(tmp_path, keys, point, kill)
+    listed, where = moto.raw_client(s3).list_multipart_uploads, {"Bucket": moto.BUCKET, "Prefix": prefix}
+    killed_and_finished(tmp_path, keys, point, kill, lambda: listed(**where).get("Uploads", []))

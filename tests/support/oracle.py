@@ -1,10 +1,11 @@
 """What has to hold after any fault: six invariants, looked at from outside of what failed.
 
-    oracle = Oracle(services=…, targets=…, folder=…)      before: it remembers what is good, and what is there
-    … the fault …
-    oracle.visible("backup", "failed")                    the failure can be seen
-    … the next run …
-    oracle.holds()                                        everything else
+    with Oracle(services=…, targets=…, folder=…) as oracle:    before: it remembers what is good, and what is there
+        … the fault …
+        oracle.visible("backup", "failed")                     the failure can be seen; or told(), or silent()
+        … the next run …
+
+At the end of the `with` it looks at everything else, and at whether somebody said how the failure is seen.
 
 1. The newest good backup restores. 2. Nothing good is gone beyond policy. 3. Ledger and stores agree, or the difference is
 reported. 4. No plaintext, key or password is where it should not be. 5. The failure is visible. 6. Nothing leaks.
@@ -14,10 +15,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
+from subprocess import CompletedProcess
+from types import TracebackType
+from typing import Self
 from uuid import uuid4
 
 from holdfast.app import open_app
@@ -31,6 +35,7 @@ from holdfast.jobs.verify import verify
 from holdfast.ledger.ledger import BackupRow
 from holdfast.metrics.host import Surroundings
 from holdfast.model import layout
+from holdfast.model.errors import Error
 from holdfast.model.overview import Configured
 from holdfast.model.retention import Candidate, judge
 from holdfast.model.run import Job, Status
@@ -73,6 +78,8 @@ class Oracle:
     restores: Callable[[Services, BackupRow], None] | None = None
     before: Good = field(default_factory=dict)
     _databases: set[str] = field(init=False)
+    _seen: list[str] = field(init=False, default_factory=list)
+    _watch: ExitStack = field(init=False, default_factory=ExitStack)
 
     def __post_init__(self) -> None:
         """Remember how things are now."""
@@ -81,6 +88,20 @@ class Oracle:
             catalog.rebuild(self.services, quick=True, forget=False)
             self.before = self._good()
         self._databases = databases(self.cluster) if self.cluster is not None else set()
+
+    def __enter__(self) -> Self:
+        """Look at all processes from here on."""
+        self._watch.enter_context(self.watching())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        """Ask for all six, unless the test has failed already."""
+        if self._watch.__exit__(kind, error, where) or kind is not None:
+            return
+        assert self._seen, "how can the failure be seen? say visible(), told() or silent()"
+        self.holds()
 
     def holds(self) -> None:
         """Check everything that has to hold once the next run is over."""
@@ -194,15 +215,32 @@ class Oracle:
         return [run.error or "" for run in self.services.ledger.runs(limit=-1)]
 
     # 5
-    def visible(self, job: Job, status: Status, *, target: str = "shop") -> str:
-        """The last run of the job ended so, and a scrape tells of it. Give its error's code."""
-        run = self.services.ledger.runs(target, job)[0]
+    def visible(self, job: Job, status: Status, *, target: str = "shop", later: int = 0) -> str:
+        """The last run of the job but so many later ones ended so, and a scrape tells of it. Give its error's code."""
+        run = self.services.ledger.runs(target, job)[later]
         assert run.status == status, (run.status, run.error)
+        self._seen.append(f"{job} {status}")
         text = self.scrape()
         assert self.value(text, "holdfast_runs_total", job=job, target=target, result=status) >= 1
-        if status in {"failed", "lost"}:
+        if status in {"failed", "lost"} and not later:
             assert self.value(text, "holdfast_job_failures_in_a_row", job=job, target=target) >= 1
         return run.error_code or ""
+
+    def told(self, by: Error | CompletedProcess[str]) -> None:
+        """Whoever gave the command was told: by the error or the exit code of one that is known, and in words."""
+        if isinstance(by, Error):
+            code, texts = by.exit_code, [by.message, by.hint or ""]
+        else:
+            code, texts = by.returncode, [by.stderr, by.stdout]
+        assert code > 1, f"neither fine nor a bug nor a kill: {code}"
+        assert texts[0]
+        assert "Traceback" not in "".join(texts)
+        self.texts += texts
+        self._seen.append(texts[0])
+
+    def silent(self, why: str) -> None:
+        """Say why this fault is none that anybody has to see."""
+        self._seen.append(why)
 
     def scrape(self) -> str:
         """What the metrics say now."""
@@ -259,6 +297,13 @@ def oracle_of(config: Path, **more: object) -> Iterator[Oracle]:
     with open_app(config, (), reporter=Recorder(), quiet=True) as app:
         services = app.writing_services()
         yield Oracle(services=services, targets=app.targets, folder=config.parent, **more)  # type: ignore[arg-type]
+
+
+@contextmanager
+def asked_of(config: Path, **more: object) -> Iterator[Oracle]:
+    """Give that oracle before a fault, and ask it for all six at the end of the `with`."""
+    with oracle_of(config, **more) as oracle, oracle:
+        yield oracle
 
 
 def with_name(stores: Mapping[str, Store], name: str) -> Committed:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from holdfast.jobs import writing
+from holdfast.jobs.find import open_best
+from holdfast.jobs.reading import read_plain
 from holdfast.jobs.services import Services
+from holdfast.ledger.ledger import BackupRow
 from holdfast.methods.base import Source
 from holdfast.model.backup import Backup
 from holdfast.model.target import Compression
@@ -33,3 +36,9 @@ def shelved(
     made = replace(sample_backup(backup_id, target), parts=(part,), databases=())
     writing.commit(services, place, made)
     return made
+
+
+def gives_back(services: Services, row: BackupRow, data: bytes = b"rows") -> None:
+    """Restore such a backup: it is what it was made of."""
+    opened = open_best(services, row)
+    assert read_plain(opened.place, opened.backup.parts[0], services.keys) == data
