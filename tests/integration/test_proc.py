@@ -60,6 +60,13 @@ def pid_in(path: Path) -> int:
 # stdout_of
 
 
+def test_what_a_program_prints_bit_by_bit_comes_in_larger_pieces() -> None:
+    drip = "import os, time\nfor _ in range(400): os.write(1, b'x' * 1000); time.sleep(0.0001)"
+    chunks = list(stdout_of(python(drip), Stop()))
+    assert sum(map(len, chunks)) == 400_000
+    assert len(chunks) < 300
+
+
 def test_all_output_is_given_when_the_child_exits_0() -> None:
     chunks = list(stdout_of(sh("head -c 5000000 /dev/zero"), Stop()))
     assert sum(map(len, chunks)) == 5_000_000

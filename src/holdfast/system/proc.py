@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,10 @@ from holdfast.system.stop import Stop
 from holdfast.system.tether import tether
 
 READ_BYTES = 1024 * 1024
+# pg_dump writes 4 or 8 KiB at a time, and to be woken for each costs more than to take them. In so short a time not even
+# a fast one fills the pipe.
+_FEW_BYTES = READ_BYTES // 8
+_GATHERING = 0.001
 STDERR_BYTES = 16 * 1024
 _LINE_BYTES = 1000
 _KILL_AFTER = 5.0
@@ -183,6 +188,8 @@ def stdout_of(command: Command, stop: Stop, *, on_line: Line | None = None) -> I
         tail = _Tail(process.stderr, on_line)
         while chunk := process.stdout.read(READ_BYTES):
             yield chunk
+            if len(chunk) < _FEW_BYTES:
+                time.sleep(_GATHERING)
         _finish(command, process, tail, stop)
 
 
