@@ -10,24 +10,33 @@ import sqlite3
 import stat
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 import holdfast
+from holdfast.app import fill
+from holdfast.jobs import lost
+from holdfast.jobs.catalog import rebuild
+from holdfast.jobs.find import open_best
+from holdfast.jobs.reading import read_plain
+from holdfast.jobs.services import Services
 from holdfast.ledger import Ledger, database
-from holdfast.model import manifest
+from holdfast.ledger.ledger import BackupRow
 from holdfast.model.errors import LedgerError
 from holdfast.model.run import Run
 from support import ledger_child
-from support.model_values import NOW, sample_backup
+from support.model_values import NOW
+from support.oracle import Good, Oracle
+from support.yard import Yard, yard
 
+BACKUPS, RUNS = 3, 40
 CHILD = [sys.executable, ledger_child.__file__]
 ENVIRONMENT = {
     "PYTHONPATH": f"{Path(holdfast.__file__).parents[1]}:{Path(ledger_child.__file__).parents[1]}",
@@ -35,12 +44,10 @@ ENVIRONMENT = {
 }
 
 
-def child(action: str, path: Path, *, prefix: list[str] | None = None) -> str:
-    """Run one action to its end and return what it printed."""
+def child(action: str, path: Path, *, prefix: list[str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run one action to its end."""
     argv = [*(prefix or []), *CHILD, action, str(path)]
-    done = subprocess.run(argv, env=ENVIRONMENT, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
+    return subprocess.run(argv, env=ENVIRONMENT, capture_output=True, text=True, timeout=60, check=False)
 
 
 @contextmanager
@@ -55,25 +62,82 @@ def running(action: str, path: Path) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
-def filled(path: Path, count: int = 40) -> None:
-    """Make a ledger of several pages in every table, closed cleanly."""
-    with Ledger.open(path, now=NOW) as ledger:
-        for number in range(count):
-            backup = sample_backup(f"20261122T0200{number:02d}Z-7f3a")
-            ledger.record_backup(backup, manifest=manifest.dump(backup), signature=b"s" * 300, coverage=None)
-            ledger.record_copy(backup.id, "main", "complete", NOW)
-            ledger.begin(Run(job="backup", target="shop", started_at=NOW, error="e" * 500))
+def reads(services: Services, row: BackupRow) -> None:
+    """The backup gives back what the yard puts into each."""
+    opened = open_best(services, row)
+    assert read_plain(opened.place, opened.backup.parts[0], services.keys) == b"x" * 1000
 
 
-def assert_replaced(path: Path, damaged: bytes) -> None:
-    with Ledger.open(path, now=NOW + timedelta(hours=1)) as ledger:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """A host whose ledger each test has for itself; the store with its good backups is that of them all."""
+
+    path: Path
+    place: Yard
+    good: Good
+
+    def fill(self) -> None:
+        """Make a ledger of several pages in every table, closed cleanly."""
+        with Ledger.open(self.path, now=NOW) as ledger:
+            rebuild(replace(self.place.services, ledger=ledger))
+            for _ in range(RUNS):
+                run = Run(job="backup", target="shop", started_at=NOW, error="e" * 500)
+                ledger.finish(ledger.begin(run).id, status="failed", now=NOW)
+
+    @contextmanager
+    def asked(self) -> Iterator[Oracle]:
+        """Start again, as a daemon does, on the ledger that is there; ask the oracle all that was not asked yet."""
+        with Ledger.open(self.path, now=NOW) as ledger:
+            services = replace(self.place.services, ledger=ledger, state_dir=self.path.parent)
+            targets = {self.place.target.name: self.place.target}
+            fill(services)
+            for target in lost.settle(services, targets):
+                lost.sweep_up(services, target)
+            with Oracle(
+                services=services,
+                targets=(self.place.target,),
+                folder=self.path.parent,
+                before=self.good,
+                restores=reads,
+            ) as oracle:
+                yield oracle
+
+    def told(self, error: LedgerError | subprocess.CompletedProcess[str]) -> None:
+        """Whoever gave the command was told, and all else holds."""
+        with self.asked() as oracle:
+            oracle.told(error)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
+    with yard(tmp_path_factory.mktemp("host")) as made:
+        made.take(BACKUPS)
+        yield made
+
+
+@pytest.fixture(scope="module")
+def good(place: Yard) -> Good:
+    oracle = Oracle(services=place.services, targets=(place.target,), folder=place.services.state_dir)
+    return oracle.before
+
+
+@pytest.fixture
+def host(place: Yard, good: Good, tmp_path: Path) -> Host:
+    return Host(path=tmp_path / "ledger.sqlite", place=place, good=good)
+
+
+def assert_replaced(host: Host, damaged: bytes) -> None:
+    """The file is set aside for a new one, which says so, and learns again what is in the store."""
+    with Ledger.open(host.path, now=NOW + timedelta(hours=1)) as ledger:
         assert ledger.opened == "replaced"
-        assert ledger.set_aside == path.with_name(f"{path.name}.corrupt-20261122T030000Z")
+        assert ledger.set_aside == host.path.with_name(f"{host.path.name}.corrupt-20261122T030000Z")
         assert ledger.set_aside.read_bytes() == damaged
         assert ledger.backups() == []
         assert ledger.runs() == []
-    with Ledger.open(path, now=NOW) as ledger:
+    with Ledger.open(host.path, now=NOW) as ledger:
         assert (ledger.opened, ledger.set_aside) == ("existing", None)
+    with host.asked() as oracle:
+        oracle.silent("the first start warns of it in the log")
 
 
 @pytest.mark.fault("ledger.corrupt")
@@ -81,39 +145,36 @@ def assert_replaced(path: Path, damaged: bytes) -> None:
     "length",
     [0, 4097, 20000, *(pytest.param(n, marks=pytest.mark.extended) for n in (1, 99, 100, 1024, 4096, 40960))],
 )
-def test_a_truncated_ledger_is_set_aside(tmp_path: Path, length: int) -> None:
-    path = tmp_path / "ledger.sqlite"
-    filled(path)
-    assert path.stat().st_size > 40960
-    os.truncate(path, length)
-    assert_replaced(path, path.read_bytes())
+def test_a_truncated_ledger_is_set_aside(host: Host, length: int) -> None:
+    host.fill()
+    assert host.path.stat().st_size > 40960
+    os.truncate(host.path, length)
+    assert_replaced(host, host.path.read_bytes())
 
 
 @pytest.mark.fault("ledger.corrupt")
 @pytest.mark.parametrize("kind", ["zeros", "noise", "text"])
-def test_a_file_that_is_no_database_any_more_is_set_aside(tmp_path: Path, kind: str) -> None:
-    path = tmp_path / "ledger.sqlite"
-    filled(path)
-    size = path.stat().st_size
+def test_a_file_that_is_no_database_any_more_is_set_aside(host: Host, kind: str) -> None:
+    host.fill()
+    size = host.path.stat().st_size
     garbage = {"zeros": bytes(size), "noise": random.Random(1).randbytes(size), "text": b"lost+found\n" * 100}
-    path.write_bytes(garbage[kind])
-    assert_replaced(path, garbage[kind])
+    host.path.write_bytes(garbage[kind])
+    assert_replaced(host, garbage[kind])
 
 
-def test_an_empty_database_is_not_taken_for_a_ledger(tmp_path: Path) -> None:
-    path = tmp_path / "ledger.sqlite"
-    connection = sqlite3.connect(path)
+def test_an_empty_database_is_not_taken_for_a_ledger(host: Host) -> None:
+    connection = sqlite3.connect(host.path)
     connection.execute("VACUUM")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.close()
-    assert_replaced(path, path.read_bytes())
+    assert_replaced(host, host.path.read_bytes())
 
 
 @pytest.mark.fault("ledger.corrupt")
 @pytest.mark.extended
-def test_any_overwritten_page_is_noticed_or_harmless(tmp_path: Path) -> None:
-    path = tmp_path / "ledger.sqlite"
-    filled(path)
+def test_any_overwritten_page_is_noticed_or_harmless(host: Host) -> None:
+    path = host.path
+    host.fill()
     whole = path.read_bytes()
     pages = len(whole) // 4096
     noticed = 0
@@ -127,7 +188,9 @@ def test_any_overwritten_page_is_noticed_or_harmless(tmp_path: Path) -> None:
                 assert ledger.set_aside is not None
                 ledger.set_aside.unlink()
             else:
-                assert len(ledger.runs()) == 40
+                assert len(ledger.runs()) == RUNS
+        with host.asked() as oracle:
+            oracle.silent("the first start warns of it in the log")
     assert noticed >= pages - 2
 
 
@@ -173,14 +236,14 @@ def test_a_log_without_its_ledger_is_not_replayed_into_a_new_one(tmp_path: Path)
 
 
 @pytest.mark.fault("ledger.corrupt")
-@pytest.mark.parametrize("replace", [False, True])
+@pytest.mark.parametrize("replaced", [False, True])
 def test_a_ledger_deleted_under_us_is_said_and_not_written_into_nowhere(
-    tmp_path: Path, *, replace: bool
+    host: Host, *, replaced: bool
 ) -> None:
-    path = tmp_path / "ledger.sqlite"
+    path = host.path
     with Ledger.open(path, now=NOW) as ledger:
         path.unlink()
-        if replace:
+        if replaced:
             with Ledger.open(path, now=NOW):
                 pass
         with pytest.raises(LedgerError, match="deleted or replaced") as caught:
@@ -188,27 +251,29 @@ def test_a_ledger_deleted_under_us_is_said_and_not_written_into_nowhere(
         assert caught.value.hint
         with pytest.raises(LedgerError, match="deleted or replaced"):
             ledger.backups()
+    host.told(caught.value)
 
 
-def test_a_ledger_that_breaks_while_open_is_said(tmp_path: Path) -> None:
-    path = tmp_path / "ledger.sqlite"
-    filled(path)
+def test_a_ledger_that_breaks_while_open_is_said(host: Host) -> None:
+    path = host.path
+    host.fill()
     with Ledger.open(path, now=NOW) as ledger:
         os.truncate(path, 8192)
         with pytest.raises(LedgerError, match=r"damaged|disk failed") as caught:
             ledger.backups()
         assert caught.value.hint
+    host.told(caught.value)
 
 
 @pytest.mark.fault("ledger.locked")
-def test_a_locked_ledger_is_readable_and_a_write_gives_up_in_time(tmp_path: Path) -> None:
-    path = tmp_path / "ledger.sqlite"
-    filled(path)
+def test_a_locked_ledger_is_readable_and_a_write_gives_up_in_time(host: Host) -> None:
+    path = host.path
+    host.fill()
     with running("hold", path) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
         with Ledger.open(path, now=NOW, busy_timeout=0.3) as ledger:
-            assert len(ledger.backups()) == 40
+            assert len(ledger.backups()) == BACKUPS
             begun = time.monotonic()
             with pytest.raises(LedgerError, match="locked by another process") as caught:
                 ledger.meta_set("a", "b")
@@ -218,6 +283,7 @@ def test_a_locked_ledger_is_readable_and_a_write_gives_up_in_time(tmp_path: Path
             holder.wait()
             ledger.meta_set("a", "b")
             assert ledger.meta_get("a") == "b"
+    host.told(caught.value)
 
 
 def test_a_write_waits_for_a_short_lock(tmp_path: Path) -> None:
@@ -253,8 +319,8 @@ def test_processes_that_make_a_ledger_together_share_one(tmp_path: Path, *, dama
 
 @pytest.mark.fault("kill.ledger")
 @pytest.mark.parametrize("seed", [0, *(pytest.param(n, marks=pytest.mark.extended) for n in (1, 2))])
-def test_nothing_that_was_committed_is_lost_by_a_kill(tmp_path: Path, seed: int) -> None:
-    path = tmp_path / "ledger.sqlite"
+def test_nothing_that_was_committed_is_lost_by_a_kill(host: Host, seed: int) -> None:
+    path = host.path
     with running("write", path) as writer:
         assert writer.stdout is not None
         writer.stdout.readline()
@@ -267,41 +333,53 @@ def test_nothing_that_was_committed_is_lost_by_a_kill(tmp_path: Path, seed: int)
         assert [run.bytes_done for run in runs] == list(range(1, len(runs) + 1))
         assert said[-1] <= len(runs) <= said[-1] + 1
         assert {run.status for run in runs[: said[-1]]} == {"succeeded"}
+    with host.asked() as oracle:
+        oracle.visible("backup", "lost" if runs[-1].status == "running" else "succeeded")
 
 
 @pytest.mark.fault("ledger.newer")
-def test_a_newer_ledger_is_refused_and_left_alone(tmp_path: Path) -> None:
-    path = tmp_path / "ledger.sqlite"
-    filled(path)
-    connection = sqlite3.connect(path)
-    connection.execute("PRAGMA user_version = 99")
-    connection.close()
+def test_a_newer_ledger_is_refused_and_left_alone(host: Host) -> None:
+    path = host.path
+    host.fill()
     newest = database.migrations()[-1][0]
+    numbered(path, 99)
     with pytest.raises(
         LedgerError, match=rf"version 99, newer than this program knows \({newest}\)"
     ) as caught:
         Ledger.open(path, now=NOW)
     assert "release" in (caught.value.hint or "")
-    assert list(tmp_path.glob("*.corrupt-*")) == []
+    assert list(path.parent.glob("*.corrupt-*")) == []
+    numbered(path, newest)  # its own program reads it as before
+    host.told(caught.value)
+    with Ledger.open(path, now=NOW) as ledger:
+        assert len(ledger.runs()) == RUNS
+
+
+def numbered(path: Path, version: int) -> None:
+    """Give the ledger another version's number."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"PRAGMA user_version = {version}")
 
 
 @pytest.mark.fault("ledger.newer")
-def test_the_database_of_another_program_is_refused_and_left_alone(tmp_path: Path) -> None:
-    path = tmp_path / "ledger.sqlite"
+def test_the_database_of_another_program_is_refused_and_left_alone(host: Host) -> None:
+    path = host.path
     connection = sqlite3.connect(path)
     connection.execute("CREATE TABLE holidays (day TEXT)")
     connection.close()
     before = path.read_bytes()
-    with pytest.raises(LedgerError, match="another program"):
+    with pytest.raises(LedgerError, match="another program") as caught:
         Ledger.open(path, now=NOW)
     assert path.read_bytes() == before
+    path.unlink()
+    host.told(caught.value)
 
 
 def test_a_migration_that_fails_leaves_the_version_before(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = tmp_path / "ledger.sqlite"
-    filled(path)
+    path = host.path
+    host.fill()
     known = database.migrations()
     following = known[-1][0] + 1
     broken = (*known, (following, "CREATE TABLE half (a TEXT) STRICT;\nCREATE TABLE runs (a TEXT) STRICT;\n"))
@@ -311,25 +389,24 @@ def test_a_migration_that_fails_leaves_the_version_before(
     mended = (*known, (following, "CREATE TABLE half (a TEXT) STRICT;\n"))
     monkeypatch.setattr(database, "migrations", lambda: mended)
     with Ledger.open(path, now=NOW) as ledger:
-        assert len(ledger.backups()) == 40
+        assert len(ledger.backups()) == BACKUPS
         assert ledger.read("PRAGMA user_version", []) == [{"user_version": following}]
 
 
 @pytest.mark.fault("readonly")
-def test_a_read_only_directory_is_said_with_a_hint() -> None:
-    with tempfile.TemporaryDirectory(prefix="holdfast-test-") as name:  # tmp_path is closed to other users
-        folder = Path(name)
-        folder.chmod(0o755)
-        for path in (folder / "ledger.sqlite", folder / "below" / "ledger.sqlite"):
-            path.parent.mkdir(exist_ok=True)
-            filled(path, 1)
-            path.chmod(0o644)
-            if os.geteuid() != 0:
-                path.parent.chmod(stat.S_IRUSR | stat.S_IXUSR)
-            printed = child("unprivileged", path)
-            path.parent.chmod(0o755)
-            assert printed.startswith(f"ledger: the ledger {path}")
-            assert "Give this user write access" in printed
+def test_a_read_only_directory_is_said_with_a_hint(host: Host, open_dir: Path) -> None:
+    for path in (open_dir / "ledger.sqlite", open_dir / "below" / "ledger.sqlite"):
+        mine = replace(host, path=path)
+        path.parent.mkdir(exist_ok=True)
+        mine.fill()
+        path.chmod(0o644)
+        if os.geteuid() != 0:
+            path.parent.chmod(stat.S_IRUSR | stat.S_IXUSR)
+        done = child("unprivileged", path)
+        path.parent.chmod(0o755)
+        assert done.stderr.startswith(f"ledger: the ledger {path}")
+        assert "Give this user write access" in done.stderr
+        mine.told(done)
 
 
 def test_a_directory_that_cannot_be_made_is_said_with_a_hint(tmp_path: Path) -> None:
@@ -355,18 +432,23 @@ def mounting(script: str) -> list[str]:
 
 
 @pytest.mark.fault("full.state")
+@pytest.mark.unasked(
+    "the disk and the ledger on it are gone with the child; test_bad_disks asks of a host's own"
+)
 def test_a_full_disk_is_said_and_what_was_written_stays(tmp_path: Path) -> None:
     prefix = mounting(f"mount -t tmpfs -o size=1m none '{tmp_path}'")
-    error, readable = child("fill", tmp_path / "ledger.sqlite", prefix=prefix).splitlines()
-    assert error.startswith("ledger: the ledger")
-    assert "full" in error
-    assert readable == "True"
+    done = child("fill", tmp_path / "ledger.sqlite", prefix=prefix)
+    assert done.returncode == LedgerError.exit_code
+    assert done.stderr.startswith("ledger: the ledger")
+    assert "full" in done.stderr
+    assert done.stdout == "True\n"
 
 
 @pytest.mark.fault("readonly")
-def test_a_filesystem_that_turned_read_only_is_said(tmp_path: Path) -> None:
-    filled(tmp_path / "ledger.sqlite", 1)
+def test_a_filesystem_that_turned_read_only_is_said(host: Host, tmp_path: Path) -> None:
+    host.fill()
     prefix = mounting(f"mount --bind '{tmp_path}' '{tmp_path}'; mount -o remount,ro,bind '{tmp_path}'")
-    printed = child("touch", tmp_path / "ledger.sqlite", prefix=prefix)
-    assert printed.startswith("ledger: the ledger")
-    assert "Give this user write access" in printed
+    done = child("touch", host.path, prefix=prefix)
+    assert done.stderr.startswith("ledger: the ledger")
+    assert "Give this user write access" in done.stderr
+    host.told(done)

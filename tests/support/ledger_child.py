@@ -1,4 +1,4 @@
-"""A process of its own that uses a ledger: `python ledger_child.py ACTION PATH`. Prints what came of it."""
+"""A process of its own that uses a ledger: `python ledger_child.py ACTION PATH`. Prints what came of it, and ends as the command does."""
 
 from __future__ import annotations
 
@@ -30,7 +30,15 @@ def write(path: Path) -> None:
     """Write for ever, saying the number of each run once it is committed."""
     with Ledger.open(path, now=NOW) as ledger:
         for number in itertools.count(1):
-            run = ledger.begin(Run(job="backup", target="shop", started_at=NOW, bytes_done=number))
+            begun = Run(
+                job="backup",
+                target="shop",
+                started_at=NOW,
+                bytes_done=number,
+                host="testhost",
+                pid=os.getpid(),
+            )
+            run = ledger.begin(begun)
             ledger.finish(run.id, status="succeeded", now=NOW)
             print(number, flush=True)
 
@@ -41,9 +49,9 @@ def fill(path: Path) -> None:
         try:
             for number in itertools.count(1):
                 ledger.meta_set(f"key {number}", "x" * 4096)
-        except Error as error:
-            print(f"{error.code}: {error.message}")
-        print(ledger.meta_get("key 1") == "x" * 4096)
+        except Error:
+            print(ledger.meta_get("key 1") == "x" * 4096)
+            raise
 
 
 def unprivileged(path: Path) -> None:
@@ -59,14 +67,15 @@ def unprivileged(path: Path) -> None:
 
 def touch(path: Path) -> None:
     """Open and write once."""
-    try:
-        with Ledger.open(path, now=NOW) as ledger:
-            ledger.meta_set("touched", "yes")
-            print(ledger.opened)
-    except Error as error:
-        print(f"{error.code}: {error.message} | {error.hint}")
+    with Ledger.open(path, now=NOW) as ledger:
+        ledger.meta_set("touched", "yes")
+        print(ledger.opened)
 
 
 if __name__ == "__main__":
     actions = {"hold": hold, "write": write, "fill": fill, "unprivileged": unprivileged, "touch": touch}
-    actions[sys.argv[1]](Path(sys.argv[2]))
+    try:
+        actions[sys.argv[1]](Path(sys.argv[2]))
+    except Error as error:
+        print(f"{error.code}: {error.message} | {error.hint}", file=sys.stderr)
+        sys.exit(error.exit_code)

@@ -47,6 +47,7 @@ from holdfast.postgres.server import connect
 from holdfast.stores.base import Store
 from holdfast.system.stop import Stop
 from support import leftovers
+from support.asking import asks
 from support.clock import FakeClock
 from support.faults import programs, sessions
 from support.restoring import databases, drop
@@ -114,6 +115,7 @@ class Oracle:
     # 1
     def newest_restores(self) -> None:
         """The newest backup of each target that is listed as good verifies, and gives back what was taken."""
+        asks("restores")
         for target in self.targets:
             row = next((row for row in self.services.ledger.backups(target.name) if row.good), None)
             if row is None:
@@ -150,6 +152,7 @@ class Oracle:
     # 2
     def nothing_good_is_gone(self) -> None:
         """What was good is good still in the same store, unless the rules let it go."""
+        asks("kept")
         now = self.services.clock.now()
         after = self._good()
         for (store, target), before in self.before.items():
@@ -183,6 +186,7 @@ class Oracle:
     # 3
     def agree(self) -> None:
         """After the ledger was compared with the stores, it lists what is committed and not hidden there, and nothing else."""
+        asks("agree")
         result = catalog.rebuild(self.services, forget=False)
         told = " ".join(f"{where} {what}" for where, what in result.problems)
         stores = self.services.stores
@@ -200,6 +204,7 @@ class Oracle:
     # 4
     def nothing_secret(self) -> None:
         """No secret is in a file that is not there for it, nor in what was printed and logged."""
+        asks("secrets")
         assert leftovers.in_files(self.folder, self.secrets) == []
         assert leftovers.in_texts([*self.texts, *self._recorded()], self.secrets) == []
 
@@ -219,7 +224,7 @@ class Oracle:
         """The last run of the job but so many later ones ended so, and a scrape tells of it. Give its error's code."""
         run = self.services.ledger.runs(target, job)[later]
         assert run.status == status, (run.status, run.error)
-        self._seen.append(f"{job} {status}")
+        self._see(f"{job} {status}")
         text = self.scrape()
         assert self.value(text, "holdfast_runs_total", job=job, target=target, result=status) >= 1
         if status in {"failed", "lost"} and not later:
@@ -236,11 +241,27 @@ class Oracle:
         assert texts[0]
         assert "Traceback" not in "".join(texts)
         self.texts += texts
-        self._seen.append(texts[0])
+        self._see(texts[0])
 
     def silent(self, why: str) -> None:
         """Say why this fault is none that anybody has to see."""
-        self._seen.append(why)
+        self._see(why)
+
+    def shows(self, name: str, value: float, text: str | None = None, **labels: str) -> None:
+        """A scrape, ours or what somebody else got, has a series of this value."""
+        assert self.value(text or self.scrape(), name, **labels) == value
+        self._see(name)
+
+    def reported(self, *words: str) -> None:
+        """Whoever looks through the stores is told of it, in these words."""
+        problems = catalog.rebuild(self.services, quick=True, forget=False).problems
+        told = " ".join(f"{where} {what}" for where, what in problems)
+        assert not [word for word in words if word not in told], told
+        self._see(told)
+
+    def _see(self, what: str) -> None:
+        asks("visible")
+        self._seen.append(what)
 
     def scrape(self) -> str:
         """What the metrics say now."""
@@ -260,14 +281,15 @@ class Oracle:
     def value(text: str, name: str, **labels: str) -> float:
         """The value of a series in a scrape; the labels are those by which it is told from the others."""
         for line in text.splitlines():
-            found = re.fullmatch(rf"{name}\{{(.*)\}} (\S+)", line)
-            if found and all(f'{key}="{value}"' in found[1] for key, value in labels.items()):
+            found = re.fullmatch(rf"{name}(?:\{{(.*)\}})? (\S+)", line)
+            if found and all(f'{key}="{value}"' in (found[1] or "") for key, value in labels.items()):
                 return float(found[2])
         raise AssertionError(f"no {name} with {labels} in the scrape")
 
     # 6
     def nothing_leaks(self) -> None:
         """No process, lock, temporary file, session or database is left; nothing half-written that the next day's sweep leaves."""
+        asks("leaks")
         assert leftovers.gone(lambda: leftovers.processes(self.folder)) == []
         assert leftovers.locks(self.services.state_dir) == []
         self._sweep_tomorrow()

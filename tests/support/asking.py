@@ -1,0 +1,58 @@
+"""The six questions of the oracle, and which of them the test that runs has asked: none is to be forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal, get_args
+
+Question = Literal["restores", "kept", "agree", "secrets", "visible", "leaks"]
+QUESTIONS: frozenset[Question] = frozenset(get_args(Question))
+UNASKED = "unasked"  # the mark that says which questions a test does not ask, and why
+# The files of tests/fault in which that is not looked at yet.
+NOT_YET = frozenset(
+    {
+        "test_bad_disks.py",
+        "test_clock_jumps.py",
+        "test_daemon_faults.py",
+        "test_daemon_trouble.py",
+        "test_endurance.py",
+        "test_forgeries.py",
+        "test_globals_faults.py",
+        "test_hostile_stores.py",
+        "test_interruptions.py",
+        "test_kill.py",
+        "test_kill_stages.py",
+        "test_limits.py",
+        "test_lock_kill.py",
+        "test_notification_faults.py",
+        "test_prune_kill.py",
+        "test_restore_full.py",
+        "test_restore_kill.py",
+        "test_restore_tables_faults.py",
+        "test_restore_test_kill.py",
+        "test_rolled_back.py",
+        "test_server_faults.py",
+        "test_source_faults.py",
+        "test_standby.py",
+        "test_store_faults.py",
+        "test_swap_kill.py",
+        "test_tampering.py",
+        "test_two_daemons.py",
+        "test_visible.py",
+    }
+)
+
+_asked: set[Question] = set()
+
+
+def asks(question: Question) -> None:
+    """Note that the oracle was asked."""
+    _asked.add(question)
+
+
+@contextmanager
+def noted() -> Iterator[set[Question]]:
+    """Give what is asked from here on."""
+    _asked.clear()
+    yield _asked
