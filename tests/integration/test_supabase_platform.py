@@ -30,7 +30,7 @@ from holdfast.model.errors import (
     UsageError,
 )
 from holdfast.model.overview import Configured
-from holdfast.model.run import Occasion, Status
+from holdfast.model.run import Job, Occasion, Run, Status
 from holdfast.model.supabase import Project
 from holdfast.postgres import conninfo
 from support.home import Home
@@ -42,6 +42,7 @@ URL = "postgresql://postgres@127.0.0.1:1/postgres"
 AT = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 FAILED: tuple[Status, ...] = ("failed",)
 QUICK = restoring.Pace(look=0.01, begin=0.3, end=5)
+KINDS: tuple[Job, ...] = ("provider", "provider_restore")
 NONE = {"region": "x", "walg_enabled": True, "pitr_enabled": False, "backups": [], "physical_backup_data": {}}
 
 
@@ -217,6 +218,17 @@ def test_a_time_out_of_the_window_or_without_a_window_is_refused(made: World, pl
     with pytest.raises(UsageError, match="not enabled"):
         intend(made)
     assert not platform.restored_to
+
+
+def test_what_a_process_left_open_that_died_is_closed_by_the_next(made: World) -> None:
+    services = made.services
+    for kind in KINDS:
+        dead = Run(job=kind, target="shop", started_at=AT, host=services.host, pid=2**22 + 1)
+        services.ledger.begin(dead)
+    job.backups(services, made.target, made.stop)
+    restoring.restore(services, made.target, intend(made), made.stop, pace=QUICK)
+    ended = {(run.job, run.status) for run in services.ledger.runs("shop")}
+    assert ended == {(kind, status) for kind in KINDS for status in ("lost", "succeeded")}
 
 
 @pytest.mark.extended
