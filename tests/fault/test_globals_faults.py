@@ -14,13 +14,16 @@ from holdfast.postgres import tools
 from holdfast.postgres.conninfo import Conninfo
 from holdfast.postgres.scratch import Cluster
 from support.faults import assert_failed
+from support.oracle import Oracle
 from support.postgres import toolset
 from support.world import World, world
 
 
 @pytest.fixture
 def home(tmp_path: Path, cluster: Cluster, database: Conninfo) -> Iterator[World]:
+    """Give a host with a good backup."""
     with world(tmp_path, cluster.conninfo.argv_dsn(), databases=(str(database.database),)) as made:
+        backup(made.services, made.target, made.stop)
         yield made
 
 
@@ -45,12 +48,22 @@ def write(program: Path, script: str) -> None:
 @pytest.mark.fault("child")
 @pytest.mark.parametrize("script", ["exit 0", "echo CREATE ROLE x;", '$REAL "$@" | head -c -60'])
 def test_globals_that_are_not_whole_fail_the_run(
-    home: World, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str
+    home: World,
+    cluster: Cluster,
+    database: Conninfo,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    script: str,
 ) -> None:
-    pretend(tmp_path, cluster, monkeypatch, script)
-    with pytest.raises(IntegrityError, match="pg_dumpall ended normally, but"):
-        backup(home.services, home.target, home.stop)
-    assert_failed(home, "integrity")
+    with Oracle(
+        services=home.services, targets=(home.target,), folder=tmp_path, cluster=cluster, source=database
+    ) as oracle:
+        pretend(tmp_path, cluster, monkeypatch, script)
+        with pytest.raises(IntegrityError, match="pg_dumpall ended normally, but"):
+            backup(home.services, home.target, home.stop)
+        monkeypatch.undo()
+        assert_failed(home, "integrity")
+        assert oracle.visible("backup", "failed") == "integrity"
 
 
 def test_whole_globals_pass(

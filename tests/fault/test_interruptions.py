@@ -16,11 +16,14 @@ import pytest
 
 from holdfast.app import open_app
 from holdfast.jobs.backup import backup
+from holdfast.jobs.copies import catch_up
 from holdfast.model.errors import BusyError, CancelledError
 from holdfast.postgres.conninfo import Conninfo
 from holdfast.postgres.scratch import Cluster
+from holdfast.system.stop import Stop
 from support.faults import assert_failed, assert_nothing_runs, fill, programs
-from support.home import Home
+from support.home import Done, Home
+from support.oracle import Oracle, asked_of
 from support.postgres import new_database
 from support.runs import assert_next_is_good, at, files, home, last_run
 from support.world import Recorder, argv, environment, world
@@ -58,17 +61,35 @@ def test_a_second_backup_on_the_same_host_is_told_who_holds_the_lock(shop: Conni
 
 @pytest.mark.fault("two")
 @pytest.mark.extended
-def test_a_second_backup_on_another_host_is_told_who_holds_the_lock(shop: Conninfo, tmp_path: Path) -> None:
+def test_a_second_backup_on_another_host_is_told_who_holds_the_lock(
+    cluster: Cluster, shop: Conninfo, tmp_path: Path
+) -> None:
     with (
         world(tmp_path / "one", shop.argv_dsn(), databases=(str(shop.database),)) as one,
         world(tmp_path / "two", shop.argv_dsn(), databases=(str(shop.database),)) as two,
+        Oracle(
+            services=one.services,
+            targets=(one.target,),
+            folder=tmp_path / "one",
+            cluster=cluster,
+            source=shop,
+        ) as first,
+        Oracle(
+            services=two.services,
+            targets=(two.target,),
+            folder=tmp_path / "two",
+            cluster=cluster,
+            source=shop,
+        ) as second,
     ):
 
         def rival() -> None:
             with pytest.raises(BusyError, match=f"holdfast backup of shop on testhost pid {os.getpid()}"):
                 backup(two.services, two.target, two.stop)
             assert_failed(two, "busy")
+            second.visible("backup", "failed")
 
+        first.silent("it is the other that fails")
         backup(one.staged(at("streaming:database", rival)), one.target, one.stop)
         assert len(one.services.ledger.backups()) == 1
         backup(two.services, two.target, two.stop)
@@ -81,8 +102,8 @@ def test_a_second_backup_on_another_host_is_told_who_holds_the_lock(shop: Connin
 SIGNALS = [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
 
 
-def interrupted(folder: Home, number: signal.Signals, ready: Callable[[], bool]) -> tuple[int, str]:
-    """Start a backup, send it the signal when it is where the test wants it; give how it ended and its stderr."""
+def interrupted(folder: Home, number: signal.Signals, ready: Callable[[], bool]) -> Done:
+    """Start a backup, send it the signal when it is where the test wants it; give how it ended."""
     with subprocess.Popen(
         argv("backup", "--config", folder.config),
         env=environment(),
@@ -100,7 +121,7 @@ def interrupted(folder: Home, number: signal.Signals, ready: Callable[[], bool])
             _, said = process.communicate(timeout=10)
         finally:
             process.kill()
-    return process.returncode, said
+    return Done(process.args, process.returncode, "", said)
 
 
 def assert_cancelled(folder: Home, cluster: Cluster, shop: Conninfo) -> None:
@@ -125,13 +146,16 @@ def test_a_signal_in_the_middle_of_the_stream_cancels_the_run(
             path.stat().st_size > 0 for path in files(slow.store) if path.name.startswith(".")
         ) and bool(programs(shop))
 
-    found, said = interrupted(slow, number, half_way)
-    assert found == code
-    assert f"cancelled by {number.name}" in said
-    assert "Traceback" not in said
-    assert_cancelled(slow, cluster, shop)
-    slow.config.write_text(slow.config.read_text().replace("compression_level = 19", "compression_level = 1"))
-    assert_next_is_good(slow)
+    with asked_of(slow.config, cluster=cluster, source=shop) as oracle:
+        done = interrupted(slow, number, half_way)
+        assert done.returncode == code
+        assert f"cancelled by {number.name}" in done.stderr
+        assert_cancelled(slow, cluster, shop)
+        oracle.told(done)
+        oracle.visible("backup", "cancelled")
+        text = slow.config.read_text().replace("compression_level = 19", "compression_level = 1")
+        slow.config.write_text(text)
+        assert_next_is_good(slow)
 
 
 @pytest.mark.fault("stop")
@@ -152,22 +176,29 @@ def test_a_signal_while_pg_dump_waits_for_a_lock_cancels_the_run(
             done.wait(30)
 
     thread = threading.Thread(target=hold)
-    thread.start()
-    try:
-        assert holding.wait(10)
-        found, said = interrupted(stuck, number, lambda: bool(programs(shop)))
-    finally:
-        done.set()
-        thread.join()
-    assert (found, f"cancelled by {number.name}" in said) == (code, True)
-    assert_cancelled(stuck, cluster, shop)
+    with asked_of(stuck.config, cluster=cluster, source=shop) as oracle:
+        thread.start()
+        try:
+            assert holding.wait(10)
+            ended = interrupted(stuck, number, lambda: bool(programs(shop)))
+        finally:
+            done.set()
+            thread.join()
+        assert (ended.returncode, f"cancelled by {number.name}" in ended.stderr) == (code, True)
+        assert_cancelled(stuck, cluster, shop)
+        oracle.told(ended)
+        oracle.visible("backup", "cancelled")
+        assert_next_is_good(stuck)
 
 
 @pytest.mark.fault("stop")
-def test_a_signal_while_copying_keeps_the_backup(shop: Conninfo, tmp_path: Path) -> None:
+def test_a_signal_while_copying_keeps_the_backup(cluster: Cluster, shop: Conninfo, tmp_path: Path) -> None:
     """The backup is committed by then; only the copy is cancelled, and the command says so."""
     folder = home(tmp_path, shop, stores=TWO)
-    with open_app(folder.config, (), reporter=Recorder(), quiet=True) as app:
+    with (
+        open_app(folder.config, (), reporter=Recorder(), quiet=True) as app,
+        asked_of(folder.config, cluster=cluster, source=shop) as oracle,
+    ):
         [target] = app.targets
         calls: list[str] = []
 
@@ -181,3 +212,5 @@ def test_a_signal_while_copying_keeps_the_backup(shop: Conninfo, tmp_path: Path)
         [row] = app.services.ledger.backups()
         assert {copy.store: copy.state for copy in row.copies} == {"a": "complete", "b": "missing"}
         assert [run.status for run in app.services.ledger.runs()] == ["cancelled", "succeeded"]
+        oracle.visible("copy", "cancelled")
+        assert catch_up(app.services, target, Stop()).failed == []

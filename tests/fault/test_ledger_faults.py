@@ -14,29 +14,22 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 import holdfast
-from holdfast.app import fill
-from holdfast.jobs import lost
-from holdfast.jobs.catalog import rebuild
-from holdfast.jobs.find import open_best
-from holdfast.jobs.reading import read_plain
-from holdfast.jobs.services import Services
 from holdfast.ledger import Ledger, database
-from holdfast.ledger.ledger import BackupRow
 from holdfast.model.errors import LedgerError
 from holdfast.model.run import Run
 from support import ledger_child
+from support.ledger_host import BACKUPS, RUNS, Host, good_of
 from support.model_values import NOW
-from support.oracle import Good, Oracle
+from support.oracle import Good
 from support.yard import Yard, yard
 
-BACKUPS, RUNS = 3, 40
 CHILD = [sys.executable, ledger_child.__file__]
 ENVIRONMENT = {
     "PYTHONPATH": f"{Path(holdfast.__file__).parents[1]}:{Path(ledger_child.__file__).parents[1]}",
@@ -62,52 +55,6 @@ def running(action: str, path: Path) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
-def reads(services: Services, row: BackupRow) -> None:
-    """The backup gives back what the yard puts into each."""
-    opened = open_best(services, row)
-    assert read_plain(opened.place, opened.backup.parts[0], services.keys) == b"x" * 1000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Host:
-    """A host whose ledger each test has for itself; the store with its good backups is that of them all."""
-
-    path: Path
-    place: Yard
-    good: Good
-
-    def fill(self) -> None:
-        """Make a ledger of several pages in every table, closed cleanly."""
-        with Ledger.open(self.path, now=NOW) as ledger:
-            rebuild(replace(self.place.services, ledger=ledger))
-            for _ in range(RUNS):
-                run = Run(job="backup", target="shop", started_at=NOW, error="e" * 500)
-                ledger.finish(ledger.begin(run).id, status="failed", now=NOW)
-
-    @contextmanager
-    def asked(self) -> Iterator[Oracle]:
-        """Start again, as a daemon does, on the ledger that is there; ask the oracle all that was not asked yet."""
-        with Ledger.open(self.path, now=NOW) as ledger:
-            services = replace(self.place.services, ledger=ledger, state_dir=self.path.parent)
-            targets = {self.place.target.name: self.place.target}
-            fill(services)
-            for target in lost.settle(services, targets):
-                lost.sweep_up(services, target)
-            with Oracle(
-                services=services,
-                targets=(self.place.target,),
-                folder=self.path.parent,
-                before=self.good,
-                restores=reads,
-            ) as oracle:
-                yield oracle
-
-    def told(self, error: LedgerError | subprocess.CompletedProcess[str]) -> None:
-        """Whoever gave the command was told, and all else holds."""
-        with self.asked() as oracle:
-            oracle.told(error)
-
-
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
     with yard(tmp_path_factory.mktemp("host")) as made:
@@ -117,8 +64,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
 
 @pytest.fixture(scope="module")
 def good(place: Yard) -> Good:
-    oracle = Oracle(services=place.services, targets=(place.target,), folder=place.services.state_dir)
-    return oracle.before
+    return good_of(place)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
@@ -21,6 +22,7 @@ from holdfast.stores.local import LocalStore
 from holdfast.system.clock import SystemClock
 from holdfast.system.stop import Stop
 from support.faults import assert_failed, assert_nothing_runs, fill
+from support.oracle import Oracle
 from support.postgres import new_database
 from support.world import world
 
@@ -66,10 +68,17 @@ def test_a_dump_that_waits_is_stopped(
     cluster: Cluster, shop: Conninfo, tmp_path: Path, limits: Limits, said: str
 ) -> None:
     with world(tmp_path, shop.argv_dsn(), databases=(str(shop.database),), limits=limits) as stuck:
-        with locked(shop), pytest.raises(SourceError, match=said):
-            backup(stuck.services, stuck.target, stuck.stop)
-        assert_failed(stuck, "source")
-    assert_nothing_runs(cluster, shop)
+        free = replace(stuck.target, limits=Limits())
+        backup(stuck.services, free, stuck.stop)
+        with Oracle(
+            services=stuck.services, targets=(free,), folder=tmp_path, cluster=cluster, source=shop
+        ) as oracle:
+            with locked(shop), pytest.raises(SourceError, match=said):
+                backup(stuck.services, stuck.target, stuck.stop)
+            assert_failed(stuck, "source")
+            assert_nothing_runs(cluster, shop)
+            assert oracle.visible("backup", "failed") == "source"
+            backup(stuck.services, free, stuck.stop)
 
 
 class SlowReads(LocalStore):

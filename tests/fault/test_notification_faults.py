@@ -14,8 +14,10 @@ from holdfast.jobs.notifying import Notifier
 from holdfast.ledger.ledger import Ledger
 from holdfast.notify.webhook import Webhook
 from holdfast.postgres.conninfo import Conninfo
+from holdfast.postgres.scratch import Cluster
 from holdfast.system.clock import SystemClock
 from support.home import Home
+from support.oracle import asked_of
 from support.receivers import Receiver, http_receiver
 from support.runs import home, last_run
 from support.telling import HandClock, subscribed
@@ -38,7 +40,7 @@ def place(tmp_path: Path, database: Conninfo, receiver: Receiver) -> Home:
 
 @pytest.mark.fault("kill.notify")
 def test_a_command_that_is_killed_while_it_notifies_has_its_backup_and_is_heard_later(
-    place: Home, receiver: Receiver
+    place: Home, cluster: Cluster, receiver: Receiver
 ) -> None:
     receiver.hang = True
     with subprocess.Popen(argv("backup", "--config", place.config), env=environment()) as process:
@@ -56,6 +58,8 @@ def test_a_command_that_is_killed_while_it_notifies_has_its_backup_and_is_heard_
         notifier.look()
         again = json.loads(receiver.next(10).body)
     assert (again["id"], again["kind"]) == (first["id"], "success")
+    with asked_of(place.config, cluster=cluster, source=place.database) as oracle:
+        oracle.visible("backup", "succeeded")
 
 
 def test_an_endpoint_that_is_away_does_not_fail_a_backup(place: Home, receiver: Receiver) -> None:

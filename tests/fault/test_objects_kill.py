@@ -16,8 +16,11 @@ from holdfast.jobs.storage_folder import Folder
 from support.buckets import REF, S3, emptied, fill
 from support.kill_driver import OUT, killer
 from support.moto_server import ACCESS_KEY, SECRET_KEY, moto_server
+from support.oracle import asked_of
 from support.world import Recorder, write_config
 
+# The oracle knows of no snapshots of files: that the newest gives them back, `assert_whole` sees.
+pytestmark = pytest.mark.fault("kill.objects")
 Kill = Callable[..., int]
 URL = "postgresql://nobody@127.0.0.1:1/"
 THREE_DAYS = 3 * 86400
@@ -105,12 +108,14 @@ def assert_whole(config: Path, folder: str = OUT) -> None:
 )
 def test_saving_goes_on_where_it_was(config: Path, s3: S3, kill: Kill, point: str, new: int) -> None:
     assert s3
-    assert kill(config, point, job="objects") == -9
-    assert len(snapshots(config)) == (point == "stage:objects:committed")
-    saved = run(config, "objects")
-    assert saved is not None
-    assert (saved.new_files, len(contents(config))) == (new, 4)
-    assert_whole(config)
+    with asked_of(config) as oracle:
+        assert kill(config, point, job="objects") == -9
+        assert len(snapshots(config)) == (point == "stage:objects:committed")
+        saved = run(config, "objects")
+        assert saved is not None
+        assert (saved.new_files, len(contents(config))) == (new, 4)
+        oracle.visible("objects", "lost", later=1)
+        assert_whole(config)
 
 
 @pytest.mark.extended
@@ -120,18 +125,22 @@ def test_pruning_is_finished_by_the_next_run(config: Path, s3: S3, kill: Kill, p
     s3.delete_object(Bucket="avatars", Key="1.png")
     run(config, "objects")
     age(config)
-    assert kill(config, point, job="prune") == -9
-    assert_whole(config, "between")
-    run(config, "prune")
-    assert (len(snapshots(config)), len(contents(config))) == (1, 3)
-    assert_whole(config)
+    with asked_of(config) as oracle:
+        assert kill(config, point, job="prune") == -9
+        assert_whole(config, "between")
+        run(config, "prune")
+        assert (len(snapshots(config)), len(contents(config))) == (1, 3)
+        oracle.visible("prune", "lost", later=1)
+        assert_whole(config)
 
 
 @pytest.mark.extended
 def test_restoring_leaves_whole_files_only(config: Path, s3: S3, kill: Kill) -> None:
     assert s3
     run(config, "objects")
-    assert kill(config, "stage:objects:restoring#3", job="restore_objects") == -9
-    found = [path for path in (config.parent / OUT).rglob("*") if path.is_file()]
-    assert len(found) == 2
-    assert_whole(config)
+    with asked_of(config) as oracle:
+        assert kill(config, "stage:objects:restoring#3", job="restore_objects") == -9
+        found = [path for path in (config.parent / OUT).rglob("*") if path.is_file()]
+        assert len(found) == 2
+        assert_whole(config)
+        oracle.visible("restore_objects", "lost", later=1)
