@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 from typing import TYPE_CHECKING
 
 from holdfast import config_notify, config_options, config_sources, config_supabase
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from holdfast.config_model import Config, TargetSettings
+    from holdfast.config_stores import StoreSettings
 
 _NO_STORE = "Add a section [stores.NAME], or set HOLDFAST_STORE; `holdfast init` writes a first config."
 _NO_RECIPIENT = (
@@ -116,6 +119,7 @@ def _target_problems(
 
     for key, wrong in _store_problems(target, config):
         yield Problem(where=place(key), text=wrong)
+    yield from _same_places(target, config, layers)
     if target.databases == ():
         yield Problem(where=place("databases"), text='it is empty; name databases, or write "all"')
     timing = _timing_problems(target, config.daemon.timezone)
@@ -148,6 +152,23 @@ def _store_problems(target: TargetSettings, config: Config) -> Iterator[tuple[st
             "require_copies",
             f"{target.require_copies} copies are more than {places} can hold: no backup would ever be good",
         )
+
+
+def _same_places(target: TargetSettings, config: Config, layers: Sequence[Layer]) -> Iterator[Problem]:
+    """Find two names of one place among the stores of a target: what lies there would count as two copies."""
+    named = config.stores if target.stores is None else target.stores
+    places = {name: _place(config.stores[name]) for name in named if name in config.stores}
+    writable = [name for name in places if not config.stores[name].read_only]
+    for one, other in itertools.combinations(writable, 2):
+        if places[one] == places[other]:
+            text = f"it is the same place as the store {one}: a copy there is none"
+            yield Problem(where=where_is(layers, ("stores", other)), text=text)
+
+
+def _place(store: StoreSettings) -> tuple[str, str, str]:
+    """Where a store is, as far as its keys tell; links, mounts and other names of a service only `check` sees through."""
+    endpoint: str | None = getattr(store, "endpoint_url", None)
+    return store.type, os.path.normpath(store.short()), (endpoint or "").lower().rstrip("/")
 
 
 def _retention_problems(

@@ -33,11 +33,11 @@ class GcsSettings(LockKeys):
 
     @staticmethod
     def from_url(url: str) -> dict[str, str] | None:
-        """Give the keys that the URL stands for; None when it is of another kind."""
+        """Give the keys that the URL stands for; None when it is of another kind. Raise ValueError for half of one."""
         scheme, separator, rest = url.partition("://")
         if scheme.lower() not in {"gs", "gcs"} or not separator:
             return None
-        bucket, _, prefix = rest.partition("/")
+        bucket, prefix = values.bucket_and_prefix(rest, "gs://bucket/prefix")
         return {"bucket": bucket, "prefix": prefix}
 
     def short(self) -> str:
@@ -101,9 +101,10 @@ class AzureSettings(LockKeys):
         scheme, separator, rest = url.partition("://")
         if scheme.lower() != "azblob" or not separator:
             return None
-        account, _, rest = unquote(rest).partition("/")
+        said = unquote(rest)
+        account, _, rest = said.partition("/")
         container, _, prefix = rest.partition("/")
-        if not account or not container or "?" in rest:
+        if not account or not container or not {"?", "#", "@"}.isdisjoint(said):
             raise ValueError("azblob://account/container/prefix was expected; a key has keys of its own")
         return {"account": account, "container": container, "prefix": prefix}
 

@@ -284,10 +284,10 @@ class Config(Section):
         """All secret values, for striking them out of logs; passwords in URLs too, written and decoded."""
         found = {secret_text(self.daemon.auth_password) or ""}
         for target in self.target_settings.values():
-            found.update(values.passwords_in(secret_text(target.url) or ""))
-            found.update(secret_text(each) or "" for each in (target.password, *target.provider_secrets()))
+            found.update(values.login_secrets(secret_text(target.url) or "", secret_text(target.password)))
+            found.update(secret_text(each) or "" for each in target.provider_secrets())
         for settings in (self.defaults, *self.target_settings.values()):
-            found.update(values.passwords_in(secret_text(settings.restore_test.scratch_url) or ""))
+            found.update(values.login_secrets(secret_text(settings.restore_test.scratch_url) or "", None))
         for store in self.stores.values():
             found.update(store.secrets())
         for channel in self.notify.values():

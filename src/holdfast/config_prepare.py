@@ -29,6 +29,8 @@ def prepare(layer: Layer, home: Path) -> None:
             if is_path(key) and value == "":
                 layer.problems.append(Problem(where=layer.where((*place, key)), text="it is empty"))
             elif is_path(key) and isinstance(value, str | Path):
+                if text := config_values.path_problem(str(value)):
+                    layer.problems.append(Problem(where=layer.where((*place, key)), text=text))
                 table[key] = _absolute(value, layer.base, home)
             elif key == "restore_test" and isinstance(value, dict):
                 _read_twin(layer, (*place, key, "scratch_url"), value, home)

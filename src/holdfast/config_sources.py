@@ -135,7 +135,7 @@ def from_flags(overrides: Mapping[str, object]) -> Layer:
 def from_file(path: Path) -> Layer:
     """What a TOML file says. Raise ConfigError when it cannot be read or is no TOML."""
     try:
-        text = path.read_bytes().decode()
+        text = path.read_bytes().decode().removeprefix("\ufeff")  # as editors of Windows begin a file
     except OSError as error:
         raise ConfigError(
             f"cannot read the config {path}: {error.strerror}",

@@ -84,11 +84,11 @@ class S3Settings(LockKeys):
 
     @staticmethod
     def from_url(url: str) -> dict[str, str] | None:
-        """Give the keys that the URL stands for; None when it is of another kind."""
+        """Give the keys that the URL stands for; None when it is of another kind. Raise ValueError for half of one."""
         scheme, separator, rest = url.partition("://")
         if scheme.lower() != "s3" or not separator:
             return None
-        bucket, _, prefix = rest.partition("/")
+        bucket, prefix = values.bucket_and_prefix(rest, "s3://bucket/prefix")
         return {"bucket": bucket, "prefix": prefix}
 
     def short(self) -> str:

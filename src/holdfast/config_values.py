@@ -35,6 +35,11 @@ _URL_PASSWORDS = (  # libpq ends it at the first @; who wrote it may have meant 
     re.compile(r"://[^/:@]*:([^/@]*)@"),
     re.compile(r"://[^/:@]*:([^/]*)@"),
 )
+_URL_NAMES = (
+    re.compile(r"://([^/:@?]+)[:@]"),
+    re.compile(r"://[^/?]*/([^/?]+)"),
+    re.compile(r"\b(?:user|dbname)\s*=\s*'?([^\s'&]+)"),
+)
 _PARAMETER_PASSWORD = re.compile(r"[?&]password=([^&#]+)")
 _KEYWORD_PASSWORD = re.compile(r"\bpassword\s*=\s*(?:'((?:\\.|[^'\\])*)'|([^\s'][^\s]*))")
 
@@ -121,6 +126,15 @@ def secret_text(secret: SecretStr | None) -> str | None:
     return None if secret is None else secret.get_secret_value()
 
 
+def path_problem(text: str) -> str | None:
+    """Tell what a shell would have replaced in a path; taken as it stands, a directory of that name would come into being."""
+    if text.startswith("~") and text != "~" and not text.startswith("~/"):
+        return f"{text.partition('/')[0]} is not replaced: write the path out, or ~/ for this user's home"
+    if text.startswith("$") or "${" in text:
+        return "variables are not replaced in a path: write it out"
+    return None
+
+
 def prefix(text: str) -> str:
     """Check the path in a bucket that everything of ours lies under."""
     inner = text.strip("/")
@@ -141,9 +155,22 @@ def bucket(text: str) -> str:
 
 def endpoint(text: str) -> str:
     """Check the address of a service."""
-    if urlsplit(text).scheme not in {"http", "https"} or not urlsplit(text).netloc:
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.netloc:
         raise ValueError("https://host or http://host:port was expected")
+    if "@" in parts.netloc or "?" in text or "#" in text:
+        raise ValueError(
+            "https://host or http://host:port was expected; a login or token has keys of its own"
+        )
     return text
+
+
+def bucket_and_prefix(rest: str, form: str) -> tuple[str, str]:
+    """Split what stands behind `s3://` and its like. Raise ValueError, quoting nothing, where more than `form` is said."""
+    name, _, inner = rest.partition("/")
+    if not name or "@" in name or "?" in rest or "#" in rest:
+        raise ValueError(f"{form} was expected; a login, a region or an address has keys of its own")
+    return name, inner
 
 
 def timezone(name: str) -> str:
@@ -257,3 +284,12 @@ def passwords_in(url: str) -> frozenset[str]:
         text = match[1] if match[1] is not None else match[2]
         found |= {text, re.sub(r"\\(.)", r"\1", text)}
     return frozenset(found - {""})
+
+
+def login_secrets(url: str, password: str | None) -> frozenset[str]:
+    """Find what may not be shown of a login: the passwords, unless they are the user's or the database's name.
+
+    Those stand everywhere: struck out, they would be shown by the gap.
+    """
+    open_words = {unquote(match[1]) for expression in _URL_NAMES for match in expression.finditer(url)}
+    return (passwords_in(url) | frozenset(filter(None, [password]))) - open_words

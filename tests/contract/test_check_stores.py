@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from holdfast.jobs import one_place
 from holdfast.jobs.check_stores import check_store
 from holdfast.jobs.finding import Finding
 from holdfast.stores.base import Conditions, RefusedError, Store
@@ -18,6 +19,7 @@ from holdfast.stores.read_only import ReadOnlyStore
 from holdfast.stores.s3 import S3Store
 from support import gcs_emulator, moto_server
 from support.memory_store import MemoryStore
+from support.world import world
 
 
 def found(store: Store) -> list[tuple[str, str]]:
@@ -112,3 +114,18 @@ def test_a_probe_that_stays_is_told() -> None:
             del key
 
     assert found(Deaf()) == [("fail", "memory://memory: still has what was deleted")]
+
+
+def test_a_store_under_two_names_is_told_from_two_stores(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "link").symlink_to("a")
+    stores = {name: LocalStore(name, tmp_path / name) for name in ("a", "link", "b")}
+    with world(tmp_path / "home", "postgresql://", stores=stores) as home:
+        told = list(one_place.check(home.services, [home.target]))
+    assert [(each.level, each.subject) for each in told] == [
+        ("fail", "stores a and link"),
+        ("ok", "stores a and b"),
+        ("ok", "stores link and b"),
+    ]
+    assert "are one and the same place: a copy there is none" in told[0].message
+    assert not any(path.is_file() for path in (tmp_path / "a").rglob("*"))

@@ -257,3 +257,24 @@ def test_secrets_are_all_found_and_never_shown(place: Place) -> None:
 def test_a_config_error_is_what_load_raises_for_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"cannot read the config .*gone\.toml"):
         load(tmp_path / "gone.toml", environ={})
+
+
+def test_a_file_may_begin_as_editors_of_windows_begin_it(place: Place) -> None:
+    assert place.load(f"\ufeff{BASE}".replace("\n", "\r\n")).targets()[0].name == "shop"
+
+
+@pytest.mark.parametrize(
+    ("login", "struck"),
+    [
+        ("url = 'postgresql://demo:demo@h'", ()),
+        ("url = 'postgresql://u:postgres@h/postgres'", ()),
+        ("url = 'host=h user=demo'\npassword = 'demo'", ()),
+        ("url = 'postgresql://demo:demo1@h/demo'", ("demo1",)),
+        ("url = 'postgresql://u@h/app'\npassword = 's3cret'", ("s3cret",)),
+    ],
+)
+def test_a_password_that_is_the_users_name_is_not_struck_out(
+    place: Place, login: str, struck: tuple[str, ...]
+) -> None:
+    """The name stands in every message: as `***` it would say nothing to its owner, and all to others."""
+    assert place.load(BASE.replace('url = "postgresql://app@db/shop"', login)).secrets() == struck

@@ -63,7 +63,7 @@ def test_the_logins_of_clouds_may_lie_in_files(place: Place) -> None:
         BASE
         + "[stores.g]\nurl = 'gs://b'\ncredentials_file = 'google'\n"
         + "[stores.k]\nurl = 'azblob://a/b'\naccount_key_file = 'key'\n"
-        + "[stores.s]\nurl = 'azblob://a/b'\nsas_token_file = 'sas'\n"
+        + "[stores.s]\nurl = 'azblob://a/c'\nsas_token_file = 'sas'\n"
     )
     assert set(config.secrets()) == {"the google", "the key", "the sas"}
     assert "the key" not in repr(config.stores)
@@ -74,7 +74,7 @@ def test_the_logins_of_clouds_may_lie_in_files(place: Place) -> None:
     [
         ("url = 'azblob://acc'", "stores.off.url: azblob://account/container/prefix was expected"),
         ("url = 'azblob://acc/box?sv=1'", "stores.off.url: azblob://account/container/prefix was expected"),
-        ("url = 'gs://'", "stores.off.url: it should have at least 1 character"),
+        ("url = 'gs://'", "stores.off.url: gs://bucket/prefix was expected"),
         ("url = 'gs://b/../c'", "stores.off.url: a path such as"),
         (
             "url = 'azblob://a/b'\naccount_key = 'x'\nsas_token = 'y'",
@@ -197,3 +197,29 @@ def test_more_copies_than_stores_are_refused(place: Place) -> None:
     assert "2 copies are more than one store can hold" in refused.message
     two = BASE.replace("[targets", "[stores.other]\nurl = '/b'\n[targets") + "require_copies = 2\n"
     assert place.load(two).configured().copies == {"shop": 2}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[stores.off]\npath = './backups/'\ntype = 'local'",
+        "[stores.a]\nurl = 's3://b/p'\n[stores.off]\nurl = 's3://b//p/'",
+        "[stores.a]\nurl = 'azblob://acc/b/p'\n[stores.off]\nurl = 'azblob://acc/b/p/'\naccess_tier = 'Hot'",
+        (
+            "[stores.a]\nurl = 's3://b/p'\nendpoint_url = 'https://H:1'\n"
+            "[stores.off]\nurl = 's3://b/p'\nendpoint_url = 'https://h:1/'"
+        ),
+    ],
+)
+def test_one_place_under_two_names_is_no_second_copy(place: Place, text: str) -> None:
+    said = place.refused(f"{BASE}\n{text}\n").message
+    assert "stores.off: it is the same place as the store " in said
+
+
+def test_one_place_may_have_a_name_for_each_target_and_one_to_read_from(place: Place) -> None:
+    place.load(
+        "[stores.a]\nurl = 's3://b/p'\naccess_key_id = 'x'\nsecret_access_key = 'y'\n"
+        "[stores.b]\nurl = 's3://b/p'\n[stores.c]\nurl = 's3://b/p'\nendpoint_url = 'https://other'\n"
+        f"{BASE}\nstores = ['disk', 'a', 'c']\n[targets.blog]\nurl = 'postgresql://blog'\nstores = ['b']\n"
+    )
+    place.load(f"{BASE}\n[stores.again]\npath = 'backups'\ntype = 'local'\nread_only = true\n")

@@ -47,6 +47,15 @@ def test_without_a_url_everything_is_left_to_libpq() -> None:
         "password='s3cret",
         "postgresql://u@h/d?s3cret=1",
         "postgresql://u:a@h:b/d?password=s3cret&x=y&",
+        "postgresql://u:pass@s3cret@h/d",
+        "postgresql://u:@s3cret@h:1",
+        "postgresql://u:pass/s3cret@h:1/d",
+        "postgresql://u:s3cret/x@h",
+        "postgresql://u:1/s3cret@h/d",
+        "postgresql://u:a@s3cret/b@h:1/d",
+        "postgresql://u:pa?ss@s3cret@h/d",
+        "host=h;port=1;password=s3cret",
+        "host=h port=s3cret",
         "s3cret",
     ],
 )
@@ -57,6 +66,22 @@ def test_a_malformed_url_is_a_config_error_that_never_quotes_it(url: str) -> Non
     assert "s3cret" not in (caught.value.hint or "")
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:p%40%2F@h1:1,[::1]:2/d?application_name=a@b",
+        "postgresql://u:a?b#c@h/d",
+        "postgresql:///d?host=/run/a@b&user=u@v",
+        "postgresql://%2Frun%2Fpg/d",
+        "host=@abstract user=u@v dbname=a@b",
+        "host=h1,h2 port=1,",
+        "postgres://h",
+    ],
+)
+def test_signs_of_a_misread_password_are_no_hindrance_where_they_are_right(url: str) -> None:
+    assert parse(url, environ={}).params
 
 
 @pytest.mark.parametrize("password", ["a\nb", "a\rb", "a\0b"])

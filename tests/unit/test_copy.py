@@ -9,7 +9,7 @@ import pytest
 
 from holdfast.jobs.catalog import rebuild
 from holdfast.jobs.copy import copy
-from holdfast.model.errors import IntegrityError
+from holdfast.model.errors import ConfigError, IntegrityError
 from support.memory_store import MemoryStore
 from support.shelved import shelved
 from support.world import World, world
@@ -84,3 +84,18 @@ def test_a_damaged_original_makes_no_copy(home: World, stores: dict[str, MemoryS
         copy(home.services, "shop", ID, "a", "b", home.stop)
     assert not any("manifest" in key for key in stores["b"].objects)
     assert copies(home)["b"] == "missing"
+
+
+def test_a_store_under_two_names_holds_one_copy(tmp_path: Path) -> None:
+    """Else `require_copies = 2` would be met by one directory, with a link to it."""
+    place = MemoryStore("a")
+    link = MemoryStore("b")
+    vars(link).update(vars(place), name="b", location="memory://b")
+    with world(tmp_path, NOWHERE, stores={"a": place, "b": link}) as home:
+        shelved(home.services, place, ID)
+        rebuild(home.services, store="a")
+        before = place.backups
+        with pytest.raises(ConfigError, match=r"the stores b .* and a .* are one and the same place"):
+            copy(home.services, "shop", ID, "a", "b", home.stop)
+        assert place.backups == before
+        assert copies(home) == {"a": "complete", "b": "missing"}

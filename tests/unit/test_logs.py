@@ -165,7 +165,7 @@ def test_passwords_in_text_are_struck_out(text: str, expected: str) -> None:
     assert logs.redacted(text) == expected
 
 
-@given(st.text(st.characters(exclude_characters="*"), min_size=1), st.text(), st.text())
+@given(st.text(st.characters(exclude_characters="*"), min_size=4), st.text(), st.text())
 def test_a_registered_secret_is_nowhere(secret: str, before: str, after: str) -> None:
     logs._secrets.clear()
     logs.register_secret(secret)
@@ -177,6 +177,13 @@ def test_registered_secrets_are_found_in_their_other_spellings() -> None:
     logs.register_secret("p@ss")
     logs.register_secret("")
     assert logs.redacted("p@ss/wo'rd p%40ss%2Fwo%27rd p@ss x") == "*** *** *** x"
+
+
+def test_what_is_too_short_for_a_secret_spoils_no_text() -> None:
+    logs._secrets.clear()
+    logs.register_secret("a")
+    logs.register_secret("app")
+    assert logs.redacted("cannot reach app, password=app") == "cannot reach app, password=***"
 
 
 def test_the_module_is_cheap_to_import() -> None:

@@ -8,8 +8,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from holdfast.jobs import check_keys, conditions, project_address
+from holdfast.jobs import check_keys, conditions, one_place, project_address
 from holdfast.jobs.check_locks import check_locks
+from holdfast.jobs.check_plans import check_plan
 from holdfast.jobs.check_platform import check_platform
 from holdfast.jobs.check_stores import check_store
 from holdfast.jobs.finding import Finding, guarded, room
@@ -48,8 +49,10 @@ def check(services: Services, targets: tuple[Target, ...], *, encrypted: bool) -
     yield from _check_spool(services.spool_dir)
     for store in services.stores.values():
         yield from check_store(store, functools.partial(conditions.record, services, store))
+    yield from one_place.check(services, targets)
     yield from check_locks(services, targets)
     for target in targets:
+        yield from check_plan(target, services.clock.now())
         yield from guarded(f"target {target.name}", _check_target(services, target))
         yield from guarded(f"target {target.name}, platform", check_platform(target, Stop()))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
-from holdfast.jobs import adopting, fence, locking, marks, runner, writing
+from holdfast.jobs import adopting, fence, locking, marks, one_place, runner, writing
 from holdfast.jobs.reading import Opened, open_backup, read_document
 from holdfast.jobs.services import Services
 from holdfast.model import layout
@@ -20,6 +20,7 @@ from holdfast.system.stop import Stop
 def copy(services: Services, target: str, backup_id: str, source: str, destination: str, stop: Stop) -> None:
     """Copy one backup; the caller holds the lock of the target's copies. Raise BusyError while another host copies there.
 
+    ConfigError is raised when both stores are one place.
     The manifest comes last, so that a copy that breaks off is none; a later one goes on where it was.
     """
     with fence.fenced(services, services.store(destination), target, "copies") as store:
@@ -64,6 +65,7 @@ def _copy(
                 hint="`holdfast undelete` brings it back, as long as its objects are there.",
             )
     if place.store.stat(place.key(layout.MANIFEST)) is not None:
+        one_place.refuse(place.store, origin.store)
         # Another host was first, or it was encrypted anew: what is committed is not written again.
         adopting.recognise(services, open_backup(place, services.keys))
         return

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -38,6 +39,13 @@ _COMPLAINTS = {
     "end of string": "a bracket of an IPv6 address that is not closed",
     "IPv6 host address": "an empty IPv6 address",
 }
+_WRITE = "Write postgresql://user@host:5432/database, special characters as %XX, or key='value' pairs."
+_ENCODE = (
+    "In a user name or password write @ as %40, / as %2F, : as %3A, % as %25; or put the password into a file"
+    " (password_file). Pairs (host=… port=…) have spaces between them."
+)
+_URI = re.compile(r"postgres(?:ql)?://[^@/]*(@?)(.*)", re.DOTALL)
+_NO_HOST = re.compile(r"[@;=\s]")
 
 
 # What keeps the PG* variables, which may speak of another server, from an isolated connection of our own.
@@ -146,9 +154,11 @@ def parse(
         # `from None`: the cause quotes the text, and a traceback would show the password in it.
         raise ConfigError(
             f"malformed PostgreSQL URL: {_complaint(str(error))}",
-            hint="Write postgresql://user@host:5432/database, special characters as %XX, or key='value' pairs.",
+            hint=_WRITE,
         ) from None
     params = {key: str(value) for key, value in raw.items() if value is not None}
+    if misread := _misread(url or "", params):
+        raise ConfigError(misread, hint=_ENCODE) from None
     inside = params.pop("password", None)
     for key in sorted(_SECRETS & params.keys()):
         raise ConfigError(
@@ -160,6 +170,21 @@ def parse(
     secret = password or inside or outside or None
     _check_text(params, secret)
     return Conninfo(params=params, password=secret)
+
+
+def _misread(url: str, params: Mapping[str, str]) -> str | None:
+    """Tell where a password with special characters was cut in the wrong place; a piece of it would be shown as a host.
+
+    libpq ends it at the first @, and takes a / before that for the end of the host.
+    """
+    if (uri := _URI.match(url)) and "@" in uri[2].partition("?")[0]:
+        return "malformed PostgreSQL URL: an @ after the one before the host, or after a /"
+    hosts = [host for host in params.get("host", "").split(",") if not host.startswith(("/", "@"))]
+    if any(map(_NO_HOST.search, hosts)):
+        return "malformed PostgreSQL URL: the host holds characters that no host name has"
+    if any(port and not port.isdecimal() for port in params.get("port", "").split(",")):
+        return "malformed PostgreSQL URL: the port is no number"
+    return None
 
 
 def _complaint(message: str) -> str:

@@ -24,6 +24,7 @@ Format = Literal["console", "json"]
 Level = Literal["debug", "info", "warning", "error"]
 
 MASK = "***"
+_SHORTEST = 4  # characters; to strike out less would spoil every text, and show by the gaps what it was
 _LEVELS: dict[Level, int] = {
     "debug": logging.DEBUG,
     "info": logging.INFO,
@@ -48,8 +49,11 @@ _about: ContextVar[tuple[dict[str, object], ...]] = ContextVar("about", default=
 
 
 def register_secret(value: str) -> None:
-    """Strike this text out of every later log line, also where it stands URL-quoted or in a `repr`."""
-    if value:
+    """Strike this text out of every later log line, also where it stands URL-quoted or in a `repr`.
+
+    Not where it is too short to be a secret.
+    """
+    if len(value) >= _SHORTEST:
         _secrets.update({value, quote(value, safe="", errors="backslashreplace"), repr(value)[1:-1]})
 
 
