@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from holdfast.methods import identity_catalog as belongings
 from holdfast.methods import identity_rows as rows
+from holdfast.methods.identity_columns import reorder
 from holdfast.methods.identity_definitions import Contents, compare_definitions, read_contents
 from holdfast.methods.identity_examples import second_look
 from holdfast.methods.identity_globals import compare_globals
@@ -91,7 +92,9 @@ def compare_database(
             lambda limited: read_both(subject, look, limited, known=known), checked, stop
         )
         settled = settle(subject, look, both, times, stop)
-        look, both = settled.look, settled.both
+        look = settled.look
+        reordered = reorder(subject, look, settled.both, stop)
+        both = reordered.both
     with phases.phase("properties"):
         there = belongings.read_restored(subject, stop)
         views = belongings.compare_views(subject, there)
@@ -109,6 +112,7 @@ def compare_database(
     )
     notes = [
         *([f"the archive was dumped in the time zone {settled.zone}"] if settled.zone else []),
+        *reordered.notes,
         *views.notes,
         *belongings.version_notes(subject, there),
         *unchecked,
