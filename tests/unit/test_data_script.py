@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from holdfast.model.errors import IntegrityError
 from holdfast.postgres import data_script
-from holdfast.postgres.data_script import DataDigest, DataReader, Rows
+from holdfast.postgres.data_digest import DataDigest, Rows
+from holdfast.postgres.data_script import DataReader
 from holdfast.postgres.multiset import Multiset
 
 _SCRIPT = rb"""--

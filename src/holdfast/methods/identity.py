@@ -17,7 +17,7 @@ from holdfast.methods.identity_zone import settle
 from holdfast.methods.subject import Subject
 from holdfast.model.comparison import Comparison, Phase, Validity
 from holdfast.model.errors import IntegrityError, SourceError
-from holdfast.postgres.data_script import DataDigest
+from holdfast.postgres.data_digest import DataDigest
 from holdfast.postgres.zones import Times
 from holdfast.system import clock
 from holdfast.system.stop import Stop

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from holdfast.methods.identity_reading import Both, Look
 from holdfast.methods.subject import Subject, session
 from holdfast.postgres.column_order import inheriting, pin_as_dump, read_rows
-from holdfast.postgres.data_script import Rows
+from holdfast.postgres.data_digest import Rows
 from holdfast.postgres.relation_names import Name, shown
 from holdfast.postgres.sessions import cancel
 from holdfast.system.stop import Stop

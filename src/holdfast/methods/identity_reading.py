@@ -9,7 +9,8 @@ from typing import TypeVar
 
 from holdfast.methods.subject import Subject, session
 from holdfast.postgres import scripts
-from holdfast.postgres.data_script import DataDigest, DataReader, Listener, Rows
+from holdfast.postgres.data_digest import DataDigest, Listener, Rows
+from holdfast.postgres.data_script import DataReader
 from holdfast.postgres.partitions import groups, read_roots, together
 from holdfast.postgres.relation_names import Name
 from holdfast.postgres.statements import quoted_name
@@ -64,7 +65,7 @@ def read_both(subject: Subject, look: Look, stop: Stop, *, known: DataDigest | N
     """
     archived, restored = beside(
         lambda limited: known or read_archived(subject, look, limited),
-        lambda limited: _dumped(subject, look, limited),
+        lambda limited: _dumped(subject, look, limited, known),
         stop,
     )
     if archived.inserts - look.inserts:  # known only now, and rare: no dump of ours has statements for rows
@@ -83,8 +84,8 @@ def read_restored(subject: Subject, look: Look, grouped: Mapping[Name, Name], st
     return together(_dumped(subject, look, stop), grouped)
 
 
-def _dumped(subject: Subject, look: Look, stop: Stop) -> DataDigest:
-    theirs = DataReader(look.codec, look.theirs)
+def _dumped(subject: Subject, look: Look, stop: Stop, known: DataDigest | None = None) -> DataDigest:
+    theirs = DataReader(look.codec, look.theirs, known.tables if known is not None else None)
     flags = ["--data-only", *subject.of_data, *_flags(look), *sorted(look.inserts)]
     scripts.of_database(subject.clients, subject.where, flags, stop, theirs.feed, zone=look.zone)
     return theirs.finish()

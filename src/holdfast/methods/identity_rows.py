@@ -9,7 +9,7 @@ from holdfast.methods.identity_reading import Both
 from holdfast.methods.subject import Subject
 from holdfast.model.catalog import SEQUENCE_VALUE, LeftOut
 from holdfast.model.comparison import Content, Difference, How, TableCompared
-from holdfast.postgres.data_script import Rows
+from holdfast.postgres.data_digest import Rows
 from holdfast.postgres.relation_names import Name, shown
 
 _SHOWN = 300

@@ -6,7 +6,8 @@ from typing import LiteralString
 
 import psycopg
 
-from holdfast.postgres.data_script import DataReader, Rows
+from holdfast.postgres.data_digest import Rows
+from holdfast.postgres.data_script import DataReader
 from holdfast.postgres.relation_names import Name
 from holdfast.postgres.server import Connection, pin, translate
 from holdfast.postgres.snapshot import PINS

@@ -7,14 +7,13 @@ a statement with a row in it, may be of any length.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
 
 from holdfast.model.errors import IntegrityError
-from holdfast.postgres.multiset import LongLine, Multiset
+from holdfast.postgres.data_digest import DataDigest, Listener, Name, Rows
+from holdfast.postgres.multiset import LongLine
+from holdfast.postgres.trail import Follower, Trail
 
-Name = tuple[str, str]  # schema and name
 _LONG = 4 * 1024 * 1024  # what is longer than this is not held whole
 _HEAD = 64 * 1024  # of a long statement
 _LAST = b"\\."
@@ -49,55 +48,25 @@ _NO_DATA = (
 )
 
 
-class Listener(Protocol):
-    """Who wants to see each row as well: given blocks of whole lines, and the hashes of long ones."""
-
-    def lines(self, table: Name, block: bytes) -> None:
-        """Take rows of a table, each with its line break."""
-
-    def long_line(self, table: Name, number: int) -> None:
-        """Take the hash of a row that was too long to be held."""
-
-    def large_object(self, oid: int, number: int, *, made: bool) -> None:
-        """Take the hash of one thing that is known of a large object; `made` says that it is that it exists."""
-
-
-@dataclass(slots=True)
-class Rows:
-    """The rows of one table so far. `columns` are the lists of them that the script has; INSERT has none.
-
-    There are several where the rows of partitions go to their root.
-    """
-
-    columns: set[bytes] = field(default_factory=set)
-    lines: Multiset = field(default_factory=Multiset)
-
-
-@dataclass(slots=True)
-class DataDigest:
-    """What a script of data holds. `others` are statements that are none of these, by their first line.
-
-    `inserts` are the options of pg_dump that make it write rows as this script does; none where it is COPY.
-    """
-
-    tables: dict[Name, Rows] = field(default_factory=dict)
-    sequences: dict[Name, str] = field(default_factory=dict)
-    large_objects: int = 0
-    large_object_facts: Multiset = field(default_factory=Multiset)
-    others: list[str] = field(default_factory=list)
-    inserts: set[str] = field(default_factory=set)
-
-
 class DataReader:
     """Takes a script in chunks of any size and fills `digest`. Raise IntegrityError where it cannot be understood.
 
-    Names are read in `codec`.
+    Names are read in `codec`. What comes as it came `before` is not looked at line by line, so that a listener hears
+    nothing of it.
     """
 
-    def __init__(self, codec: str = "utf-8", listener: Listener | None = None) -> None:
+    def __init__(
+        self,
+        codec: str = "utf-8",
+        listener: Listener | None = None,
+        before: Mapping[Name, Rows] | None = None,
+    ) -> None:
         self.digest = DataDigest()
         self._codec = codec
         self._listener = listener
+        self._before = before or {}
+        self._follower: Follower | None = None
+        self._trail = Trail()
         self._rest = b""
         self._step: Callable[[bytes], bytes | None] = self._sql
         self._schema = b""
@@ -122,6 +91,8 @@ class DataReader:
 
     def finish(self) -> DataDigest:
         """Give the whole. Raise IntegrityError when it ended inside something."""
+        if self._follower is not None:
+            self.feed(self._by_line(b""))
         if self._rest.strip() or self._step != self._sql:
             raise IntegrityError(
                 "the data ends inside a table or a statement",
@@ -160,7 +131,7 @@ class DataReader:
     def _statement(self, text: bytes) -> None:
         if copy := _COPY.match(text):
             self._begin(copy[1], copy[2], copy[3].strip())
-            self._step = self._in_rows
+            self._begin_rows()
         elif insert := _INSERT.match(text):
             self._begin_insert(insert, text)
             self._add_line(text)
@@ -177,6 +148,17 @@ class DataReader:
         self._table = (self._word(schema or self._schema), self._word(name))
         self._rows = self.digest.tables.setdefault(self._table, Rows())
         self._rows.columns.add(columns)
+
+    def _begin_rows(self) -> None:
+        self._trail = Trail(self._rows.lines.sum)
+        self._rows.trails.append(self._trail)
+        known = self._before.get(self._table)
+        number = len(self._rows.trails)
+        if known is not None and number <= len(known.trails):
+            self._follower = Follower(known.trails[number - 1])
+            self._step = self._in_known_rows
+        else:
+            self._step = self._in_rows
 
     def _begin_insert(self, insert: re.Match[bytes], text: bytes) -> None:
         self._begin(insert[1], insert[2], b"INSERT")
@@ -221,6 +203,21 @@ class DataReader:
         if self._listener is not None:
             self._listener.large_object(int(number), line.number, made=made)
 
+    def _in_known_rows(self, data: bytes) -> bytes | None:
+        assert self._follower is not None  # noqa: S101 - this step is taken with one alone
+        found, left = self._follower.take(data)
+        if found is not None:
+            self._rows.lines.add_sum(found)
+        elif left:
+            return self._by_line(left)
+        return left
+
+    def _by_line(self, data: bytes) -> bytes:
+        """Look at the lines from here on."""
+        held = self._follower.give_up() if self._follower is not None else b""
+        self._follower, self._step = None, self._in_rows
+        return held + data
+
     def _in_rows(self, data: bytes) -> bytes:
         cut = data.rfind(b"\n") + 1
         lines = data[: cut - 1].split(b"\n") if cut else []
@@ -232,6 +229,7 @@ class DataReader:
             del lines[last:]
             end = sum(map(len, lines)) + last
             self._take(lines, data, end)
+            self._trail.end(self._rows.lines)
             self._step = self._sql
             return data[end + len(_END) :]
         if len(data) - cut > _LONG:
@@ -244,6 +242,7 @@ class DataReader:
         self._long.feed(data if end < 0 else data[:end])
         if end < 0:
             return None
+        self._trail.end(self._rows.lines)
         self._add_long_line()
         self._step = self._in_rows
         return data[end + 1 :]
@@ -280,6 +279,7 @@ class DataReader:
     def _take(self, lines: Sequence[bytes], data: bytes, end: int) -> None:
         """Take rows, which are what stands before `end`."""
         self._rows.lines.add(lines)
+        self._trail.note(memoryview(data)[:end], self._rows.lines)
         if self._listener is not None and end:
             self._listener.lines(self._table, data[:end])
 

@@ -8,6 +8,7 @@ whoever can do that to a restored database can do worse.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from xxhash import xxh3_128, xxh3_128_intdigest
 
@@ -17,6 +18,20 @@ _MODULUS = 1 << 128
 def each_hash(block: bytes) -> Iterator[int]:
     """Give the hash of each of some whole lines."""
     return map(xxh3_128_intdigest, block[:-1].split(b"\n"))
+
+
+class Sum(NamedTuple):
+    """How many lines there are, and the sum of their hashes."""
+
+    lines: int
+    total: int
+
+    def minus(self, earlier: Sum) -> Sum:
+        """Give what was added since."""
+        return Sum(self.lines - earlier.lines, (self.total - earlier.total) % _MODULUS)
+
+
+NO_LINES = Sum(0, 0)
 
 
 class Multiset:
@@ -40,8 +55,17 @@ class Multiset:
 
     def add_all(self, other: Multiset) -> None:
         """Take what another has taken."""
-        self.count += other.count
-        self._sum = (self._sum + other._sum) % _MODULUS
+        self.add_sum(other.sum)
+
+    def add_sum(self, other: Sum) -> None:
+        """Take lines, of which the sum is known."""
+        self.count += other.lines
+        self._sum = (self._sum + other.total) % _MODULUS
+
+    @property
+    def sum(self) -> Sum:
+        """All that was taken."""
+        return Sum(self.count, self._sum)
 
     @property
     def digest(self) -> str:
@@ -50,7 +74,7 @@ class Multiset:
 
 
 class LongLine:
-    """The hash of a line that comes in pieces."""
+    """The hash of a line, or of any text, that comes in pieces."""
 
     __slots__ = ("_state", "size")
 
@@ -58,7 +82,7 @@ class LongLine:
         self._state = xxh3_128()
         self.size = 0
 
-    def feed(self, piece: bytes) -> None:
+    def feed(self, piece: bytes | memoryview) -> None:
         """Take the next piece."""
         self._state.update(piece)
         self.size += len(piece)

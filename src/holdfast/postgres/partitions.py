@@ -11,7 +11,7 @@ from typing import LiteralString
 
 import psycopg
 
-from holdfast.postgres.data_script import DataDigest, Rows
+from holdfast.postgres.data_digest import DataDigest, Rows
 from holdfast.postgres.relation_names import Name
 from holdfast.postgres.server import Connection, translate
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from holdfast.postgres.data_script import Name
+from holdfast.postgres.data_digest import Name
 from holdfast.postgres.multiset import each_hash
 
 Side = Literal["archive", "restored"]

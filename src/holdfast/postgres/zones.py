@@ -9,7 +9,7 @@ from typing import LiteralString
 
 import psycopg
 
-from holdfast.postgres.data_script import Name
+from holdfast.postgres.data_digest import Name
 from holdfast.postgres.server import Connection, pin, translate
 from holdfast.postgres.snapshot import PINS
 
