@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 
 from holdfast.jobs import runner
@@ -24,11 +24,16 @@ def archive(
             yield chunks
             return
         services.reporter.doing("staging")
-        pieces = ranged(opened.place, part, services.keys)
-        blocks = pieces.blocks if pieces is not None else None
+        blocks = known_blocks(services, opened, part)
         with staging.staged(chunks, services.spool_dir, size=part.size, blocks=blocks) as staged:
             services.stage("staged")
             yield staged
+
+
+def known_blocks(services: Services, opened: Opened, part: Part) -> Mapping[int, int] | None:
+    """Tell where the data of each entry of a part's archive begins, where its seek table knows."""
+    pieces = ranged(opened.place, part, services.keys)
+    return pieces.blocks if pieces is not None else None
 
 
 @contextmanager

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Generator, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
 from holdfast.jobs import own_cluster, proofs, restore, runner
-from holdfast.jobs.part_archive import in_words
-from holdfast.jobs.reading import Opened, plain_chunks, read_catalog, read_plain
+from holdfast.jobs.reading import Opened, read_catalog, read_plain
 from holdfast.jobs.services import Services
-from holdfast.methods import borrowed_server, logical_globals, proving, scratch_means, staging, standing_in
+from holdfast.jobs.trial_archive import Ready, TrialArchive
+from holdfast.methods import borrowed_server, logical_globals, proving, scratch_means
 from holdfast.methods.destination import Destination, destination
 from holdfast.methods.identity_globals import compare_globals
 from holdfast.methods.proving import Stopwatch, Subjected
-from holdfast.methods.staging import Staged
 from holdfast.model.backup import Part
-from holdfast.model.catalog import Catalog, Database, LeftOut
+from holdfast.model.catalog import Catalog, Database
 from holdfast.model.comparison import GlobalsCompared
 from holdfast.model.errors import CouldNotTestError, NotFoundError
 from holdfast.model.proof import DatabaseTested, Detail
 from holdfast.model.testing import RestoreTesting
-from holdfast.postgres import acting, bootstrap, confined, cutting
-from holdfast.postgres.archive import TocReader
-from holdfast.postgres.entries import Entry, Toc
-from holdfast.postgres.stand_ins import StoodIn
+from holdfast.postgres import bootstrap, confined
+from holdfast.system.early import begun
 from holdfast.system.stop import Stop
 
 _MAINTENANCE = "template1"  # a database that no backup holds
@@ -35,28 +32,20 @@ _MAINTENANCE = "template1"  # a database that no backup holds
 class Ground:
     """Where a test restores: a cluster of its own, whose first role is `first`, or (None) a server of the owner's.
 
-    It `stands_in` for extensions that are not installed where the backup is of a platform that alone has them.
+    It `stands_in` for extensions that are not installed where the backup is of a platform that alone has them. Of the
+    first database the archive may be `ready`, or about to be.
     """
 
     into: Destination
     isolation: str
     first: str | None
     stands_in: bool = False
+    ready: AbstractContextManager[Ready] | None = None
 
     @property
     def borrowed(self) -> bool:
         """Whether it is a server of the owner's."""
         return self.first is None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Made:
-    """An archive made ready for a test: what was kept out of it, what is stood in for, and what is restored after that."""
-
-    staged: Staged = field(repr=False)
-    left_out: tuple[LeftOut, ...]
-    stood_in: StoodIn
-    only: tuple[int, ...] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +75,8 @@ class Trial:
             for part in parts:
                 self.stop.check()
                 found = restore.described(catalog, part)
-                done.append(self._database(ground, found, part, watch, last=part is parts[-1]))
+                early = ground.ready if part is parts[0] else None
+                done.append(self._database(ground, found, part, early, watch, last=part is parts[-1]))
                 services.stage("compared")
             facts = proofs.Facts(
                 began=began,
@@ -149,12 +139,31 @@ class Trial:
             watch,
             self.stop,
         )
-        with making as cluster:
+        with self._begun(catalog, parts[0], watch) as ready, making as cluster:
             services.stage("cluster")
             maintenance = cluster.conninfo.with_database(_MAINTENANCE)
             with destination(maintenance, dump_version=dumped_with) as into:
                 stands_in = catalog.platform is not None
-                yield Ground(into=into, isolation=cluster.isolation, first=first, stands_in=stands_in)
+                yield Ground(
+                    into=into, isolation=cluster.isolation, first=first, stands_in=stands_in, ready=ready
+                )
+
+    def _begun(
+        self, catalog: Catalog, part: Part, watch: Stopwatch
+    ) -> AbstractContextManager[AbstractContextManager[Ready] | None]:
+        """Begin to stage the first archive, unless the server has to tell first what is to be stood in for."""
+        if catalog.platform is not None:
+            return nullcontext()
+        found = restore.described(catalog, part)
+        return begun(lambda stop: self._ready(found, part, (), watch, stop), self.stop)
+
+    def _ready(
+        self, found: Database, part: Part, missing: Collection[str], watch: Stopwatch, stop: Stop
+    ) -> AbstractContextManager[Ready]:
+        archive = TrialArchive(
+            services=self.services, opened=self.opened, plan=self.plan, found=found, part=part
+        )
+        return archive.ready(missing, self.meter, watch, stop)
 
     @contextmanager
     def _borrowed(self, url: str, parts: Sequence[Part]) -> Iterator[Destination]:
@@ -206,7 +215,14 @@ class Trial:
         )
 
     def _database(
-        self, ground: Ground, found: Database, part: Part, watch: Stopwatch, *, last: bool
+        self,
+        ground: Ground,
+        found: Database,
+        part: Part,
+        early: AbstractContextManager[Ready] | None,
+        watch: Stopwatch,
+        *,
+        last: bool,
     ) -> DatabaseTested:
         services, into = self.services, ground.into
         missing = scratch_means.missing_extensions(into, found, self.plan) if ground.stands_in else ()
@@ -214,10 +230,7 @@ class Trial:
             scratch_means.require_means(into, found, self.plan)
         if not ground.borrowed:
             scratch_means.require_locale(into, found)
-        with (
-            services.reporter.progress(f"test {part.database}", part.size) as show,
-            self._staged(found, part, watch, show, missing) as made,
-        ):
+        with early or self._ready(found, part, missing, watch, self.stop) as ready:
             services.stage("staged")
             return proving.prove_database(
                 into,
@@ -225,77 +238,17 @@ class Trial:
                     backup_id=self.opened.backup.id,
                     taken_at=self.opened.backup.started_at,
                     found=found,
-                    staged=made.staged,
+                    staged=ready.staged,
                     archive_bytes=part.size,
-                    left_out=made.left_out,
+                    left_out=ready.left_out,
                     borrowed=ground.borrowed,
                     last=last,
                     plan=self.plan,
                     doing=services.reporter.doing,
-                    stood_in=made.stood_in,
-                    only=made.only,
+                    stood_in=ready.stood_in,
+                    only=ready.only,
                 ),
                 watch,
                 stop=self.stop,
                 warn=lambda text: services.reporter.warn(text, backup=self.opened.backup.id),
             )
-
-    @contextmanager
-    def _staged(
-        self,
-        found: Database,
-        part: Part,
-        watch: Stopwatch,
-        show: Callable[[int], None],
-        missing: Collection[str],
-    ) -> Iterator[_Made]:
-        """Read the archive into a file without a name, without what would act on the world."""
-        entries = list(in_words(self._toc(part, everything=False).entries, found.properties.encoding))
-        stood_in = standing_in.stood_in(entries, found, missing)
-        kept = acting.acting(
-            entries,
-            without_extensions=self.plan.without_extensions,
-            besides=standing_in.needing(entries, missing),
-        )
-
-        def chunks() -> Generator[bytes, None, None]:
-            for chunk in plain_chunks(self.opened.place, part, self.services.keys, threads=True):
-                self.stop.check()
-                self.meter.add(len(chunk))
-                show(len(chunk))
-                yield chunk
-
-        with closing(chunks()) as whole, ExitStack() as stack:
-            pieces = self._cut(whole, part, kept) if kept.out else whole
-            with watch.phase("reading"):
-                staged = stack.enter_context(staging.staged(pieces, self.services.spool_dir, size=part.size))
-            yield _Made(
-                staged=staged,
-                left_out=(*kept.left_out, *standing_in.told(stood_in)),
-                stood_in=stood_in,
-                only=self._rest(part, kept.out | stood_in.entries) if stood_in.entries else None,
-            )
-
-    def _rest(self, part: Part, out: Collection[int]) -> tuple[int, ...]:
-        """Tell what is left to restore where some of it is stood in for."""
-        return tuple(
-            each.dump_id for each in self._toc(part, everything=True).entries if each.dump_id not in out
-        )
-
-    def _toc(self, part: Part, *, everything: bool) -> Toc:
-        """Read the table of contents; unless `everything`, without large objects, which may be millions."""
-        keep = None if everything else _is_no_large_object
-        reader = TocReader(self.opened.place.key(part.name), keep=keep, copies=True)
-        for chunk in plain_chunks(self.opened.place, part, self.services.keys):
-            reader.feed(chunk)
-            if reader.done:
-                break
-        return reader.finish()
-
-    def _cut(self, chunks: Iterator[bytes], part: Part, kept: acting.Kept) -> Iterator[bytes]:
-        toc = self._toc(part, everything=True)
-        return cutting.cut(chunks, toc, [each for each in toc.entries if each.dump_id not in kept.out])
-
-
-def _is_no_large_object(entry: Entry) -> bool:
-    return not entry.desc.startswith("BLOB") and not (entry.tag or "").startswith("LARGE OBJECT ")
