@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import LiteralString
 
 import pytest
@@ -21,6 +22,8 @@ from holdfast.postgres.scratch import Cluster
 from holdfast.postgres.server import Connection, connect
 from support import torture
 from support.postgres import execute, needs_extension, needs_icu, query
+from support.restoring import create, drop, put_back, take
+from support.world import world
 
 _ODD = 'Odd "name".with/it\'s ü\nline %s'
 
@@ -220,3 +223,43 @@ def test_an_extension_fills_a_database_as_one_object(cluster: Cluster, database:
     with connect(database, application_name="test") as conn:
         assert not is_empty(conn)
         assert what_is_there(conn) == f"1 extension ({name})"
+
+
+@pytest.mark.extended
+@pytest.mark.parametrize("name", ["legacy", "Übersicht"])
+def test_what_a_database_of_another_encoding_is_comes_back(
+    cluster: Cluster, second_cluster: Cluster, tmp_path: Path, name: str
+) -> None:
+    """Its name and its owner's are the server's, in UTF-8; what was set within it is in its own encoding."""
+    for each in (cluster, second_cluster):
+        execute(each.conninfo, 'CREATE ROLE "Größe"')
+    options = """TEMPLATE template0 ENCODING 'WIN1251' LC_COLLATE 'C' LC_CTYPE 'C' OWNER "Größe\""""
+    where = create(cluster, name, options=options)
+    database = sql.Identifier(name)
+    if name.isascii():
+        execute(
+            where,
+            sql.SQL("COMMENT ON DATABASE {} IS 'Привет'").format(database),
+            sql.SQL("ALTER DATABASE {} SET search_path TO 'Схема'").format(database),
+        )
+    execute(
+        cluster.conninfo,
+        sql.SQL('GRANT CONNECT ON DATABASE {} TO "Größe" WITH GRANT OPTION').format(database),
+        sql.SQL("ALTER ROLE \"Größe\" IN DATABASE {} SET work_mem TO '5MB'").format(database),
+    )
+    try:
+        with world(tmp_path, cluster.conninfo.argv_dsn(), databases=(name,)) as made:
+            put_back(made, take(made), second_cluster, database=name)
+        found = []
+        for each in (cluster, second_cluster):
+            with connect(each.conninfo.with_database(name), application_name="test") as conn:
+                found.append(read_properties(conn, name))
+        assert found[0] == found[1]
+        assert (found[1].owner, {each.role for each in found[1].settings} >= {"Größe"}) == ("Größe", True)
+        if name.isascii():
+            assert query(second_cluster.conninfo.with_database(name), "SHOW search_path") == [('"Схема"',)]
+            assert found[1].comment == "Привет"
+    finally:
+        for each in (cluster, second_cluster):
+            drop(each, name)
+            execute(each.conninfo, 'DROP ROLE "Größe"')

@@ -10,6 +10,7 @@ import pytest
 
 from holdfast.jobs.reading import Opened
 from holdfast.jobs.restore import Wish, restore
+from holdfast.methods.pg_restore import Options
 from holdfast.model.errors import CancelledError, IntegrityError, SourceError
 from holdfast.postgres.conninfo import Conninfo
 from holdfast.postgres.properties import drop_database
@@ -26,6 +27,18 @@ BEGIN
   RETURN i;
 END$$"""
 
+# More than one session restores: with one job, it is that alone.
+CROWDED = (
+    """CREATE FUNCTION crowded(i int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+  IF (SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'holdfast restore%') > 1
+  THEN RAISE EXCEPTION 'deadlock detected'; END IF;
+  RETURN i;
+END$$""",
+    "CREATE TABLE t AS SELECT 1 AS x",
+    "CREATE INDEX ON t (crowded(x))",
+)
+
 
 @pytest.fixture(scope="module")
 def source() -> Iterator[Cluster]:
@@ -36,6 +49,7 @@ def source() -> Iterator[Cluster]:
         create(cluster, "gone's", options="TEMPLATE template0 OWNER gone")
         create(cluster, "granted", "CREATE TABLE t AS SELECT generate_series(1, 10) AS x")
         execute(cluster.conninfo, "GRANT CREATE ON DATABASE granted TO reader")
+        create(cluster, "crowded", *CROWDED)
         create(cluster, "slow", "CREATE TABLE t AS SELECT 1 AS x", SLOW, "CREATE INDEX ON t (slow(x))")
         yield cluster
 
@@ -203,3 +217,20 @@ def test_subscriptions_come_back_unconnected_and_a_failed_restore_leaves_the_pub
     assert query(fresh.conninfo, facts) == [("Sub 'x'", False)]
     assert databases(fresh) == {"postgres", "subscribing", "copy"}
     assert query(subscribing, slots) == slot
+
+
+@pytest.mark.extended
+def test_jobs_that_stand_in_each_others_way_are_done_in_one(
+    source: Cluster, shop: World, opened: Opened
+) -> None:
+    report = put_back(
+        shop, opened, source, database="crowded", rename="again", options=Options(jobs=2, analyze=False)
+    )
+    assert [text for text in report.warnings if "deadlock" in text] == [
+        "database 'again': the jobs stood in each other's way (a deadlock); it is restored anew, in one"
+    ]
+    assert query(
+        source.conninfo.with_database("again"),
+        "SELECT indisvalid FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid WHERE relname = 't'",
+    ) == [(True,)]
+    drop(source, "again")

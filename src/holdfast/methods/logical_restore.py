@@ -11,7 +11,7 @@ from functools import partial
 from holdfast.methods import pg_restore, plain_restore, restore_checks, restore_hints
 from holdfast.methods.destination import LABEL, Destination
 from holdfast.methods.pg_restore import Options
-from holdfast.methods.restored_properties import adapted
+from holdfast.methods.restored_properties import adapted, give
 from holdfast.methods.staging import Staged
 from holdfast.model import catalog as model
 from holdfast.model.backup import PartFormat
@@ -34,6 +34,7 @@ from holdfast.postgres.statements import quoted_name
 from holdfast.system.stop import Stop
 
 Warn = Callable[[str], None]
+_DEADLOCK = "deadlock detected"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +78,20 @@ def restore_database(into: Destination, task: Task, *, stop: Stop, warn: Warn) -
     """
     for refusal in restore_checks.refusals(into, task.found, task.name, task.options):
         raise refusal
+    there = server.has_database(into.connection, task.name)
+    try:
+        return _restore_database(into, task, stop=stop, warn=warn)
+    except SourceError as error:
+        if there or task.options.jobs == 1 or _DEADLOCK not in error.message:
+            raise
+    # pg_restore orders its jobs by table, and indexes of partitions need locks on several.
+    warn(
+        f"database {task.name!r}: the jobs stood in each other's way (a deadlock); it is restored anew, in one"
+    )
+    return _restore_database(into, replace(task, options=replace(task.options, jobs=1)), stop=stop, warn=warn)
+
+
+def _restore_database(into: Destination, task: Task, *, stop: Stop, warn: Warn) -> Restored:
     created = not server.has_database(into.connection, task.name)
     wanted = adapted(task.found.properties, task.options, into.facts.user)
     whole = not created and (
@@ -106,7 +121,7 @@ def _create(into: Destination, task: Task, wanted: model.Properties) -> None:
     statement = properties.create_database_sql(
         task.name, wanted, into.facts.version_num, tablespaces=task.tablespaces
     )
-    with _hinted(into):
+    with restore_hints.hinted(into.facts.version_num):
         sessions.execute(into.connection, statement, what=f"create database {task.name!r}")
 
 
@@ -131,9 +146,7 @@ def _prepare(into: Destination, task: Task, wanted: model.Properties, *, created
                     warn(f"database {task.name!r}: {what} is {now} here; it was {before}{more}")
     if not created and task.options.clean:  # nothing is changed before the one transaction
         return
-    for statement in properties.setting_statements(task.name, wanted):
-        with _hinted(into):
-            sessions.execute(into.connection, statement, what=f"set the settings of database {task.name!r}")
+    give(into, task.name, wanted, properties.setting_statements, what="settings")
 
 
 def drop_what_was_dropped(connection: server.Connection, found: model.Database) -> None:
@@ -149,9 +162,7 @@ def _finish(into: Destination, task: Task, wanted: model.Properties) -> None:
     if not task.options.restores("pre-data"):
         return
     marks.clear(into.connection, task.name)
-    for statement in properties.property_statements(task.name, wanted):
-        with _hinted(into):
-            sessions.execute(into.connection, statement, what=f"set the properties of database {task.name!r}")
+    give(into, task.name, wanted, properties.property_statements, what="properties")
 
 
 def _run(into: Destination, task: Task, *, created: bool, whole: bool, stop: Stop, warn: Warn) -> None:
@@ -292,13 +303,3 @@ def _drop(into: Destination, name: str, warn: Warn) -> None:
         properties.drop_database(into.connection, into.conninfo, name)
     except Error as trouble:
         warn(f"could not drop the half-restored database {name!r}: {trouble.message}")
-
-
-@contextmanager
-def _hinted(into: Destination) -> Iterator[None]:
-    """Add what to do to an error of the server."""
-    try:
-        yield
-    except SourceError as error:
-        error.hint = error.hint or restore_hints.hint(error.message, into.facts.version_num)
-        raise

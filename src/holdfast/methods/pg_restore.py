@@ -31,7 +31,7 @@ _PROGRESS = re.compile(
     r"(connecting to|creating|dropping|processing|executing|restoring|restored|implied|entering|launching|finished"
     r"|skipping|disabling|enabling|transferring|reducing|setting|while|from TOC entry|NOTICE:)"
 )
-_WITH_IDLE_TIMEOUT = 140000
+_WITH_IDLE_TIMEOUT, _WITH_TRANSACTION_TIMEOUT = 140000, 170000
 PATIENCE = 60.0  # seconds
 _OWN, _WARNING, _STATEMENT, _BETWEEN = "pg_restore: ", "pg_restore: warning:", "Command was: ", '"."'
 _DOES = re.compile(
@@ -139,6 +139,8 @@ def _settings(into: Destination, *, hasty: bool) -> dict[str, str]:
     settings = {**OVERRIDES, **noticing_loss(into.connection)}
     if into.facts.version_num >= _WITH_IDLE_TIMEOUT:  # a slow store lets the session wait
         settings["idle_session_timeout"] = "0"
+    if into.facts.version_num >= _WITH_TRANSACTION_TIMEOUT:
+        settings["transaction_timeout"] = "0"
     if hasty:
         settings["synchronous_commit"] = "off"
     return settings

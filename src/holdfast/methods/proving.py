@@ -34,7 +34,7 @@ Tell = Callable[[str], None]
 _OF_THE_MACHINE = re.compile(
     r"No space left on device|could not extend file|could not write (to )?file|Disk quota exceeded"
     r"|could not create locale|could not open collator|invalid (LC_\w+ )?locale name|ICU is not supported"
-    r"|could not (access|load) (file|library) \""
+    r"|could not (access|load) (file|library) \"|requires the server to be built with"
     r"|extension \"[^\"]+\" is not available|shared_preload_libraries"
     r"|was killed by SIGKILL|out of memory|Cannot allocate memory|out of shared memory|too many clients"
     r"|no connection to the server|server closed the connection|the database system is|could not connect"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from holdfast.methods import extension_packages
+from holdfast.model.errors import SourceError
 
 _RIGHTS = (
     "Restore as a superuser, or as a role that may act for the owners; with --no-owner and --no-privileges everything"
@@ -58,6 +60,19 @@ _SIGNS = (
         r"invalid (LC_\w+ )?locale name|could not create locale|could not open collator|collation \"[^\"]+\" for"
         r" encoding \"\w+\" does not exist|ICU is not supported in this build",
         _LOCALE,
+    ),
+    _sign(
+        r"requires the server to be built with (?P<what>[\w ]+) support",
+        "The new server was built without {what}: restore into one that has it.",
+    ),
+    _sign(
+        r"deadlock detected",
+        "Sessions stood in each other's way: restore when nobody else works in the database, and with --jobs 1.",
+    ),
+    _sign(
+        r"DROP SUBSCRIPTION cannot run inside a transaction block",
+        "A subscription with a slot cannot be replaced. Take it off its slot, which stays with the publisher: ALTER"
+        " SUBSCRIPTION … DISABLE, then ALTER SUBSCRIPTION … SET (slot_name = NONE); or restore beside it (--as NEW_NAME).",
     ),
     _sign(
         r"No space left on device|could not extend file|Disk quota exceeded",
@@ -148,6 +163,16 @@ def hint(text: str, version_num: int) -> str | None:
         if found := sign.search(text):
             return advice.format(**found.groupdict())
     return None
+
+
+@contextmanager
+def hinted(version_num: int) -> Iterator[None]:
+    """Add what to do to an error of a server of this version."""
+    try:
+        yield
+    except SourceError as error:
+        error.hint = error.hint or hint(error.message, version_num)
+        raise
 
 
 def install(extensions: Iterable[str], version_num: int) -> str:

@@ -1,11 +1,14 @@
-"""Adapts a database's own properties to how the operator wants it restored: owners and privileges may stay behind."""
+"""Gives a restored database its own properties as the operator wants them: owners and privileges may stay behind."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+from holdfast.methods import restore_hints
+from holdfast.methods.destination import LABEL, Destination
 from holdfast.methods.pg_restore import Options
 from holdfast.model.catalog import Grant, Properties
+from holdfast.postgres.property_setting import Writer, set_properties
 
 
 def adapted(found: Properties, options: Options, user: str) -> Properties:
@@ -34,3 +37,17 @@ def _regranted(grants: tuple[Grant, ...], old: str, new: str) -> tuple[Grant, ..
         for grant in grants
         if grant.grantor == old
     )
+
+
+def give(into: Destination, name: str, wanted: Properties, writer: Writer, *, what: str) -> None:
+    """Run what `writer` writes of them. Raise SourceError, with a hint where one is known."""
+    with restore_hints.hinted(into.facts.version_num):
+        set_properties(
+            into.connection,
+            into.conninfo,
+            name,
+            writer(name, wanted),
+            encoding=wanted.encoding,
+            label=LABEL,
+            what=what,
+        )

@@ -1,4 +1,4 @@
-"""Makes the texts of a SQL_ASCII database readable: it holds any bytes, and the server converts none of them."""
+"""Reads texts that no conversion of the server's makes right: any bytes of a SQL_ASCII database, names of other databases."""
 
 from __future__ import annotations
 
@@ -27,3 +27,18 @@ def settle(conn: psycopg.Connection[TupleRow]) -> None:
         conn.execute(_TEXTS)
     except errors.CharacterNotInRepertoire:
         conn.execute("SET client_encoding TO 'LATIN1'")
+
+
+def shared_name(conn: psycopg.Connection[TupleRow], raw: bytes) -> str:
+    """Read the bytes of a name that all databases share: of a role, or of a database.
+
+    They are in the encoding of the session that made it, which is mostly UTF-8, whatever the database of `conn` is in.
+    Raise psycopg.Error.
+    """
+    if conn.info.parameter_status("server_encoding") == "SQL_ASCII":  # written as they are read
+        return raw.decode(conn.info.encoding)
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        query: LiteralString = "SELECT convert_from(%s, current_setting('server_encoding'))"
+        return str(conn.execute(query, (raw,)).fetchall()[0][0])

@@ -159,7 +159,7 @@ def _left_out_by(conn: Connection, selection: Selection) -> LeftOutBy:
                 hint="A pattern without a schema matches only tables on the search_path: write schema.table.",
             )
     tables: dict[int, str] = {}
-    for oid, schema in conn.execute(_ALL_TABLES).fetchall():
+    for oid, schema in _all_tables(conn):
         if reason := _reason(oid, schema, matches):
             tables[oid] = reason
     data = {
@@ -171,6 +171,13 @@ def _left_out_by(conn: Connection, selection: Selection) -> LeftOutBy:
         f"{option} {pattern!r}" for option in matches for pattern, oids in matches[option].items() if not oids
     )
     return LeftOutBy(tables=tables, data=data, unmatched=unmatched)
+
+
+def _all_tables(conn: Connection) -> list[TupleRow]:
+    try:
+        return conn.execute(_ALL_TABLES).fetchall()
+    except psycopg.Error as error:
+        raise translate(error, "reading which tables there are") from error
 
 
 def _reason(oid: int, schema: int, matches: Mapping[str, Mapping[str, frozenset[int]]]) -> str | None:

@@ -16,6 +16,7 @@ from psycopg.rows import TupleRow
 from holdfast.model.catalog import Grant, Properties, SecurityLabel, Setting
 from holdfast.model.errors import NotFoundError
 from holdfast.postgres.conninfo import Conninfo
+from holdfast.postgres.encoding import shared_name
 from holdfast.postgres.server import Connection, PermanentSourceError, connect, translate
 
 V15, V16, V17 = 150000, 160000, 170000
@@ -41,17 +42,23 @@ def limits_of_name(conn: Connection, name: str) -> tuple[int, bool]:
 
 def read_properties(conn: Connection, database: str) -> Properties:
     """Read the properties of a database of this server. Raise NotFoundError, or SourceError."""
-    row = _rows(conn, _DATABASE, (database,))
+    here = conn.info.dbname == database  # whose name may be none in its own encoding
+    row = _rows(conn, _DATABASE, (here, None if here else database))
     if not row:
         raise NotFoundError(f"there is no database {database!r}")
     (oid, owner, encoding, collate, ctype, provider, locale, rules, version, *rest) = row[0]
     tablespace, limit, comment, custom_acl, template = rest
     grants = tuple(
-        Grant(grantee=grantee, grantor=grantor, privilege=privilege, grantable=grantable)
+        Grant(
+            grantee=None if grantee is None else shared_name(conn, grantee),
+            grantor=shared_name(conn, grantor),
+            privilege=privilege,
+            grantable=grantable,
+        )
         for grantee, grantor, privilege, grantable in _rows(conn, _GRANTS, (oid,))
     )
     return Properties(
-        owner=owner,
+        owner=shared_name(conn, owner),
         encoding=encoding,
         collate=collate,
         ctype=ctype,
@@ -63,35 +70,39 @@ def read_properties(conn: Connection, database: str) -> Properties:
         connection_limit=limit,
         comment=comment,
         grants=grants if custom_acl else None,
-        settings=tuple(Setting(role=r, name=n, value=v) for r, n, v in _rows(conn, _SETTINGS, (oid,))),
+        settings=tuple(
+            Setting(role=None if r is None else shared_name(conn, r), name=n, value=v)
+            for r, n, v in _rows(conn, _SETTINGS, (oid,))
+        ),
         labels=tuple(SecurityLabel(provider=p, label=t) for p, t in _rows(conn, _LABELS, (oid,))),
         is_template=template,
     )
 
 
-# By way of JSON, because these columns differ by version: providers since 15, rules since 16, datlocale since 17.
+# Names that all databases share come as bytes (see `shared_name`). By way of JSON, because these columns differ by version: providers since 15, rules since 16, datlocale since 17.
 _NAME: LiteralString = (
     "SELECT current_setting('max_identifier_length')::int,"
     " EXISTS (SELECT FROM pg_database WHERE datname = %s AND datistemplate)"
 )
 _DATABASE: LiteralString = (
-    "SELECT d.oid, pg_get_userbyid(d.datdba)::text, pg_encoding_to_char(d.encoding)::text, d.datcollate::text,"
+    "SELECT d.oid, convert_to(pg_get_userbyid(d.datdba)::text, current_setting('server_encoding')), pg_encoding_to_char(d.encoding)::text, d.datcollate::text,"
     " d.datctype::text, coalesce(j ->> 'datlocprovider', 'c'), coalesce(j ->> 'datlocale', j ->> 'daticulocale'),"
     " j ->> 'daticurules', j ->> 'datcollversion', t.spcname::text, d.datconnlimit,"
     " shobj_description(d.oid, 'pg_database'), d.datacl IS NOT NULL, d.datistemplate"
     " FROM pg_database d CROSS JOIN LATERAL pg_catalog.to_jsonb(d) j JOIN pg_tablespace t ON t.oid = d.dattablespace"
-    " WHERE d.datname = %s"
+    " WHERE d.datname = CASE WHEN %s THEN current_database() ELSE %s END"
 )
 # In the list's own order: a privilege always stands after the one that allowed its grantor to pass it on.
 _GRANTS: LiteralString = (
-    "SELECT CASE WHEN x.grantee <> 0 THEN pg_get_userbyid(x.grantee) END::text, pg_get_userbyid(x.grantor)::text,"
-    " x.privilege_type, x.is_grantable FROM pg_database d"
+    "SELECT CASE WHEN x.grantee <> 0 THEN convert_to(pg_get_userbyid(x.grantee)::text, e) END,"
+    " convert_to(pg_get_userbyid(x.grantor)::text, e), x.privilege_type, x.is_grantable"
+    " FROM pg_database d CROSS JOIN current_setting('server_encoding') AS e"
     " CROSS JOIN LATERAL aclexplode(d.datacl) WITH ORDINALITY x(grantor, grantee, privilege_type, is_grantable, place)"
     " WHERE d.oid = %s ORDER BY x.place"
 )
 _SETTINGS: LiteralString = (
-    "SELECT CASE WHEN s.setrole <> 0 THEN pg_get_userbyid(s.setrole) END::text, split_part(c, '=', 1),"
-    " substr(c, strpos(c, '=') + 1) FROM pg_db_role_setting s CROSS JOIN LATERAL pg_catalog.unnest(s.setconfig) AS u(c)"
+    "SELECT CASE WHEN s.setrole <> 0 THEN convert_to(pg_get_userbyid(s.setrole)::text, current_setting('server_encoding')) END,"
+    " split_part(c, '=', 1), substr(c, strpos(c, '=') + 1) FROM pg_db_role_setting s CROSS JOIN LATERAL pg_catalog.unnest(s.setconfig) AS u(c)"
     " WHERE s.setdatabase = %s ORDER BY 1 NULLS FIRST, 2"
 )
 _LABELS: LiteralString = "SELECT provider, label FROM pg_shseclabel WHERE classoid = 'pg_database'::regclass AND objoid = %s ORDER BY 1"
