@@ -14,8 +14,6 @@ NOT_YET = frozenset(
     {
         "test_bad_disks.py",
         "test_clock_jumps.py",
-        "test_daemon_faults.py",
-        "test_daemon_trouble.py",
         "test_endurance.py",
         "test_hostile_stores.py",
         "test_kill.py",
