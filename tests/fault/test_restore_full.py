@@ -16,12 +16,16 @@ import pytest
 from holdfast.postgres.scratch import Cluster
 from support.faults import fill
 from support.home import Home
-from support.postgres import new_database
+from support.leftovers import gone, processes
+from support.oracle import asked_of
+from support.postgres import execute, new_database
 from support.restoring import databases
 from support.runs import home
 from support.world import argv, environment
 
 ROOT = Path(__file__).parents[2]
+MARKER = "plaintext of the customers"
+PLAIN = {"a row": MARKER.encode()}
 # A server whose disk is the small one, for as long as the command after the first word runs against it.
 ON_A_SMALL_DISK = """
 import subprocess, sys
@@ -39,6 +43,7 @@ def full(cluster: Cluster, tmp_path: Path) -> Iterator[Home]:
     """Give a home with a backup of some 30 MB."""
     with new_database(cluster) as database:
         fill(database, 30_000_000)
+        execute(database, f"CREATE TABLE told AS SELECT '{MARKER}' AS word")
         made = home(tmp_path, database)
         made.run("backup", "--quiet")
         yield made
@@ -87,22 +92,29 @@ def test_a_spool_that_is_too_small_is_told_with_both_numbers_before_anything_is_
     full: Home, cluster: Cluster, small: Path
 ) -> None:
     command = wish(full, "--jobs", "2", "--set", f"daemon.spool_dir={small}")
-    done = on_a_small_disk(small, "2m", *command)
-    assert done.returncode == 10, done.stderr
-    assert f"{small} has 2,097,152 bytes free, and the staged archive needs 3" in done.stderr
-    assert "--jobs 1" in done.stderr
-    assert "never" not in databases(cluster)
+    with asked_of(full.config, cluster=cluster, source=full.database, secrets=PLAIN) as oracle:
+        done = on_a_small_disk(small, "2m", *command)
+        assert done.returncode == 10, done.stderr
+        assert f"{small} has 2,097,152 bytes free, and the staged archive needs 3" in done.stderr
+        assert "--jobs 1" in done.stderr
+        assert "never" not in databases(cluster)
+        oracle.told(done)
+        assert oracle.visible("restore", "failed") == "config"
 
 
 @pytest.mark.fault("full.spool")
 @pytest.mark.extended
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_a_server_whose_disk_fills_up_keeps_nothing_of_the_restore(
-    full: Home, small: Path, jobs: str
+    full: Home, cluster: Cluster, small: Path, jobs: str
 ) -> None:
     command = [sys.executable, "-c", ON_A_SMALL_DISK, str(small), *wish(full, "--jobs", jobs)]
-    done = on_a_small_disk(small, "110m", *command)
-    assert done.returncode == 20, done.stdout + done.stderr
-    assert re.search("No space left on device|Check free disk space", done.stderr)
-    assert "The new server's disk is full" in done.stderr
-    assert done.stdout.endswith("[]\n")
+    with asked_of(full.config, cluster=cluster, source=full.database, secrets=PLAIN) as oracle:
+        done = on_a_small_disk(small, "110m", *command)
+        assert done.returncode == 20, done.stdout + done.stderr
+        assert re.search("No space left on device|Check free disk space", done.stderr)
+        assert "The new server's disk is full" in done.stderr
+        assert done.stdout.endswith("[]\n")
+        oracle.told(done)
+        assert oracle.visible("restore", "failed") == "source"
+        assert gone(lambda: processes(small)) == []

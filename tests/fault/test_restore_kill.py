@@ -12,16 +12,18 @@ from pathlib import Path
 import pytest
 
 from holdfast.postgres.scratch import Cluster
+from support.oracle import Oracle, asked_of
 from support.postgres import query, running_cluster
 from support.restoring import create, databases, drop
 from support.world import argv, cli, environment, write_config
 
-# Takes a minute where a restore builds the index anew, and no time elsewhere.
+# Takes a minute where a restore builds the index of `half` anew, and no time elsewhere.
 SLOW = """CREATE FUNCTION slow(i integer) RETURNS integer LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN
-  IF current_setting('application_name') LIKE 'holdfast restore%' THEN PERFORM pg_sleep(60); END IF;
+  IF current_database() = 'half' AND current_setting('application_name') LIKE 'holdfast restore%' THEN PERFORM pg_sleep(60); END IF;
   RETURN i;
 END$$"""
+MARKER = "plaintext of the customers"
 ASLEEP = "SELECT FROM pg_stat_activity WHERE datname = 'half' AND wait_event = 'PgSleep'"
 
 
@@ -29,7 +31,8 @@ ASLEEP = "SELECT FROM pg_stat_activity WHERE datname = 'half' AND wait_event = '
 def source() -> Iterator[Cluster]:
     """Run a server with a database that takes its time to be restored."""
     with running_cluster() as cluster:
-        create(cluster, "slow", "CREATE TABLE t AS SELECT 1 AS x", SLOW, "CREATE INDEX ON t (slow(x))")
+        told = f"CREATE TABLE told AS SELECT '{MARKER}' AS word"
+        create(cluster, "slow", told, "CREATE TABLE t AS SELECT 1 AS x", SLOW, "CREATE INDEX ON t (slow(x))")
         yield cluster
 
 
@@ -43,6 +46,15 @@ def home(source: Cluster, tmp_path: Path) -> Iterator[dict[str, str]]:
     assert cli("backup", env=env).returncode == 0
     yield env
     drop(source, "half", "other")
+
+
+@pytest.fixture
+def oracle(source: Cluster, home: dict[str, str]) -> Iterator[Oracle]:
+    """Ask for all six at the end; the database that a restore names and is told to leave to its owner is dropped before."""
+    config, database = Path(home["HOLDFAST_CONFIG"]), source.conninfo.with_database("slow")
+    with asked_of(config, cluster=source, source=database, secrets={"a row": MARKER.encode()}) as made:
+        yield made
+        drop(source, "half", "other")
 
 
 @contextmanager
@@ -90,7 +102,7 @@ def opened_files(folder: Path) -> list[Path]:
 @pytest.mark.parametrize("jobs", [1, 2])
 @pytest.mark.extended
 def test_a_restore_that_is_told_to_end_takes_everything_away(
-    source: Cluster, home: dict[str, str], tmp_path: Path, jobs: int
+    source: Cluster, home: dict[str, str], oracle: Oracle, tmp_path: Path, jobs: int
 ) -> None:
     with half_restored(source, home, jobs) as process:
         staged = opened_files(tmp_path / "spool")
@@ -101,6 +113,8 @@ def test_a_restore_that_is_told_to_end_takes_everything_away(
         _, stderr = process.communicate(timeout=30)
     assert process.returncode == 143, stderr
     assert "half" not in databases(source)
+    oracle.texts.append(stderr)
+    assert oracle.visible("restore", "cancelled") == "cancelled"
     _until(lambda: not programs())
     assert opened_files(tmp_path / "spool") == []
 
@@ -109,7 +123,7 @@ def test_a_restore_that_is_told_to_end_takes_everything_away(
 @pytest.mark.parametrize("jobs", [1, 2])
 @pytest.mark.extended
 def test_a_restore_that_is_killed_leaves_a_database_that_the_next_one_names(
-    source: Cluster, home: dict[str, str], tmp_path: Path, jobs: int
+    source: Cluster, home: dict[str, str], oracle: Oracle, tmp_path: Path, jobs: int
 ) -> None:
     with half_restored(source, home, jobs) as process:
         process.kill()
@@ -126,6 +140,8 @@ def test_a_restore_that_is_killed_leaves_a_database_that_the_next_one_names(
 
     named = cli("restore", "latest", "--database", "slow", "--as", "other", "--section", "pre-data", env=home)
     assert named.returncode == 0, named.stderr
+    oracle.told(again)
+    assert oracle.visible("restore", "lost", later=2) == "lost"
     assert "database 'half' was left half restored by a run that died" in named.stderr
     comments = "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = 'other'"
     assert query(source.conninfo, comments) == [(None,)]

@@ -18,12 +18,16 @@ from holdfast.model.errors import IntegrityError, KeyFileError
 from holdfast.postgres.conninfo import Conninfo
 from holdfast.postgres.scratch import Cluster
 from holdfast.streams import age_keys
+from support.oracle import Oracle, asked_of
 from support.postgres import execute, new_database, query
 from support.restoring import take
 from support.tables import bring_back, scratches, state
 from support.world import World, cli, environment, world, write_config
 
+MARKER = "plaintext of the customers"
+PLAIN = {"a row": MARKER.encode()}
 FILL = (
+    f"CREATE TABLE told AS SELECT '{MARKER}' AS word",
     "CREATE TABLE customers (id int PRIMARY KEY, name text)",
     "CREATE TABLE orders (id serial PRIMARY KEY, customer int REFERENCES customers, note text)",
     "INSERT INTO customers SELECT g, md5(g::text) FROM generate_series(1, 1000) g",
@@ -59,6 +63,18 @@ def backed_up(made: World) -> Opened:
     return take(made)
 
 
+def asked(made: World, cluster: Cluster, shop: Conninfo, folder: Path, **more: set[str]) -> Oracle:
+    return Oracle(
+        services=made.services,
+        targets=(made.target,),
+        folder=folder,
+        cluster=cluster,
+        source=shop,
+        secrets=PLAIN,
+        **more,  # type: ignore[arg-type] # ids
+    )
+
+
 @pytest.mark.fault("damage.bits")
 @pytest.mark.parametrize("encrypted", [True, False], ids=["encrypted", "plain"])
 @pytest.mark.parametrize("at", [0.5, -40], ids=["middle", "end"])
@@ -69,6 +85,8 @@ def test_a_damaged_backup_commits_nothing(
     name = shop.database or ""
     with world(tmp_path, cluster.conninfo.argv_dsn(), databases=(name,), encrypted=encrypted) as made:
         opened = backed_up(made)
+        damaged = {opened.backup.id}
+        oracle = asked(made, cluster, shop, tmp_path, given_up=damaged)
         lost(shop)
         before = state(cluster, shop)
         path = dump_file(tmp_path)
@@ -77,11 +95,15 @@ def test_a_damaged_backup_commits_nothing(
         path.chmod(0o600)
         path.write_bytes(data)
 
-        for wish in ({"tables": ("orders", "later")}, {"rename": {"orders": "o", "later": "l"}}):
-            with pytest.raises(IntegrityError):
-                bring_back(made, opened, cluster, name, **wish)
-        assert state(cluster, shop) == before
-        assert scratches(cluster) == []
+        with oracle:
+            for wish in ({"tables": ("orders", "later")}, {"rename": {"orders": "o", "later": "l"}}):
+                with pytest.raises(IntegrityError) as caught:
+                    bring_back(made, opened, cluster, name, **wish)
+                oracle.told(caught.value)
+                assert oracle.visible("restore", "failed") == "integrity"
+            assert state(cluster, shop) == before
+            assert scratches(cluster) == []
+            backed_up(made)
 
 
 def test_a_backup_that_is_not_encrypted_is_restored_like_another(
@@ -108,13 +130,19 @@ def test_the_wrong_identity_restores_nothing(cluster: Cluster, shop: Conninfo, t
     name = shop.database or ""
     with world(tmp_path, cluster.conninfo.argv_dsn(), databases=(name,)) as made:
         opened = backed_up(made)
+        whole = state(cluster, shop)
         lost(shop)
         before = state(cluster, shop)
-        for identities in ((), (age_keys.generate(),)):
-            services = replace(made.services, keys=replace(made.keys, identities=identities))
-            with pytest.raises(KeyFileError):
-                bring_back(replace(made, services=services), opened, cluster, name, tables=("orders",))
-        assert state(cluster, shop) == before
+        with asked(made, cluster, shop, tmp_path) as oracle:
+            for identities in ((), (age_keys.generate(),)):
+                services = replace(made.services, keys=replace(made.keys, identities=identities))
+                with pytest.raises(KeyFileError) as caught:
+                    bring_back(replace(made, services=services), opened, cluster, name, tables=("orders",))
+                oracle.told(caught.value)
+            assert oracle.visible("restore", "failed") == "key"
+            assert state(cluster, shop) == before
+            bring_back(made, opened, cluster, name, tables=("orders", "later"))
+            assert state(cluster, shop) == whole
 
 
 def killed(config: Path, name: str, point: str, **wish: object) -> int:
@@ -141,6 +169,13 @@ def test_a_killed_restore_leaves_the_database_as_it_was_and_the_next_one_succeed
     name = shop.database or ""
     config = write_config(tmp_path, cluster.conninfo.argv_dsn(), target=f'databases = ["{name}"]')
     assert cli("backup", "shop", "--config", config).returncode == 0
+    with asked_of(config, cluster=cluster, source=shop, secrets=PLAIN) as oracle:
+        killed_at_each_step(oracle, cluster, shop, config)
+        execute(shop, "DROP TABLE customers_2")
+
+
+def killed_at_each_step(oracle: Oracle, cluster: Cluster, shop: Conninfo, config: Path) -> None:
+    name = shop.database or ""
     whole = state(cluster, shop)
     lost(shop)
     execute(shop, *SLOWLY)  # or the small tables are there before anybody is killed
@@ -150,6 +185,7 @@ def test_a_killed_restore_leaves_the_database_as_it_was_and_the_next_one_succeed
         assert killed(config, name, point, tables=["orders", "later"]) == -9
         quiet(cluster)
         assert state(cluster, shop) == before
+    assert oracle.visible("restore", "lost", later=1) == "lost"
     for point in ("stage:scratch_made", "stage:scratch_filled"):
         assert killed(config, name, point, rename={"customers": "customers_2"}) == -9
         quiet(cluster)

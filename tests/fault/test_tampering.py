@@ -9,11 +9,14 @@ from pathlib import Path
 import pytest
 
 from holdfast.jobs.catalog import rebuild
+from holdfast.model.backup import Backup
 from holdfast.model.errors import Error, IntegrityError, KeyFileError, NotFoundError
 from holdfast.postgres.scratch import Cluster
 from holdfast.streams import age_keys, sign
+from support.oracle import Oracle
 from support.restoring import databases, drop
 from support.shelf import (
+    A_ROW,
     CATALOG,
     DATABASE,
     DUMP,
@@ -30,7 +33,7 @@ from support.shelf import (
     state,
     verdict,
 )
-from support.world import cli, write_config
+from support.world import World, cli, write_config
 
 NAME = "from a tampered backup"
 
@@ -46,6 +49,18 @@ def original(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iter
 def ours(original: Shelf, tmp_path: Path) -> Shelf:
     """Give a copy to tamper with."""
     return copied(original, tmp_path)
+
+
+def asked(on: World, ours: Shelf, folder: Path, *given_up: Backup) -> Oracle:
+    """Give an oracle for a host of the shelf. There are many cases, so it reads the newest backup to its end only."""
+    return Oracle(
+        services=on.services,
+        targets=(on.target, replace(on.target, name="other")),
+        folder=folder,
+        cluster=ours.cluster,
+        secrets={"a row": A_ROW},
+        given_up={each.id for each in given_up},
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,18 +168,21 @@ def test_what_was_tampered_with_is_named_not_restored_and_not_listed_as_good(
 ) -> None:
     with host(ours, tmp_path / "old") as old:
         known = row(old.services, ours.first)
-        case.do(ours)
+        with asked(old, ours, tmp_path, ours.first) as oracle:
+            case.do(ours)
 
-        found = verdict(old, known)
-        assert isinstance(found, case.error)
-        assert f"{ours.first.id}/{case.says}" in found.message
-        assert verdict(old, row(old.services, ours.second)) is None
-        assert verdict(old, row(old.services, ours.foreign)) is None
-        with pytest.raises((case.error, NotFoundError), match=ours.first.id):
-            restored(old, known, ours, NAME)
-        assert NAME not in databases(ours.cluster)
-        rebuild(old.services)
-        assert state(old.services, ours.first) in ("damaged", None)
+            found = verdict(old, known)
+            assert isinstance(found, case.error)
+            assert f"{ours.first.id}/{case.says}" in found.message
+            oracle.told(found)
+            assert oracle.visible("verify", "failed") == found.code
+            assert verdict(old, row(old.services, ours.second)) is None
+            assert verdict(old, row(old.services, ours.foreign)) is None
+            with pytest.raises((case.error, NotFoundError), match=ours.first.id):
+                restored(old, known, ours, NAME)
+            assert NAME not in databases(ours.cluster)
+            rebuild(old.services)
+            assert state(old.services, ours.first) in ("damaged", None)
     with host(ours, tmp_path / "new") as new:
         assert state(new.services, ours.first) in case.anew
         assert state(new.services, ours.second) == state(new.services, ours.foreign) == "complete"
@@ -173,11 +191,14 @@ def test_what_was_tampered_with_is_named_not_restored_and_not_listed_as_good(
 @pytest.mark.fault("damage.bits")
 @pytest.mark.parametrize("name", [*PARTS, MANIFEST])
 def test_no_single_bit_can_change_unseen(ours: Shelf, tmp_path: Path, name: str) -> None:
-    with host(ours, tmp_path) as made:
+    with host(ours, tmp_path) as made, asked(made, ours, tmp_path) as oracle:
         known, size = row(made.services, ours.first), ours.file(name).stat().st_size
         for at in sorted({0, 1, 30, size // 3, size // 2, size - 17, size - 16, size - 1}):
             ours.flip(name, at)
-            assert type(verdict(made, known)) is IntegrityError, at
+            found = verdict(made, known)
+            assert type(found) is IntegrityError, at
+            oracle.told(found)
+            assert oracle.visible("verify", "failed") == "integrity"
             ours.flip(name, at)
         assert verdict(made, known) is None
         assert state(made.services, ours.first) == "complete"
@@ -203,10 +224,16 @@ def test_parts_without_a_manifest_are_a_problem_and_no_backup(ours: Shelf, tmp_p
 
 @pytest.mark.fault("damage.gone")
 def test_a_manifest_without_parts_is_a_damaged_backup(ours: Shelf, tmp_path: Path) -> None:
-    for name in PARTS:
-        ours.file(name).unlink()
-    with host(ours, tmp_path) as made:
-        assert state(made.services, ours.first) == "damaged"
+    with host(ours, tmp_path) as made, asked(made, ours, tmp_path, ours.first) as oracle:
+        for name in PARTS:
+            ours.file(name).unlink()
+        oracle.source = ours.cluster.conninfo.with_database(DATABASE)
+        found = verdict(made, row(made.services, ours.first))
+        assert isinstance(found, IntegrityError)
+        oracle.told(found)
+        assert oracle.visible("verify", "failed") == "integrity"
+    with host(ours, tmp_path / "new") as new:
+        assert state(new.services, ours.first) == "damaged"
 
 
 def test_a_lost_restore_text_is_told_and_takes_nothing_from_the_backup(ours: Shelf, tmp_path: Path) -> None:
@@ -234,12 +261,18 @@ def test_a_changed_restore_text_is_damage(ours: Shelf, tmp_path: Path) -> None:
 
 @pytest.mark.fault("loss.key")
 def test_without_the_right_identity_nothing_is_opened(ours: Shelf, tmp_path: Path) -> None:
+    with host(ours, tmp_path / "right") as right, asked(right, ours, tmp_path, ours.first) as oracle:
+        without_the_right_identity(ours, tmp_path, oracle)
+
+
+def without_the_right_identity(ours: Shelf, tmp_path: Path, oracle: Oracle) -> None:
     wrong = replace(ours.keys, identities=(age_keys.generate(),))
     with host(ours, tmp_path / "wrong", wrong) as made:
         known = row(made.services, ours.first)
         found = verdict(made, known)
         assert type(found) is KeyFileError
         assert CATALOG in found.message
+        oracle.told(found)
         assert state(made.services, ours.first) == "complete"  # the backup is not to blame
         with pytest.raises(KeyFileError, match=CATALOG):
             restored(made, known, ours, NAME)
@@ -247,8 +280,9 @@ def test_without_the_right_identity_nothing_is_opened(ours: Shelf, tmp_path: Pat
         known = row(made.services, ours.first)
         assert verdict(made, known) is None
         assert row(made.services, ours.first).proof == "verified"
-        with pytest.raises(KeyFileError, match="no identity"):
+        with pytest.raises(KeyFileError, match="no identity") as caught:
             restored(made, known, ours, NAME)
+        oracle.told(caught.value)
         ours.flip(DUMP, 99)
         assert type(verdict(made, known)) is IntegrityError
     assert NAME not in databases(ours.cluster)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -16,12 +17,14 @@ from holdfast.jobs.prune import Wish, complain, prune
 from holdfast.jobs.reading import open_backup, plain_chunks
 from holdfast.jobs.services import Services
 from holdfast.jobs.writing import Place
+from holdfast.ledger.ledger import BackupRow
 from holdfast.model import layout
 from holdfast.model.errors import Error
 from holdfast.model.retention import Policy
 from holdfast.model.run import Occasion
 from holdfast.model.target import Rules, Target
 from holdfast.system.stop import Stop
+from support.oracle import Good, Oracle
 from support.twins import Job, Twins, twins
 
 START = datetime(2031, 1, 1, tzinfo=UTC)
@@ -109,12 +112,37 @@ def restored(world: Twins, place: Place) -> bytes:
     return b"".join(plain_chunks(place, part, world.keys))
 
 
+def ask(world: Twins, host: str, before: Good) -> Good:
+    """Ask the oracle about a host's day, as if it started again; its own ledger learns nothing by that. Give what is good now."""
+    state = world.folder / "looked at"
+    shutil.copytree(world.folder / host, state)
+
+    def restores(services: Services, row: BackupRow) -> None:
+        for copy in row.copies:
+            if copy.state == "complete":
+                store = services.store(copy.store)
+                place = Place(store=store, target=row.backup.target, backup_id=row.backup.id)
+                assert restored(world, place) == world.expected[row.backup.id]
+
+    with world.calm(), world.process(host, state) as services:
+        asked = Oracle(
+            services=services, targets=TARGETS, folder=world.folder, before=before, restores=restores
+        )
+        with asked as oracle:
+            oracle.silent("a host that waits for another fails at nothing")
+        good = Oracle(services=services, targets=TARGETS, folder=world.folder).before
+    shutil.rmtree(state)
+    return good
+
+
 def endure(folder: Path, seed: int, days: int) -> Twins:
     with twins(folder, seed, START, TARGETS, JOBS) as world:
         ever: set[tuple[str, str]] = set()
+        good: dict[str, Good] = {"one": {}, "two": {}}
         for number in range(days):
             a_day(world, number)
             look(world, ever)
+            good = {host: ask(world, host, before) for host, before in good.items()}
     return world
 
 

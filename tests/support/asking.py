@@ -12,16 +12,18 @@ UNASKED = "unasked"  # the mark that says which questions a test does not ask, a
 # The files of tests/fault in which that is not looked at yet.
 NOT_YET = frozenset(
     {
-        "test_prune_kill.py",
-        "test_restore_full.py",
-        "test_restore_kill.py",
-        "test_restore_tables_faults.py",
-        "test_restore_test_kill.py",
-        "test_standby.py",
-        "test_store_faults.py",
-        "test_swap_kill.py",
-        "test_tampering.py",
-        "test_two_daemons.py",
+        "test_bad_disks.py",
+        "test_clock_jumps.py",
+        "test_daemon_faults.py",
+        "test_daemon_trouble.py",
+        "test_endurance.py",
+        "test_hostile_stores.py",
+        "test_kill.py",
+        "test_kill_stages.py",
+        "test_rolled_back.py",
+        "test_server_faults.py",
+        "test_source_faults.py",
+        "test_visible.py",
     }
 )
 

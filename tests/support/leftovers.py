@@ -51,26 +51,36 @@ def in_texts(texts: Iterable[str], secrets: Mapping[str, bytes]) -> list[str]:
 def watched_processes(secrets: Mapping[str, bytes]) -> Iterator[list[str]]:
     """Look at every process of the machine for as long as the `with` lasts; the list gets each secret in an argv or environment.
 
-    Our own environment is not looked at: a test may have put a password there.
+    Those that were there before are looked at once. Our own environment is not: a test may have put a password there.
     """
     found: list[str] = []
     ended = threading.Event()
 
-    def look() -> None:
-        while not ended.wait(0.02):
-            for path in Path("/proc").glob("[0-9]*"):
-                if path.name == str(os.getpid()):
-                    continue
-                for name in ("cmdline", "environ"):
-                    found.extend(f"{path / name}: {held}" for held in _held(_read(path / name), secrets))
+    def look(pids: Iterable[str]) -> None:
+        for pid in pids:
+            for name in ("cmdline", "environ"):
+                path = Path("/proc", pid, name)
+                found.extend(f"{path}: {held}" for held in _held(_read(path), secrets))
 
-    thread = threading.Thread(target=look, name="watched processes")
+    before = _pids() - {str(os.getpid())}
+    look(before)
+    before.add(str(os.getpid()))
+
+    def watch() -> None:
+        while not ended.wait(0.02):
+            look(_pids() - before)
+
+    thread = threading.Thread(target=watch, name="watched processes")
     thread.start()
     try:
         yield found
     finally:
         ended.set()
         thread.join()
+
+
+def _pids() -> set[str]:
+    return {name for name in os.listdir("/proc") if name.isdigit()}  # noqa: PTH208 - names
 
 
 def processes(folder: Path) -> list[str]:

@@ -28,6 +28,7 @@ GLOBALS, DUMP, CATALOG = "globals.sql.zst.age", "tampered.dump.zst.age", "catalo
 MANIFEST, SIGNATURE = "manifest.json", "manifest.json.minisig"
 PARTS = (GLOBALS, DUMP, CATALOG)
 DATABASE = "tampered"
+A_ROW = b"c4ca4238a0b923820dcc509a6f75849b"  # the digest of 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

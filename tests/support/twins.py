@@ -75,26 +75,11 @@ class Twins:
 
     def work(self, host: str, job: Job) -> None:
         """Be a process of the host that does a job; a kill ends it anywhere."""
-        ledger_file = self.folder / host / "ledger.sqlite"
         self.working.append(host)
         if self.chance.random() < 0.15:
             self._armed[host] = self.chance.randrange(1, 60)
         try:
-            with Ledger.open(ledger_file, now=self.clock.now()) as ledger:
-                services = Services(
-                    ledger=ledger,
-                    stores=self.stores,
-                    keys=self.keys,
-                    clock=LeaningClock(self.clock, host, timedelta(seconds=20 if host == "one" else -20)),
-                    reporter=self.recorder,
-                    state_dir=ledger_file.parent,
-                    host=host,
-                    pid=1,
-                    stage=lambda _: self._at(host, _LONG),
-                )
-                fill(services)
-                for target in lost.settle(services, {each.name: each for each in self.targets}):
-                    lost.sweep_up(services, target)
+            with self.process(host) as services:
                 job(self, services)
         except KilledError:
             self.kills += 1
@@ -105,10 +90,31 @@ class Twins:
             objects, image = self._frozen
             for name, held in objects.items():
                 self.stores[name].objects = held
-            for path in ledger_file.parent.glob("ledger.sqlite*"):
+            for path in (self.folder / host).glob("ledger.sqlite*"):
                 path.unlink()
-            ledger_file.write_bytes(image)
+            (self.folder / host / "ledger.sqlite").write_bytes(image)
             self._frozen = None
+
+    @contextmanager
+    def process(self, host: str, state: Path | None = None) -> Iterator[Services]:
+        """Start a process of the host, in its own state directory or another: what an earlier one left open is closed."""
+        ledger_file = (state or self.folder / host) / "ledger.sqlite"
+        with Ledger.open(ledger_file, now=self.clock.now()) as ledger:
+            services = Services(
+                ledger=ledger,
+                stores=self.stores,
+                keys=self.keys,
+                clock=LeaningClock(self.clock, host, timedelta(seconds=20 if host == "one" else -20)),
+                reporter=self.recorder,
+                state_dir=ledger_file.parent,
+                host=host,
+                pid=1,
+                stage=lambda _: self._at(host, _LONG),
+            )
+            fill(services)
+            for target in lost.settle(services, {each.name: each for each in self.targets}):
+                lost.sweep_up(services, target)
+            yield services
 
     def holding(self, name: str) -> list[Place]:
         """The folders, in each store, that hold an object of that name."""
@@ -134,7 +140,7 @@ class Twins:
             self._at(self.working[-1], _SHORT)
 
     def _at(self, host: str, pauses: tuple[timedelta, ...]) -> None:
-        if self._frozen is not None or self.working[-1] != host:
+        if self._frozen is not None or self.working[-1:] != [host]:
             return
         if host in self._armed:
             self._armed[host] -= 1
