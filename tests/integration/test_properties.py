@@ -263,3 +263,17 @@ def test_what_a_database_of_another_encoding_is_comes_back(
         for each in (cluster, second_cluster):
             drop(each, name)
             execute(each.conninfo, 'DROP ROLE "Größe"')
+
+
+def test_a_database_is_found_by_a_name_that_its_own_encoding_reads_otherwise(cluster: Cluster) -> None:
+    name = "Übersicht"
+    other = create(
+        cluster, "other", options="TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'"
+    )
+    create(cluster, name, options="TEMPLATE template0 ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'")
+    try:
+        execute(other, "COMMENT ON DATABASE other IS 'ü'")  # no UTF-8: all is read as Latin-1 in SQL_ASCII
+        with connect(cluster.conninfo.with_database(name), application_name="test") as conn:
+            assert read_properties(conn, name).encoding == "SQL_ASCII"
+    finally:
+        drop(cluster, "other", name)

@@ -19,6 +19,7 @@ from holdfast.methods.pg_restore import Options
 from holdfast.model.errors import SourceError, UsageError
 from holdfast.postgres.conninfo import Conninfo
 from holdfast.postgres.scratch import Cluster
+from holdfast.postgres.server import connect
 from support.postgres import execute, query
 from support.restoring import create, drop, put_back, take
 from support.tables import Content, bring_back, content, unlike
@@ -283,4 +284,29 @@ def test_a_schema_may_be_called_like_a_large_object_and_keep_its_name(
         for wish in ({"tables": (f"{schema}.t",)}, {"schemas": (schema,), "into_schema": schema}):
             execute(loss.where, f"DROP SCHEMA {schema} CASCADE")
             loss.bring_back(**wish)
+            assert loss.changes() == []
+
+
+def test_the_schema_public_that_somebody_dropped_comes_back(cluster: Cluster, tmp_path: Path) -> None:
+    """No dump makes it, as every new database has it."""
+    made = (
+        "CREATE TYPE mood AS ENUM ('good')",
+        "CREATE TABLE t AS SELECT 1 AS x, 'good'::mood AS m",
+        "CREATE VIEW v AS SELECT * FROM t",
+    )
+    with backed_up(cluster, tmp_path, *made) as loss:
+        execute(loss.where, "DROP SCHEMA public CASCADE")
+        loss.bring_back(schemas=("public",))
+        assert loss.changes() == []
+        owned = "SELECT nspowner::regrole, nspacl, obj_description(oid) FROM pg_namespace WHERE nspname = 'public'"
+        with connect(cluster.conninfo.with_database("template1"), application_name="test") as conn:
+            assert query(loss.where, owned) == conn.execute(owned).fetchall()
+
+        execute(loss.where, "DROP SCHEMA public CASCADE")
+        loss.bring_back(rename={"public.t": "u"})
+        assert query(loss.where, "SELECT * FROM public.u") == [(1, "good")]
+
+        for clean in (False, True):
+            execute(loss.where, "DROP SCHEMA public CASCADE")
+            put_back(loss.world, loss.opened, cluster, database="odd", options=Options(clean=clean))
             assert loss.changes() == []

@@ -200,5 +200,6 @@ def _bring_over(
         for error in tables_restore.refusals(goal, index, selection):
             raise error
         whole = itertools.chain(begun, chunks)
+        tables_restore.prepare(goal, selection.entries)
         tables_restore.feed(goal, cutting.held_back(cutting.cut(whole, toc, selection.entries)))
     return selection, index

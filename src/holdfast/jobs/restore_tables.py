@@ -117,6 +117,7 @@ def _in_place(work: Work) -> TablesReport:
     if work.wish.dry_run:
         later = (f"{late.what} is tried at the end" for late in selection.late)
         return work.report(selection, tables_of(selection.relations, expected), notes=later)
+    tables_restore.prepare(goal, selection.entries)
     with work.reading(selection.entries) as chunks:
         tables_restore.feed(goal, chunks)
     work.services.stage("fed")

@@ -28,6 +28,7 @@ from holdfast.postgres import (
     snapshot,
     stand_ins,
 )
+from holdfast.postgres.public_schema import PUBLIC, make_public
 from holdfast.postgres.relation_names import Name
 from holdfast.postgres.stand_ins import NOTHING, StoodIn
 from holdfast.postgres.statements import quoted_name
@@ -137,6 +138,8 @@ def _prepare(into: Destination, task: Task, wanted: model.Properties, *, created
             drop_what_was_dropped(connection, task.found)
             stand_ins.make(connection, task.stood_in)
         else:
+            if PUBLIC in task.found.schemas:
+                make_public(connection)
             there = properties.read_properties(connection, task.name)
             for what in ("encoding", "collate", "ctype"):
                 before, now = getattr(wanted, what), getattr(there, what)

@@ -15,7 +15,9 @@ from holdfast.model.errors import Error, IntegrityError, NotFoundError, SourceEr
 from holdfast.model.target import Selection as Everything
 from holdfast.postgres import catalog, presence, readiness, restored, server, sessions, snapshot
 from holdfast.postgres.belonging import HOLDERS, INDEXES, Belonging
+from holdfast.postgres.entries import Entry
 from holdfast.postgres.errors import PermanentSourceError
+from holdfast.postgres.public_schema import PUBLIC, make_public
 from holdfast.postgres.relation_names import Name, shown
 from holdfast.postgres.selecting import Late, Roots, Selection, Skipped, questions, select
 from holdfast.postgres.statement_names import filled_by, spellings
@@ -150,6 +152,15 @@ def _not_ready(goal: Goal, selection: Selection) -> Iterator[Error]:
 def _some(names: Sequence[str]) -> str:
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return ", ".join(names[:_NAMED]) + more
+
+
+def prepare(goal: Goal, entries: Iterable[Entry]) -> None:
+    """Make what no entry makes, and every database is thought to have. Raise SourceError."""
+    if not goal.options.restores("pre-data") or all(entry.namespace != PUBLIC for entry in entries):
+        return
+    where = goal.into.conninfo.with_database(goal.database)
+    with closing(server.connect(where, application_name=LABEL)) as connection:
+        make_public(connection)
 
 
 def feed(goal: Goal, chunks: Iterator[bytes], *, whole: bool = True) -> None:

@@ -42,7 +42,7 @@ def limits_of_name(conn: Connection, name: str) -> tuple[int, bool]:
 
 def read_properties(conn: Connection, database: str) -> Properties:
     """Read the properties of a database of this server. Raise NotFoundError, or SourceError."""
-    here = conn.info.dbname == database  # whose name may be none in its own encoding
+    here = conn.pgconn.db == database.encode()  # whose name may be another in its own encoding
     row = _rows(conn, _DATABASE, (here, None if here else database))
     if not row:
         raise NotFoundError(f"there is no database {database!r}")
