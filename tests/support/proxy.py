@@ -169,6 +169,36 @@ def changed(change: Callable[[Answer], Answer]) -> Act:
     return act
 
 
+def asked_otherwise(change: Callable[[str], str]) -> Act:
+    """Ask the server for another path and query, as a cache does that looks at a part of them only."""
+
+    def act(exchange: _Exchange) -> None:
+        exchange.path = change(exchange.path)
+        exchange.reply(exchange.forward(exchange.body()))
+
+    return act
+
+
+def stripped(header: str) -> Act:
+    """Leave a header out of the answer; without its length the body goes in chunks."""
+
+    def act(exchange: _Exchange) -> None:
+        given = exchange.forward(exchange.body())
+        exchange.send_response_only(given.status)
+        for name, value in given.headers:
+            if name.lower() not in {*_HOP, header}:
+                exchange.send_header(name, value)
+        chunked = header == "content-length" and exchange.command != "HEAD"
+        if chunked:
+            exchange.send_header("Transfer-Encoding", "chunked")
+        exchange.end_headers()
+        exchange.wfile.write(
+            b"%x\r\n%b\r\n0\r\n\r\n" % (len(given.body), given.body) if chunked else given.body
+        )
+
+    return act
+
+
 def changed_request(change: Callable[[bytes], bytes]) -> Act:
     """Change the request's body on its way, keeping its length."""
 

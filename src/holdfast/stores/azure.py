@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from holdfast.stores import azure_errors
 from holdfast.stores.base import Conditions, ExistsError, Stored, check_key, check_prefix, check_range
 from holdfast.stores.locking import LockRule
-from holdfast.stores.places import is_key, location, root_of
+from holdfast.stores.places import location, our_key, root_of, turned
 from holdfast.stores.requests import AnswerError, Requests
 
 if TYPE_CHECKING:
@@ -127,10 +127,12 @@ class AzureStore:
     def _listed(self, prefix: str, path: str) -> Iterator[Stored]:
         token: str | None = None
         while True:
-            found, token = self._page(prefix, path, token)
+            before = token
+            found, token = self._page(prefix, path, before)
+            turned(self.location, before, token)
             for blob in found:
-                key = blob.name.removeprefix(self._root)
-                if is_key(key) and not _is_folder(blob):
+                key = our_key(self.location, self._root, path, blob.name)
+                if key is not None and not _is_folder(blob):
                     yield Stored(key=key, size=blob.size, modified_at=blob.last_modified, checksum=blob.etag)
             if not token:
                 return

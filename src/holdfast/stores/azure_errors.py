@@ -9,6 +9,7 @@ import functools
 import re
 
 from holdfast.model.errors import StoreError
+from holdfast.stores import tls_hints
 from holdfast.stores.base import RefusedError
 from holdfast.stores.requests import seconds_of
 
@@ -117,8 +118,8 @@ def _hint(error: Exception, code: str) -> str | None:
             "Set `account_key` or `sas_token` of this store, or give this machine an identity; Azure's own chain found"
             " no login that works."
         )
-    if "SSLError" in causes:
-        return "The server's certificate is not trusted: set `ca_bundle` to the file of its authority."
+    if "SSLError" in causes or "CA certificate bundle" in str(error):
+        return tls_hints.hint(str(error))
     if causes & {"ReadTimeoutError", "ServiceResponseTimeoutError", "ReadTimeout"}:
         return "The service took the request and did not answer: look at the network, and try again."
     return "Check `account` and `endpoint_url`, the name service, the route to it, and the firewall."

@@ -17,7 +17,7 @@ from holdfast.stores.azure_download import Origin, download
 from holdfast.stores.azure_errors import CURRENT, MISSING
 from holdfast.stores.base import RefusedError, check_key, check_prefix, check_range
 from holdfast.stores.locking import Lock, LockedError, LockMode, LockRule, Version
-from holdfast.stores.places import is_key
+from holdfast.stores.places import our_key, turned
 from holdfast.stores.requests import AnswerError, Requests
 from holdfast.system.clock import SystemClock
 
@@ -50,10 +50,12 @@ class AzureLocks:
     def _versions(self, prefix: str, path: str) -> Iterator[Version]:
         token: str | None = None
         while True:
-            found, token = self._page(prefix, path, token)
+            before = token
+            found, token = self._page(prefix, path, before)
+            turned(self.requests.where, before, token)
             for blob in found:
-                key = blob.name.removeprefix(self.root)
-                if is_key(key):  # one from before versions were kept has none, until it is written over
+                key = our_key(self.requests.where, self.root, path, blob.name)
+                if key is not None:  # one from before versions were kept has none, until it is written over
                     yield Version(
                         key=key,
                         id=blob.version_id or _NO_VERSION,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from holdfast.stores import gcs_errors
 from holdfast.stores.base import Conditions, ExistsError, Stored, check_key, check_prefix, check_range
 from holdfast.stores.locking import LockRule
-from holdfast.stores.places import is_key, location, root_of
+from holdfast.stores.places import location, our_key, root_of, turned
 from holdfast.stores.requests import AnswerError, Requests
 
 if TYPE_CHECKING:
@@ -125,10 +125,12 @@ class GcsStore:
     def _listed(self, prefix: str, path: str) -> Iterator[Stored]:
         token: str | None = None
         while True:
-            blobs, token = self._page(prefix, path, token)
+            before = token
+            blobs, token = self._page(prefix, path, before)
+            turned(self.location, before, token)
             for blob in blobs:
-                key = blob.name.removeprefix(self._root)
-                if is_key(key):
+                key = our_key(self.location, self._root, path, blob.name)
+                if key is not None:
                     yield Stored(key=key, size=blob.size, modified_at=blob.updated, checksum=blob.crc32c)
             if token is None:
                 return

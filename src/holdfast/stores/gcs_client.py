@@ -164,7 +164,8 @@ class Client:
         session = requests.AuthorizedSession(credentials, max_refresh_attempts=2)
         session.headers["User-Agent"] = "holdfast"
         if settings.ca_bundle is not None:
-            session.verify = settings.ca_bundle
+            # Not session.verify: REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE of the environment would beat that.
+            session.request = functools.partial(session.request, verify=settings.ca_bundle)
         client = self._storage.Client(
             project=settings.project,
             credentials=credentials,

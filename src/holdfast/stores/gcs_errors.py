@@ -9,6 +9,7 @@ import functools
 import re
 
 from holdfast.model.errors import StoreError
+from holdfast.stores import tls_hints
 from holdfast.stores.base import RefusedError
 from holdfast.stores.requests import seconds_of
 
@@ -39,7 +40,6 @@ _CLASS_HINTS = {
     "DefaultCredentialsError": "Set `credentials_file` of this store, or GOOGLE_APPLICATION_CREDENTIALS, or give the"
     " machine or pod a service account.",
     "ReauthFailError": "Log in again: `gcloud auth application-default login`.",
-    "SSLError": "The server's certificate is not trusted: set `ca_bundle` to the file of its authority.",
     "ProxyError": "Check the proxy that HTTPS_PROXY or HTTP_PROXY names.",
     "Timeout": "The service took the request and did not answer: look at the network, and try again.",
     "ConnectionError": "Check `endpoint_url`, the name service, the route to it, and the firewall.",
@@ -112,6 +112,8 @@ def _hint(error: Exception, code: str, text: str) -> str | None:
         return _denied(text)
     if code:
         return _CODE_HINTS.get(code)
+    if "SSLError" in _class_names(error) or "CA certificate bundle" in str(error):
+        return tls_hints.hint(str(error))
     return next((_CLASS_HINTS[c.__name__] for c in type(error).__mro__ if c.__name__ in _CLASS_HINTS), None)
 
 

@@ -17,7 +17,7 @@ from holdfast.stores.gcs_client import Client
 from holdfast.stores.gcs_download import Origin, download
 from holdfast.stores.gcs_errors import MISSING
 from holdfast.stores.locking import Lock, LockedError, LockMode, LockRule, Version
-from holdfast.stores.places import is_key
+from holdfast.stores.places import our_key, turned
 from holdfast.stores.requests import AnswerError, Requests
 
 T = TypeVar("T")
@@ -50,10 +50,12 @@ class GcsLocks:
     def _versions(self, prefix: str, path: str) -> Iterator[Version]:
         token: str | None = None
         while True:
-            found, token = self._page(prefix, path, token)
+            before = token
+            found, token = self._page(prefix, path, before)
+            turned(self.requests.where, before, token)
             for blob in found:
-                key = blob.name.removeprefix(self.root)
-                if is_key(key):
+                key = our_key(self.requests.where, self.root, path, blob.name)
+                if key is not None:
                     yield Version(
                         key=key,
                         id=str(blob.generation),

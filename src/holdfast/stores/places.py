@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from holdfast.model.errors import ConfigError
+from holdfast.model.errors import ConfigError, StoreError
 from holdfast.stores.base import check_key
+
+_ANOTHER = "Does something else answer at this address, such as a proxy or a cache?"
 
 
 def root_of(name: str, prefix: str) -> str:
@@ -18,6 +20,26 @@ def root_of(name: str, prefix: str) -> str:
             f"store {name}: {inner!r} cannot be a prefix",
             hint="Use plain ASCII names separated by single slashes, such as backups/production.",
         ) from error
+
+
+def our_key(where: str, root: str, path: str, name: str) -> str | None:
+    """Give our key of an object that was listed by what begins with `path`; None where somebody else's lies there.
+
+    Raise StoreError when it does not begin so: whoever removes what was listed would remove others' objects.
+    """
+    if not name.startswith(path):
+        raise StoreError(
+            f"{where}: was asked what begins with {path}, and lists {name}: that is no answer to it",
+            hint=_ANOTHER,
+        )
+    key = name.removeprefix(root)
+    return key if is_key(key) else None
+
+
+def turned(where: str, page: object, following: object) -> None:
+    """Raise StoreError where the page after `page` is that page: a list without an end."""
+    if following is not None and following == page:
+        raise StoreError(f"{where}: lists the same page again and again", hint=_ANOTHER)
 
 
 def location(name: str, place: str, endpoint_url: str | None) -> str:

@@ -12,7 +12,7 @@ from holdfast.model.errors import StoreError
 from holdfast.stores import s3_errors
 from holdfast.stores.base import Conditions, ExistsError, Stored, check_key, check_prefix, check_range
 from holdfast.stores.locking import LockRule
-from holdfast.stores.places import is_key, location, root_of
+from holdfast.stores.places import location, our_key, root_of, turned
 from holdfast.stores.requests import AnswerError, Requests
 
 if TYPE_CHECKING:
@@ -121,7 +121,8 @@ class S3Store:
             head = self._send("look at " + key, "head_object", expected=s3_errors.MISSING, Key=path)
         except AnswerError:
             return None
-        return Stored(key=key, size=head["ContentLength"], modified_at=head["LastModified"])
+        size, modified_at = self._told(head, key, "ContentLength", "LastModified")
+        return Stored(key=key, size=size, modified_at=modified_at)
 
     def list(self, prefix: str = "") -> Iterator[Stored]:
         """Tell of the objects in order, a page of 1,000 at a time; see Store."""
@@ -141,15 +142,12 @@ class S3Store:
                     f"{self.location}: what came for a list of what is there is none",
                     hint="Does something else answer at this address, such as a proxy?",
                 )
+            turned(self.location, more.get("ContinuationToken"), page.get("NextContinuationToken"))
             for found in page.get("Contents", ()):
-                key = found["Key"].removeprefix(self._root)
-                if is_key(key):
-                    yield Stored(
-                        key=key,
-                        size=found["Size"],
-                        modified_at=found["LastModified"],
-                        checksum=found.get("ETag"),
-                    )
+                key = our_key(self.location, self._root, path, found["Key"])
+                if key is not None:
+                    size, modified_at = self._told(found, key, "Size", "LastModified")
+                    yield Stored(key=key, size=size, modified_at=modified_at, checksum=found.get("ETag"))
             if not page.get("IsTruncated"):
                 return
 
@@ -177,10 +175,14 @@ class S3Store:
         more: dict[str, Any] = {}
         while True:
             page = self._send("list unfinished uploads", "list_multipart_uploads", Prefix=path, **more)
-            yield from page.get("Uploads", ())
+            # Some services do not look at the prefix here, and others' uploads are none of our business.
+            yield from (found for found in page.get("Uploads", ()) if found["Key"].startswith(path))
             if not page.get("IsTruncated"):
                 return
-            more = {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
+            names = self._told(page, "unfinished uploads", "NextKeyMarker", "NextUploadIdMarker")
+            following = dict(zip(("KeyMarker", "UploadIdMarker"), names, strict=True))
+            turned(self.location, more, following)
+            more = following
 
     def conditions(self, key: str) -> Conditions:
         """Try to overwrite an object on the condition that there is none; see Conditional."""
@@ -210,6 +212,9 @@ class S3Store:
         return self._requests.send(
             lambda: request(Bucket=self._settings.bucket, **told), doing, expected=expected
         )
+
+    def _told(self, answer: dict[str, Any], key: str, *names: str) -> tuple[Any, ...]:
+        return s3_errors.told(answer, f"{self.location}: {key}", *names)
 
     def _path(self, key: str) -> str:
         return self._root + check_key(key)

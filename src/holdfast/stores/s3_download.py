@@ -41,6 +41,15 @@ class Origin:
         version = {} if self.version is None else {"VersionId": self.version}
         return {"Bucket": self.bucket, "Key": self.path, **version}
 
+    def size(self, answer: dict[str, Any]) -> int:
+        """How many bytes an answer promises. It is closed where it promises nothing."""
+        try:
+            (length,) = s3_errors.told(answer, f"{self.requests.where}: {self.key}", "ContentLength")
+        except StoreError:
+            answer["Body"].close()
+            raise
+        return int(length)
+
     def error(self, text: str) -> StoreError:
         """Make an error about this object."""
         return StoreError(f"{self.requests.where}: {self.key} {text}")
@@ -62,7 +71,7 @@ def opened(origin: Origin) -> tuple[dict[str, Any], Iterator[bytes]]:
 
 
 def _read(origin: Origin, answer: dict[str, Any], start: int) -> Iterator[bytes]:
-    size, etag = int(answer["ContentLength"]), str(answer.get("ETag", ""))
+    size, etag = origin.size(answer), str(answer.get("ETag", ""))
     done, fruitless = 0, 0
     while True:
         error: Exception | None = None
@@ -107,7 +116,7 @@ def _open(origin: Origin, start: int, length: int | None) -> dict[str, Any] | No
 def _check_piece(origin: Origin, answer: dict[str, Any], start: int, length: int | None) -> None:
     """Raise StoreError unless the answer is the piece that was asked for, as far as the object goes."""
     told = _CONTENT_RANGE.fullmatch(str(answer.get("ContentRange", "")))
-    size = int(answer["ContentLength"])
+    size = origin.size(answer)
     if told is not None and int(told[1]) == start:
         rest = int(told[2]) - start
         if size == (rest if length is None else min(length, rest)):
@@ -135,7 +144,7 @@ def _resume(origin: Origin, at: int, end: int, etag: str) -> dict[str, Any]:
         )
     except AnswerError as error:
         raise origin.error("was changed or deleted while it was read") from error
-    whole = at == 0 and int(answer["ContentLength"]) == end
+    whole = at == 0 and origin.size(answer) == end
     if not whole and not str(answer.get("ContentRange", "")).startswith(f"bytes {at}-"):
         answer["Body"].close()
         raise origin.error(f"broke off at byte {at}, and the store cannot go on from there")

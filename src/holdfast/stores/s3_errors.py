@@ -10,6 +10,7 @@ import re
 from typing import Any
 
 from holdfast.model.errors import StoreError
+from holdfast.stores import tls_hints
 from holdfast.stores.base import RefusedError
 from holdfast.stores.requests import seconds_of
 
@@ -49,6 +50,9 @@ _REGION = "Set `region` of this store to the bucket's own region{region}."
 _FULL = "The store is full or its quota is used up: free some room, keep fewer backups, or raise the quota."
 _KEYS = "The store does not know this access key, or it has expired: check the credentials and the endpoint."
 _KMS = "Check `kms_key_id` of this store: the key must exist, be enabled, and lie in the bucket's region."
+_REWRITTEN = (
+    "Is there a proxy before the store that compresses or rewrites answers? Have it pass them as they are."
+)
 _CODE_HINTS = {
     "NoSuchBucket": "There is no such bucket at this endpoint: check `bucket` and `endpoint_url`, or make the bucket.",
     "InvalidBucketName": "Check `bucket` of this store: it is the bare name, without s3:// and without a path.",
@@ -87,8 +91,8 @@ _CLASS_HINTS = {
     "ConnectTimeoutError": "Check `endpoint_url`, the route to it, and the firewall.",
     "EndpointConnectionError": "Check `endpoint_url` and `region` of this store, the name service, and that the store is up.",
     "ProxyConnectionError": "Check the proxy that HTTPS_PROXY or HTTP_PROXY names.",
-    "SSLError": "The store's certificate is not trusted: set `ca_bundle` to the file of its authority.",
     "ReadTimeoutError": "The store took the request and did not answer: look at its health, or raise `read_timeout`.",
+    "ConnectionClosedError": "The server hung up: is it one that speaks TLS, and `endpoint_url` begins with http://?",
     "HTTPClientError": "The connection broke: look at the network between here and the store.",
     "ParamValidationError": "Check the settings of this store: boto3 refuses one of them.",
 }
@@ -153,6 +157,14 @@ def translate(error: Exception, what: str) -> StoreError:
     return kind(f"{what}: {code}: {_one_line(text)}".rstrip(": "), hint=_code_hint(error, code, text))
 
 
+def told(answer: dict[str, Any], where: str, *names: str) -> tuple[Any, ...]:
+    """Give what an answer has to say. Raise StoreError where something between here and the store took it out."""
+    for name in names:
+        if answer.get(name) is None:
+            raise StoreError(f"{where}: the answer tells no {name}", hint=_REWRITTEN)
+    return tuple(answer[name] for name in names)
+
+
 def _code_hint(error: Exception, code: str, text: str) -> str | None:
     if code in DENIED:
         named = re.search(r"not authorized to perform:? ([a-z0-9]+:\w+)", text) or re.search(
@@ -176,6 +188,8 @@ def _region_of(error: Exception) -> str:
 
 
 def _class_hint(error: Exception) -> str | None:
+    if "SSLError" in _class_names(error):
+        return tls_hints.hint(str(error))
     return next(
         (_CLASS_HINTS[cls.__name__] for cls in type(error).__mro__ if cls.__name__ in _CLASS_HINTS), None
     )

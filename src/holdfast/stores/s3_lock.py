@@ -11,7 +11,7 @@ from typing import Any, cast
 from holdfast.model.errors import NotFoundError
 from holdfast.stores.base import check_key, check_prefix, check_range
 from holdfast.stores.locking import Lock, LockedError, LockMode, LockRule, Version, in_order
-from holdfast.stores.places import is_key
+from holdfast.stores.places import our_key, turned
 from holdfast.stores.requests import AnswerError, Requests
 from holdfast.stores.s3_client import Client
 from holdfast.stores.s3_download import Origin, download
@@ -151,21 +151,29 @@ class S3Locks:
                 ),
                 f"list the versions of {prefix or 'the bucket'}",
             )
-            yield from self._merged(page)
+            yield from self._merged(page, path)
             if not page.get("IsTruncated"):
                 return
-            more = {"KeyMarker": page["NextKeyMarker"], "VersionIdMarker": page["NextVersionIdMarker"]}
+            following = {
+                theirs: page[f"Next{theirs}"]
+                for theirs in ("KeyMarker", "VersionIdMarker")
+                if page.get(f"Next{theirs}")
+            }
+            turned(self.requests.where, more, following)
+            more = following
 
-    def _merged(self, page: dict[str, Any]) -> Iterator[Version]:
+    def _merged(self, page: dict[str, Any], path: str) -> Iterator[Version]:
         """Bring versions and marks together: each come by keys, the newest first. Times are in whole seconds."""
-        contents = [self._version(one) for one in page.get("Versions", ()) if self._ours(one)]
-        marks = [self._version(one, removal=True) for one in page.get("DeleteMarkers", ()) if self._ours(one)]
+        contents = [self._version(one) for one in page.get("Versions", ()) if self._ours(one, path)]
+        marks = [
+            self._version(one, removal=True) for one in page.get("DeleteMarkers", ()) if self._ours(one, path)
+        ]
         yield from heapq.merge(
             marks, contents, key=lambda one: (one.key, not one.current, -one.modified_at.timestamp())
         )
 
-    def _ours(self, found: dict[str, Any]) -> bool:
-        return is_key(found["Key"].removeprefix(self.root))
+    def _ours(self, found: dict[str, Any], path: str) -> bool:
+        return our_key(self.requests.where, self.root, path, found["Key"]) is not None
 
     def _version(self, found: dict[str, Any], *, removal: bool = False) -> Version:
         return Version(
