@@ -152,6 +152,7 @@ def target_status(value: TargetStatus) -> Facts:
         "waiting": row(value.waiting) if value.waiting is not None else None,
         "spread": spread(value.spread),
         "last_drill": _drill(value.last_drill),
+        "paused": to_json(value.paused),
     }
 
 

@@ -32,6 +32,11 @@ def status(values: Sequence[TargetStatus]) -> None:
             render.line(f"      newest     {value.waiting.backup.id}, in {render.copies(value.waiting)}")
         if value.spread is not None:
             render.line(f"      3-2-1      {spread(value.spread)}")
+        if value.paused is not None:
+            until = (
+                "until it is resumed" if value.paused.until is None else f"until {when(value.paused.until)}"
+            )
+            render.line(f"      PAUSED     since {when(value.paused.since)}, {until}: nothing is backed up")
         if value.last_failure is not None:
             render.line(f"      failed     {_failure(value.last_failure)}")
         if value.last_drill is not None:

@@ -51,6 +51,7 @@ from holdfast.model.comparison import Phase
 from holdfast.model.event import Event, Kind, as_json
 from holdfast.model.event import Finding as Unusual
 from holdfast.model.mark import Ack, Mark, Pin, Tombstone
+from holdfast.model.planning import Pause
 from holdfast.model.proof import Count, Detail, Proof
 from holdfast.model.run import Run
 from holdfast.model.schema import Change
@@ -123,6 +124,7 @@ def samples() -> dict[str, object]:
         waiting=row,
         spread=spread_sample(),
         last_drill=sample_drill(),
+        paused=Pause(since=NOW, until=NOW),
     )
     return {
         "keys": render_keys.facts(keyring_sample()),

@@ -11,8 +11,9 @@ import pytest
 
 from holdfast import render_status
 from holdfast.jobs.status import TargetStatus, status
+from holdfast.ledger import scheduling
 from holdfast.model import layout, manifest
-from holdfast.model.planning import Timetable
+from holdfast.model.planning import Pause, Timetable
 from holdfast.model.proof import Proof
 from holdfast.model.run import Run, Status
 from holdfast.model.schedule import parse
@@ -133,3 +134,15 @@ def test_a_store_without_the_last_backup_is_said(shop: World) -> None:
     took(shop, NOW - HOUR)
     shop.target = dataclasses.replace(shop.target, stores=("a", "b"))
     assert told(shop).problems == ("the last good backup is not in b",)
+
+
+def test_a_pause_is_told_as_long_as_it_holds(shop: World, capsys: pytest.CaptureFixture[str]) -> None:
+    took(shop, NOW - HOUR)
+    scheduling.pause(shop.services.ledger, "shop", now=NOW - HOUR, until=None)
+    found = told(shop)
+    assert found.problems == ()
+    assert found.paused == Pause(since=NOW - HOUR)
+    render_status.status([found])
+    assert "until it is resumed: nothing is backed up" in capsys.readouterr().out
+    scheduling.pause(shop.services.ledger, "shop", now=NOW - HOUR, until=NOW - HOUR / 2)
+    assert told(shop).paused is None

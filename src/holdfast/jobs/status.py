@@ -8,10 +8,11 @@ from datetime import datetime, timedelta
 
 from holdfast.jobs.services import Services
 from holdfast.jobs.spread import Spread, spread
-from holdfast.ledger import canaries, drills, locks, retention
+from holdfast.ledger import canaries, drills, locks, retention, scheduling
 from holdfast.ledger.facts import LATELY
 from holdfast.ledger.ledger import BackupRow
 from holdfast.model.drill import Drill
+from holdfast.model.planning import Pause
 from holdfast.model.run import Run
 from holdfast.model.target import Target
 
@@ -25,7 +26,7 @@ class TargetStatus:
 
     `limit_seconds` is how old that may be. `hidden` counts the backups that are on their way out.
 
-    `waiting` is the newest whole backup where it is newer than that and not in enough stores; `spread` tells how
+    `paused` says since when and until when the daemon begins nothing. `waiting` is the newest whole backup where it is newer than that and not in enough stores; `spread` tells how
     3-2-1 is met. `problems` is empty when all is well; each is a sentence without a full stop.
     """
 
@@ -41,6 +42,7 @@ class TargetStatus:
     waiting: BackupRow | None = None
     spread: Spread | None = None
     last_drill: Drill | None = None
+    paused: Pause | None = None
 
 
 def status(services: Services, targets: Sequence[Target]) -> tuple[TargetStatus, ...]:
@@ -63,8 +65,10 @@ def _status(
     failure = services.ledger.last_run(name, "backup", ("failed", "lost", "cancelled"))
     newest = next((row for row in rows if row.whole), None)
     age = (now - last.backup.started_at).total_seconds() if last is not None else None
+    pause = scheduling.pauses(services.ledger).get(name)
     return TargetStatus(
         target=name,
+        paused=pause if pause is not None and pause.holds(now) else None,
         backups=sum(1 for row in rows if row.good),
         hidden=sum(1 for row in rows if row.hidden),
         last_good=last,
