@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from holdfast import __version__
+from holdfast.cli_help import ByPurpose
 from holdfast.cli_options import ConfigPath, common
 from holdfast.model.errors import CancelledError, Error, UsageError
 
@@ -41,7 +42,8 @@ def program(command: str | None = None) -> typer.Typer:
     """Give the program: with all commands, or with those of the module that brings this one."""
     app = typer.Typer(
         name="holdfast",
-        help="PostgreSQL backups on a schedule that are proven to restore.",
+        cls=ByPurpose,
+        help="PostgreSQL backups on a schedule that are proven to restore. `holdfast COMMAND --help` tells more of each.",
         no_args_is_help=True,
         add_completion=False,
         rich_markup_mode=None,

@@ -4,6 +4,7 @@ import pytest
 import typer
 
 from holdfast.cli import MODULES, program
+from holdfast.cli_help import SECTIONS
 
 
 def commands(name: str | None = None) -> set[str]:
@@ -18,3 +19,9 @@ def test_every_command_is_known_by_the_module_that_brings_it() -> None:
 @pytest.mark.parametrize("name", MODULES)
 def test_a_command_is_there_without_the_others(name: str) -> None:
     assert commands(name) == {other for other, module in MODULES.items() if module == MODULES[name]}
+
+
+def test_the_help_shows_each_command_once_on_a_line_of_its_own() -> None:
+    shown = [name for commands in SECTIONS.values() for name in commands]
+    assert sorted(shown) == sorted(MODULES)
+    assert all(len(text) <= 62 for commands in SECTIONS.values() for text in commands.values())
