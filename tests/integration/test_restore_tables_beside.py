@@ -14,7 +14,7 @@ from holdfast.model.errors import SourceError, UsageError
 from holdfast.postgres.conninfo import Conninfo
 from holdfast.postgres.renaming import LONGEST, derived
 from holdfast.postgres.scratch import Cluster
-from support.postgres import execute, new_database, query
+from support.postgres import execute, needs_extension, new_database, query
 from support.restoring import take
 from support.tables import bring_back, rows, scratches, state
 from support.world import World, world
@@ -171,6 +171,31 @@ def test_a_whole_schema_comes_under_another_name(
     assert report.tables[0].was == "billing.invoices"
     with pytest.raises(UsageError, match=r"has already table billing_was\.invoices|has already"):
         bring_back(shop, opened, cluster, name_of(live), schemas=("billing",), into_schema="billing_was")
+
+
+@pytest.mark.extended
+def test_what_is_an_extensions_stays_in_its_schema(cluster: Cluster, tmp_path: Path) -> None:
+    needs_extension(cluster, "citext")
+    needs_extension(cluster, "xml2")  # is not meant to be moved
+    made = (
+        "CREATE EXTENSION citext",
+        "CREATE EXTENSION xml2",
+        "CREATE SCHEMA billing",
+        "CREATE TABLE people (name citext UNIQUE)",
+        "INSERT INTO people VALUES ('Ann')",
+        "CREATE FUNCTION found(citext) RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM public.people WHERE name = $1'",
+        "CREATE TABLE billing.people_there (name public.citext)",
+    )
+    with new_database(cluster) as live:
+        execute(live, *made)
+        with world(tmp_path, cluster.conninfo.argv_dsn(), databases=(name_of(live),)) as small:
+            taken = take(small)
+            bring_back(small, taken, cluster, name_of(live), schemas=("public",), into_schema="was")
+            bring_back(small, taken, cluster, name_of(live), schemas=("billing",), into_schema="public")
+        assert query(live, "SELECT name = 'ann'::citext FROM was.people") == [(True,)]
+        kinds = "SELECT atttypid::regtype::text FROM pg_attribute WHERE attrelid = 'public.people_there'::regclass AND attnum = 1"
+        assert query(live, kinds) == [("citext",)]
+    assert scratches(cluster) == []
 
 
 def test_an_empty_database_gets_the_types_that_a_renamed_table_needs(

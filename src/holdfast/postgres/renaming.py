@@ -49,6 +49,12 @@ _USERS: LiteralString = (
     "SELECT DISTINCT rolname::text FROM pg_namespace CROSS JOIN aclexplode(coalesce(nspacl, acldefault('n', nspowner)))"
     " LEFT JOIN pg_roles r ON r.oid = grantee WHERE nspname = %s AND privilege_type = 'USAGE'"
 )
+_EXTENSIONS: LiteralString = "SELECT extname::text FROM pg_extension JOIN pg_namespace n ON n.oid = extnamespace WHERE nspname = %s ORDER BY 1"
+# Only a superuser may; where there is none of these, nobody has to.
+_RELOCATABLE: LiteralString = (
+    "UPDATE pg_extension SET extrelocatable = true WHERE extname = ANY(%s) AND NOT extrelocatable"
+)
+_ASIDE = "holdfast extensions"
 _RELATIONS: LiteralString = (
     "SELECT nspname::text, relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace"
     " WHERE nspname = %s AND relkind IN ('r', 'f')"
@@ -123,12 +129,32 @@ def rename_schema(conn: Connection, old: str, new: str) -> tuple[str, ...]:
             notes = tuple(_cut_off(conn, inside))
             if new == old:
                 return notes
+            # What is an extension's stays where the extension is: nobody else has it elsewhere.
+            here, there = (_extensions(conn, schema) for schema in (old, new))
+            _to_schema(conn, there, _ASIDE)
             if new == "public":  # a new database has one
                 conn.execute("DROP SCHEMA IF EXISTS public")
             conn.execute(sql.SQL("ALTER SCHEMA {} RENAME TO {}").format(*map(sql.Identifier, (old, new))))
+            _to_schema(conn, here, old)
+            _to_schema(conn, there, new)
     except psycopg.Error as error:
         raise translate(error, f"renaming the schema {old}") from error
     return notes
+
+
+def _extensions(conn: Connection, schema: str) -> list[str]:
+    return [str(name) for (name,) in conn.execute(_EXTENSIONS, (schema,)).fetchall()]
+
+
+def _to_schema(conn: Connection, extensions: Collection[str], schema: str) -> None:
+    """Move extensions, also those that are not meant to: their objects need names here, and no more."""
+    if not extensions:
+        return
+    conn.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
+    conn.execute(_RELOCATABLE, (list(extensions),))
+    for name in extensions:
+        words = sql.Identifier(name), sql.Identifier(schema)
+        conn.execute(sql.SQL("ALTER EXTENSION {} SET SCHEMA {}").format(*words))
 
 
 def _make_schemas(conn: Connection, moved: Mapping[Name, Name]) -> None:
