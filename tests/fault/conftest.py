@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -31,3 +33,12 @@ def all_six(request: pytest.FixtureRequest) -> Iterator[None]:
     for mark in node.iter_markers(asking.UNASKED):
         left -= set(mark.args[1:] or asking.QUESTIONS)
     assert not left, f"it does not ask the oracle: {', '.join(sorted(left))}"
+
+
+@pytest.fixture(autouse=True)
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have what is temporary put where the oracle looks for it, by us and by the processes that we start."""
+    folder = tmp_path / "tmp"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
