@@ -90,5 +90,6 @@ def test_a_disk_that_fails_is_said_and_costs_nothing_good(
         with oracle_of(
             config, before=before, cluster=cluster, source=shop, texts=[done.stdout, done.stderr]
         ) as oracle:
+            oracle.told(done)
             oracle.holds()
         assert list((tmp_path / "spool").iterdir()) == []

@@ -16,13 +16,15 @@ import pytest
 from holdfast.ledger import scheduling
 from holdfast.ledger.ledger import Ledger
 from holdfast.model.codec import time_text
+from holdfast.model.run import Run
 from holdfast.postgres.conninfo import Conninfo
 from holdfast.postgres.scratch import Cluster
 from holdfast.system.clock import SystemClock
 from support import moto_server as moto
 from support.daemon import Daemon, all_runs, daemon, resident_bytes, wait_until
 from support.faults import assert_no_drafts, assert_nothing_runs, fill, programs
-from support.home import Home
+from support.home import Done, Home
+from support.oracle import asked_of, oracle_of
 from support.postgres import new_database
 from support.proxy import Rule, delayed, proxy_to
 from support.runs import files, home
@@ -45,9 +47,14 @@ def told(state: Path) -> scheduling.Daemon:
     return found
 
 
-def last_status(folder: Home) -> str:
-    """How the last run ended; slots that came up meanwhile may have been missed."""
-    return next(run.status for run in all_runs(folder.state) if run.status != "missed")
+def last_run(folder: Home) -> Run:
+    """The last run that took place; slots that came up meanwhile may have been missed."""
+    return next(run for run in all_runs(folder.state) if run.status != "missed")
+
+
+def later(folder: Home, than: Run) -> int:
+    """How many runs came after that one."""
+    return [run.id for run in all_runs(folder.state)].index(than.id)
 
 
 def in_a_dump(folder: Home, shop: Conninfo, running: Daemon) -> None:
@@ -76,33 +83,34 @@ def test_a_daemon_that_was_killed_finds_its_run_and_makes_up_for_it(
     cluster: Cluster, shop: Conninfo, tmp_path: Path
 ) -> None:
     folder = home(tmp_path, shop, target=f'{SLOW}every = "2s"')
-    with daemon(folder.config) as running:
-        in_a_dump(folder, shop, running)
-        running.end(signal.SIGKILL, code=-9)
-    [dead] = [run for run in all_runs(folder.state) if run.status == "running"]
-    folder.config.write_text(
-        folder.config.read_text().replace(SLOW, "").replace('every = "2s"', 'every = "2s"\ncatch_up = "1h"')
-    )
-    with daemon(folder.config) as running:
-        wait_until(lambda: all_runs(folder.state, status="succeeded"), running)
-        running.end()
-    [lost] = [run for run in all_runs(folder.state) if run.id == dead.id]
-    assert (lost.status, lost.error_code) == ("lost", "lost")
-    assert all_runs(folder.state, status="running") == []
-    assert_good(folder, cluster, shop)
+    with asked_of(folder.config, cluster=cluster, source=shop) as oracle:
+        with daemon(folder.config) as running:
+            in_a_dump(folder, shop, running)
+            running.end(signal.SIGKILL, code=-9)
+        [dead] = [run for run in all_runs(folder.state) if run.status == "running"]
+        text = folder.config.read_text().replace(SLOW, "")
+        folder.config.write_text(text.replace('every = "2s"', 'every = "2s"\ncatch_up = "1h"'))
+        with daemon(folder.config) as running:
+            wait_until(lambda: all_runs(folder.state, status="succeeded"), running)
+            running.end()
+        assert oracle.visible("backup", "lost", later=later(folder, dead)) == "lost"
+        assert all_runs(folder.state, status="running") == []
+        assert_good(folder, cluster, shop)
 
 
+@pytest.mark.fault("stop")
 def test_a_stop_in_the_middle_of_a_dump_takes_seconds_and_leaves_nothing(
     cluster: Cluster, shop: Conninfo, tmp_path: Path
 ) -> None:
     folder = home(tmp_path, shop, target=f'{SLOW}every = "2s"')
-    with daemon(folder.config) as running:
-        in_a_dump(folder, shop, running)
-        assert running.end() < 10
-    assert last_status(folder) == "cancelled"
-    assert told(folder.state).stopped_at is not None
-    assert files(folder.store) == []
-    assert_good(folder, cluster, shop)
+    with asked_of(folder.config, cluster=cluster) as oracle:
+        with daemon(folder.config) as running:
+            in_a_dump(folder, shop, running)
+            assert running.end() < 10
+        oracle.visible("backup", "cancelled", later=later(folder, last_run(folder)))
+        assert told(folder.state).stopped_at is not None
+        assert files(folder.store) == []
+        assert_good(folder, cluster, shop)
 
 
 @pytest.mark.fault("stop")
@@ -112,36 +120,46 @@ def test_a_stop_at_any_moment_of_a_backup_leaves_nothing(
 ) -> None:
     folder = home(tmp_path, shop, target='every = "1s"')
     chance = random.Random(seed)
-    with daemon(folder.config) as running:
-        wait_until(lambda: "run begins" in running.said(), running)
-        time.sleep(chance.uniform(0, chance.choice((0.2, 0.8))))  # a backup takes half a second here
-        assert running.end() < 10
-    assert "Traceback" not in running.said()
-    assert all_runs(folder.state, status="running") == []
-    assert_good(folder, cluster, shop)
-    folder.run("backup")
-    assert_good(folder, cluster, shop)
+    with asked_of(folder.config, cluster=cluster, source=shop) as oracle:
+        with daemon(folder.config) as running:
+            wait_until(lambda: "run begins" in running.said(), running)
+            time.sleep(chance.uniform(0, chance.choice((0.2, 0.8))))  # a backup takes half a second here
+            assert running.end() < 10
+        assert "Traceback" not in running.said()
+        last = last_run(folder)
+        oracle.visible("backup", last.status, later=later(folder, last))
+        assert all_runs(folder.state, status="running") == []
+        assert_good(folder, cluster, shop)
+        folder.run("backup")
+        assert_good(folder, cluster, shop)
 
 
 @pytest.mark.fault("two")
 @pytest.mark.extended
-def test_a_second_daemon_on_the_same_state_directory_is_refused(shop: Conninfo, tmp_path: Path) -> None:
+def test_a_second_daemon_on_the_same_state_directory_is_refused(
+    cluster: Cluster, shop: Conninfo, tmp_path: Path
+) -> None:
     folder = home(tmp_path, shop)
-    with daemon(folder.config) as running:
-        second = cli("run", "--config", folder.config, cwd=tmp_path)
-        assert second.returncode == 11
-        assert f"is locked by the daemon with process number {running.process.pid} on" in second.stderr
-        running.end()
-    with daemon(folder.config) as after:
-        after.end()
+    folder.run("backup")
+    with asked_of(folder.config, cluster=cluster, source=shop) as oracle:
+        with daemon(folder.config) as running:
+            second = cli("run", "--config", folder.config, cwd=tmp_path)
+            assert second.returncode == 11
+            assert f"is locked by the daemon with process number {running.process.pid} on" in second.stderr
+            oracle.told(second)
+            running.end()
+        with daemon(folder.config) as after:
+            after.end()
 
 
 @pytest.mark.fault("config.bad")
 @pytest.mark.extended
-def test_a_bad_config_is_refused_whole_and_the_old_one_goes_on(shop: Conninfo, tmp_path: Path) -> None:
+def test_a_bad_config_is_refused_whole_and_the_old_one_goes_on(
+    cluster: Cluster, shop: Conninfo, tmp_path: Path
+) -> None:
     folder = home(tmp_path, shop)
     good = folder.config.read_text()
-    with daemon(folder.config) as running:
+    with asked_of(folder.config, cluster=cluster, source=shop) as oracle, daemon(folder.config) as running:
         folder.config.write_text(
             good.replace("[targets.shop]", '[targets.shop]\nevery = "1s"\nshcedule = "x"')
         )
@@ -150,6 +168,7 @@ def test_a_bad_config_is_refused_whole_and_the_old_one_goes_on(shop: Conninfo, t
         running.wait_for("; the new config is refused")
         wait_until(lambda: told(folder.state).reload_error, running)
         assert "did you mean schedule?" in str(told(folder.state).reload_error)
+        oracle.shows("holdfast_config_reload_success", 0)
         time.sleep(1.2)
         assert all_runs(folder.state) == []
         folder.config.write_text(good.replace('"state"', '"elsewhere"'))
@@ -166,7 +185,9 @@ def test_a_bad_config_is_refused_whole_and_the_old_one_goes_on(shop: Conninfo, t
 
 @pytest.mark.fault("clock.missed")
 @pytest.mark.extended
-def test_after_three_days_down_the_newest_slot_is_made_up_for(shop: Conninfo, tmp_path: Path) -> None:
+def test_after_three_days_down_the_newest_slot_is_made_up_for(
+    cluster: Cluster, shop: Conninfo, tmp_path: Path
+) -> None:
     folder = home(tmp_path, shop, target='schedule = "@daily"')
     with daemon(folder.config) as running:
         running.end()
@@ -184,11 +205,15 @@ def test_after_three_days_down_the_newest_slot_is_made_up_for(shop: Conninfo, tm
     assert [run.status for run in missed] == ["missed", "missed"]
     assert made.slot is not None
     assert [row["slot"] for row in folder.facts("list")] == [time_text(made.slot)]
+    with asked_of(folder.config, cluster=cluster, source=shop) as oracle:
+        oracle.visible("backup", "missed", later=later(folder, missed[0]))
 
 
 @pytest.mark.fault("two")
 @pytest.mark.extended
-def test_two_hosts_with_the_same_config_take_a_slot_once(shop: Conninfo, tmp_path: Path) -> None:
+def test_two_hosts_with_the_same_config_take_a_slot_once(
+    cluster: Cluster, shop: Conninfo, tmp_path: Path
+) -> None:
     folder = home(tmp_path, shop, target='schedule = "@daily"\nretry_delay = "1s"\nattempts = 9')
     other = tmp_path / "other.toml"
     other.write_text(folder.config.read_text().replace('"state"', '"state2"'))
@@ -212,26 +237,35 @@ def test_two_hosts_with_the_same_config_take_a_slot_once(shop: Conninfo, tmp_pat
     assert sorted(run.status for run in last) in (["skipped", "succeeded"], ["succeeded"])
     assert {run.backup_id for run in last} == set(folder.ids())
     assert len(folder.ids()) == 1
+    for config in (folder.config, other):
+        with asked_of(config, cluster=cluster, source=shop) as oracle:
+            oracle.silent("whoever comes second finds the slot taken, which is no failure")
 
 
 @pytest.mark.fault("ledger.corrupt")
 @pytest.mark.extended
 def test_a_ledger_that_is_gone_ends_the_daemon_so_that_it_is_started_again(
-    shop: Conninfo, tmp_path: Path
+    cluster: Cluster, shop: Conninfo, tmp_path: Path
 ) -> None:
     folder = home(tmp_path, shop, target='every = "1s"')
+    folder.run("backup")
+    with oracle_of(folder.config) as oracle:
+        before = oracle.before
     with daemon(folder.config) as running:
         for path in folder.state.glob("ledger.sqlite*"):
             path.unlink()
         assert running.process.wait(30) == 30, running.said()
+    ended = Done([], 30, "", running.said())
     with daemon(folder.config) as running:
         wait_until(lambda: all_runs(folder.state, status="succeeded"), running)
         running.end()
+    with asked_of(folder.config, before=before, cluster=cluster, source=shop) as oracle:
+        oracle.told(ended)
 
 
 @pytest.mark.fault("ledger.locked")
 @pytest.mark.extended
-def test_a_locked_ledger_delays_no_stop(shop: Conninfo, tmp_path: Path) -> None:
+def test_a_locked_ledger_delays_no_stop(cluster: Cluster, shop: Conninfo, tmp_path: Path) -> None:
     folder = home(tmp_path, shop, target='every = "1s"')
     with (
         daemon(folder.config) as running,
@@ -241,13 +275,15 @@ def test_a_locked_ledger_delays_no_stop(shop: Conninfo, tmp_path: Path) -> None:
         time.sleep(2)
         began = time.monotonic()
         running.process.send_signal(signal.SIGTERM)
-        running.process.wait(30)
+        assert running.process.wait(30) == ("left=" in running.said())
         assert time.monotonic() - began < 12
         rival.execute("ROLLBACK")
     with daemon(folder.config) as running:
         wait_until(lambda: all_runs(folder.state, status="succeeded"), running)
         running.end()
     assert all_runs(folder.state, status="running") == []
+    with asked_of(folder.config, cluster=cluster, source=shop) as oracle:
+        oracle.silent("no run had begun: the daemon says what waited for the ledger still, and exits 1")
 
 
 @pytest.mark.fault("stop")
@@ -264,12 +300,13 @@ def test_a_stop_in_the_middle_of_an_upload_aborts_it(cluster: Cluster, tmp_path:
         client = moto.raw_client(url)
 
         def uploads() -> object:
-            return client.list_multipart_uploads(Bucket=moto.BUCKET, Prefix="stop/").get("Uploads")
+            return client.list_multipart_uploads(Bucket=moto.BUCKET, Prefix="stop/").get("Uploads", [])
 
-        with daemon(folder.config) as running:
-            wait_until(uploads, running)
-            assert running.end() < 10
-        assert not uploads()
-        assert "Contents" not in client.list_objects_v2(Bucket=moto.BUCKET, Prefix="stop/")
-        assert last_status(folder) == "cancelled"
-        assert_nothing_runs(cluster, database)
+        with asked_of(folder.config, cluster=cluster, source=database, uploads=uploads) as oracle:
+            with daemon(folder.config) as running:
+                wait_until(uploads, running)
+                assert running.end() < 10
+            assert not uploads()
+            assert "Contents" not in client.list_objects_v2(Bucket=moto.BUCKET, Prefix="stop/")
+            oracle.visible("backup", "cancelled", later=later(folder, last_run(folder)))
+            assert_nothing_runs(cluster, database)

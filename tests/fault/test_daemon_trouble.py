@@ -22,6 +22,7 @@ from support import moto_server as moto
 from support.daemon import Daemon, all_runs, daemon, wait_until
 from support.faults import assert_nothing_runs, fill, programs
 from support.home import Home
+from support.oracle import asked_of
 from support.postgres import new_database
 from support.proxy import Rule, hang, proxy_to
 from support.runs import files, home
@@ -106,19 +107,27 @@ def test_a_stop_does_not_wait_for_a_store_that_hangs(cluster: Cluster, tmp_path:
             f'access_key_id = "{moto.ACCESS_KEY}"\nsecret_access_key = "{moto.SECRET_KEY}"'
         )
         folder = home(tmp_path, database, target='every = "1s"', stores={"cloud": s3})
-        with daemon(folder.config) as running:
-            wait_until(lambda: any(re.match(r"PUT .*\.dump", line) for line in proxy.seen), running)
-            began = time.monotonic()
-            running.process.send_signal(signal.SIGTERM)
-            assert running.process.wait(30) == 1
-            assert time.monotonic() - began < 10
-            assert "the daemon has ended left='backup shop'" in running.said()
-        assert_nothing_runs(cluster, database)
-        proxy.rules.clear()
-        with daemon(folder.config) as running:
-            wait_until(lambda: all_runs(folder.state, status="succeeded"), running)
-            running.end()
-    assert all_runs(folder.state, status="running") == []
+        client = moto.raw_client(url)
+
+        def uploads() -> object:
+            return client.list_multipart_uploads(Bucket=moto.BUCKET, Prefix="hang/").get("Uploads", [])
+
+        with asked_of(folder.config, cluster=cluster, source=database, uploads=uploads) as oracle:
+            with daemon(folder.config) as running:
+                wait_until(lambda: any(re.match(r"PUT .*\.dump", line) for line in proxy.seen), running)
+                began = time.monotonic()
+                running.process.send_signal(signal.SIGTERM)
+                assert running.process.wait(30) == 1
+                assert time.monotonic() - began < 10
+                assert "the daemon has ended left='backup shop'" in running.said()
+            assert_nothing_runs(cluster, database)
+            proxy.rules.clear()
+            with daemon(folder.config) as running:
+                wait_until(lambda: all_runs(folder.state, status="succeeded"), running)
+                running.end()
+            assert all_runs(folder.state, status="running") == []
+            ended = [run.status for run in all_runs(folder.state)]
+            oracle.visible("backup", "lost", later=ended.index("lost"))
 
 
 @pytest.mark.fault("ledger.locked")
@@ -146,11 +155,15 @@ def test_a_ledger_that_is_locked_for_long_loses_no_slot_and_no_backup(
     assert len(slots) > before
     assert all_runs(folder.state, status="running") == []
     assert_nothing_runs(cluster, shop)
+    with asked_of(folder.config, cluster=cluster, source=shop) as oracle:
+        oracle.silent("nothing fails: it is waited for")
 
 
 @pytest.mark.fault("full.state")
 @pytest.mark.extended
-def test_a_full_state_disk_is_said_and_the_next_run_after_it_is_good(shop: Conninfo, tmp_path: Path) -> None:
+def test_a_full_state_disk_is_said_and_the_next_run_after_it_is_good(
+    cluster: Cluster, shop: Conninfo, tmp_path: Path
+) -> None:
     user = [] if os.geteuid() == 0 else ["-r"]
     unshare = ["unshare", *user, "-m", "sh", "-ec"]
     if shutil.which("unshare") is None or subprocess.run([*unshare, "true"], check=False).returncode:
@@ -165,8 +178,10 @@ def test_a_full_state_disk_is_said_and_the_next_run_after_it_is_good(shop: Conni
             filler.write_bytes(b"x" * 4_000_000)
         wait_until(lambda: "the disk is full" in running.said(), running)
         before = succeeded(running)
-        assert "\nholdfast_state_dir_free_bytes 0\n" in scraped(running)
+        text = scraped(running)
         filler.unlink()
         running.process.send_signal(signal.SIGHUP)
         wait_until(lambda: succeeded(running) > before, running)
         running.end()
+    with asked_of(folder.config, cluster=cluster, source=shop) as oracle:
+        oracle.shows("holdfast_state_dir_free_bytes", 0, text)

@@ -172,11 +172,13 @@ def endure(folder: Path, seed: int, days: int, *, short: float = 0.0) -> None:
         assert len(world.ever) >= days  # of two slots a day some had no store to go to
 
 
+@pytest.mark.unasked("`look` asks as much each day, of stores in memory where nothing else can be left")
 @pytest.mark.fault("endurance")
 def test_some_days_lose_nothing(tmp_path: Path) -> None:
     endure(tmp_path, 7, 4)
 
 
+@pytest.mark.unasked("`look` asks as much each day, of stores in memory where nothing else can be left")
 @pytest.mark.fault("endurance", "ledger.old")
 @pytest.mark.extended
 @pytest.mark.timeout(900)
@@ -185,6 +187,7 @@ def test_sixty_days_lose_nothing(tmp_path: Path, seed: int) -> None:
     endure(tmp_path, seed, 60)
 
 
+@pytest.mark.unasked("`look` asks as much each day, of stores in memory where nothing else can be left")
 @pytest.mark.fault("endurance", "store.stale")
 @pytest.mark.extended
 @pytest.mark.timeout(900)

@@ -14,13 +14,13 @@ from holdfast.jobs.backup import backup
 from holdfast.jobs.copies import catch_up
 from holdfast.jobs.verify import verify
 from holdfast.ledger.ledger import BackupRow
-from holdfast.model.run import Run
+from holdfast.model.run import Run, Status
 from holdfast.postgres.conninfo import Conninfo
 from holdfast.postgres.scratch import Cluster
 from support import moto_server as moto
 from support.faults import BYTES, assert_no_drafts, assert_nothing_runs, fill
 from support.kill_driver import SURVIVED, killer
-from support.oracle import oracle_of
+from support.oracle import asked_of
 from support.postgres import new_database
 from support.world import Recorder, write_config
 
@@ -125,13 +125,17 @@ def only_run(config: Path) -> Run:
 
 
 @pytest.mark.fault("kill.backup")
-def test_a_kill_before_the_run_began_leaves_no_trace(kill: Kill, shop: Conninfo, tmp_path: Path) -> None:
+def test_a_kill_before_the_run_began_leaves_no_trace(
+    kill: Kill, cluster: Cluster, shop: Conninfo, tmp_path: Path
+) -> None:
     config = configured(tmp_path, shop, TWO)
     assert kill(config, "stage:locked") == -9
     with opened(config) as (app, _):
         assert app.services.ledger.runs() == []
         take(app)
         assert len(app.services.ledger.backups()) == 1
+    with asked_of(config, cluster=cluster, source=shop) as oracle:
+        oracle.silent("nothing had begun")
 
 
 @pytest.mark.fault("kill.backup")
@@ -154,8 +158,8 @@ def test_what_was_not_committed_is_swept_by_the_next_run(
         lost = newest(app, "backup", dead.backup_id or "")
         assert (lost.status, lost.error_code) == ("lost", "lost")
         assert_only_whole_backups(app)
-    with oracle_of(config, cluster=cluster) as oracle:
-        oracle.holds()
+    with asked_of(config, cluster=cluster) as oracle:
+        assert oracle.recorded("backup", "lost") == "lost"
 
 
 @pytest.mark.fault("kill.backup", "kill.copy")
@@ -185,8 +189,8 @@ def test_what_was_committed_is_kept_and_a_half_copy_of_it_is_finished(
         assert states(row) == {"a": "complete", "b": "complete"}
         assert_only_whole_backups(app)
         assert_all_verify(app)
-    with oracle_of(config, cluster=cluster) as oracle:
-        oracle.holds()
+    with asked_of(config, cluster=cluster) as oracle:
+        oracle.visible("backup", "succeeded", later=1)
 
 
 def test_a_process_of_the_same_number_is_swept_too(kill: Kill, shop: Conninfo, tmp_path: Path) -> None:
@@ -202,14 +206,21 @@ def test_a_process_of_the_same_number_is_swept_too(kill: Kill, shop: Conninfo, t
 @pytest.mark.fault("lock.stale")
 @pytest.mark.parametrize(("hours", "status"), [(2, "lost"), (0, "running")])
 def test_a_run_of_another_host_is_lost_once_its_heartbeat_is_long_gone(
-    shop: Conninfo, tmp_path: Path, hours: int, status: str
+    shop: Conninfo, tmp_path: Path, hours: int, status: Status
 ) -> None:
     """A container that took the place of a dead one has another host name, and the same ledger."""
-    with opened(configured(tmp_path, shop, {"a": 'url = "store-a"'})) as (app, _):
+    config = configured(tmp_path, shop, {"a": 'url = "store-a"'})
+    with opened(config) as (app, _):
         began = app.services.clock.now() - timedelta(hours=hours)
-        app.services.ledger.begin(Run(job="backup", target="shop", started_at=began, host="pod-1", pid=1))
+        other = app.services.ledger.begin(
+            Run(job="backup", target="shop", started_at=began, host="pod-1", pid=1)
+        )
         take(app)
         assert [run.status for run in app.services.ledger.runs()] == ["succeeded", status]
+        if status == "running":  # it lives, and comes to its end
+            app.services.ledger.finish(other.id, status="cancelled", now=app.services.clock.now())
+    with asked_of(config) as oracle:
+        oracle.recorded("backup", "cancelled" if status == "running" else status)
 
 
 @pytest.mark.extended
@@ -282,4 +293,10 @@ def test_an_upload_that_died_is_removed_from_the_bucket(
         assert [row.backup.id for row in app.services.ledger.backups()] == [made]
         assert_only_whole_backups(app)
         assert_all_verify(app)
-    assert "Uploads" not in client.list_multipart_uploads(Bucket=moto.BUCKET, Prefix=prefix)
+
+    def uploads() -> object:
+        return client.list_multipart_uploads(Bucket=moto.BUCKET, Prefix=prefix).get("Uploads", [])
+
+    assert not uploads()
+    with asked_of(config, cluster=cluster, source=large, uploads=uploads) as oracle:
+        assert oracle.recorded("backup", "lost") == "lost"

@@ -9,23 +9,6 @@ from typing import Literal, get_args
 Question = Literal["restores", "kept", "agree", "secrets", "visible", "leaks"]
 QUESTIONS: frozenset[Question] = frozenset(get_args(Question))
 UNASKED = "unasked"  # the mark that says which questions a test does not ask, and why
-# The files of tests/fault in which that is not looked at yet.
-NOT_YET = frozenset(
-    {
-        "test_bad_disks.py",
-        "test_clock_jumps.py",
-        "test_daemon_faults.py",
-        "test_daemon_trouble.py",
-        "test_endurance.py",
-        "test_hostile_stores.py",
-        "test_kill.py",
-        "test_kill_stages.py",
-        "test_rolled_back.py",
-        "test_server_faults.py",
-        "test_source_faults.py",
-        "test_visible.py",
-    }
-)
 
 _asked: set[Question] = set()
 

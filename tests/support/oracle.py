@@ -47,6 +47,7 @@ from holdfast.postgres.server import connect
 from holdfast.stores.base import Store
 from holdfast.system.stop import Stop
 from support import leftovers
+from support.alerting import firing
 from support.asking import asks
 from support.clock import FakeClock
 from support.faults import programs, sessions
@@ -230,6 +231,19 @@ class Oracle:
         if status in {"failed", "lost"} and not later:
             assert self.value(text, "holdfast_job_failures_in_a_row", job=job, target=target) >= 1
         return run.error_code or ""
+
+    def recorded(self, job: Job, status: Status, *, target: str = "shop") -> str:
+        """The last run of the job that ended so, however many came later, is told of. Give its error's code."""
+        ended = [run.status for run in self.services.ledger.runs(target, job)]
+        assert status in ended, ended
+        return self.visible(job, status, target=target, later=ended.index(status))
+
+    def alerts(self, hours: int = 48) -> set[str]:
+        """The alerts that fire when everything stays for so many hours as it is."""
+        found = firing(self.scrape(), now=self.services.clock.now().timestamp(), hours=hours)
+        if found:
+            self._see(", ".join(sorted(found)))
+        return found
 
     def told(self, by: Error | CompletedProcess[str]) -> None:
         """Whoever gave the command was told: by the error or the exit code of one that is known, and in words."""
