@@ -11,7 +11,7 @@ from holdfast.jobs.services import Services
 from holdfast.methods.proving import Stopwatch
 from holdfast.model.backup import Backup, Part
 from holdfast.model.catalog import Catalog, Database
-from holdfast.model.errors import CouldNotTestError
+from holdfast.model.errors import CouldNotTestError, SourceError
 from holdfast.model.testing import RestoreTesting
 from holdfast.postgres import bootstrap, confined, tools
 from holdfast.postgres.confined import Confined, Confinement
@@ -83,11 +83,14 @@ def own_cluster(
         stop=stop,
     )
     with ExitStack() as stack:
-        with watch.phase("cluster"):
+        with watch.phase("cluster"), confined.naming_the_disk():
             cluster = stack.enter_context(making)
         try:
             yield cluster
-        except CouldNotTestError as error:
-            raise confined.explained(error, cluster) from error
+        except (CouldNotTestError, SourceError) as error:
+            found = confined.explained(error, cluster)
+            if found is error:
+                raise
+            raise found from error
         with watch.phase("removal"):
             stack.close()

@@ -7,13 +7,15 @@ of this machine's files and processes, and reaches no network; only its socket l
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from holdfast.model.errors import ConfigError, CouldNotTestError
+from holdfast.model.errors import ConfigError, CouldNotTestError, Error, SourceError
 from holdfast.postgres import scratch, scratch_home
 from holdfast.postgres.conninfo import Conninfo
 from holdfast.postgres.scratch_home import Account
@@ -30,6 +32,10 @@ _STOPS_IN = 20.0
 _LOG_TAIL = 4000
 _FULL = 32 * _MIB  # less than two files of WAL
 _MORE_ROOM = "Free space there, or set restore_test.scratch_dir to a place that has more."
+_FAILING = os.strerror(errno.EIO)
+_ANOTHER_DISK = (
+    "The disk fails: look into the kernel's log, and set restore_test.scratch_dir to a place on another disk."
+)
 # Nothing here survives a crash, and nothing has to; nothing starts by itself.
 _SETTINGS = {
     "fsync": "off",
@@ -207,14 +213,45 @@ def require_room(parent: Path, needed: int) -> None:
         )
 
 
-def explained(error: CouldNotTestError, cluster: Confined) -> CouldNotTestError:
-    """Say why the server died, where it did: what its clients say is only that it is gone."""
-    if shutil.disk_usage(cluster.folder).free < _FULL:  # then there is no log of it, either
+@contextlib.contextmanager
+def naming_the_disk() -> Iterator[None]:
+    """Say what to do about the disk where one that fails is why no cluster could be made. Raise CouldNotTestError then."""
+    try:
+        yield
+    except SourceError as error:
+        if error.hint is not None or _FAILING not in error.message:
+            raise
+        raise CouldNotTestError(f"could not test: {error.message}", hint=_ANOTHER_DISK) from error
+
+
+def explained(error: CouldNotTestError | SourceError, cluster: Confined) -> Error:
+    """Say why the server failed or died, where it did: what its clients say is often only that it is gone."""
+    trouble = _trouble(cluster.folder)
+    if trouble is not None:  # then there is no log of it, either
         return CouldNotTestError(
-            f"{cluster.folder.parent}: No space left on device, while {error.message}", hint=_MORE_ROOM
+            f"{cluster.folder.parent}: {os.strerror(trouble)}, while {error.message}",
+            hint=_MORE_ROOM if trouble == errno.ENOSPC else _ANOTHER_DISK,
         )
-    lines = cluster.log_path.read_bytes()[-_LOG_TAIL:].decode("utf-8", "replace").splitlines()
+    if _FAILING in error.message:
+        return CouldNotTestError(error.message, hint=_ANOTHER_DISK)
+    if not isinstance(error, CouldNotTestError):
+        return error
+    lines = scratch.last_words(cluster.log_path, _LOG_TAIL).splitlines()
     last = next((line for line in reversed(lines) if "PANIC" in line or "FATAL" in line), None)
     if last is None or last in error.message:
         return error
     return CouldNotTestError(f"{error.message}; the server's last words: {last}", hint=error.hint)
+
+
+def _trouble(folder: Path) -> int | None:
+    """Give the error by which the disk refuses a small file, or None."""
+    try:
+        if shutil.disk_usage(folder).free < _FULL:
+            return errno.ENOSPC
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"x")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as refused:
+        return refused.errno
+    return None

@@ -174,8 +174,15 @@ def wait_until_ready(conninfo: Conninfo, running: proc.Running, log: Path, stop:
             refusal = str(error)
         stop.wait(0.05)
     stop.check()
-    tail = log.read_bytes()[-_LOG_TAIL:].decode("utf-8", "replace").strip()
-    raise SourceError(f"the scratch cluster did not start: {refusal}\n{tail}")
+    raise SourceError(f"the scratch cluster did not start: {refusal}\n{last_words(log, _LOG_TAIL).strip()}")
+
+
+def last_words(log: Path, size: int) -> str:
+    """Give the end of a server's log, or nothing where its disk does not give it."""
+    try:
+        return log.read_bytes()[-size:].decode("utf-8", "replace")
+    except OSError:
+        return ""
 
 
 def superuser(host: str, port: int, password: str | None = None, *, name: str = SUPERUSER) -> Conninfo:
