@@ -254,6 +254,8 @@ def test_what_a_database_of_another_encoding_is_comes_back(
         for each in (cluster, second_cluster):
             with connect(each.conninfo.with_database(name), application_name="test") as conn:
                 found.append(read_properties(conn, name))
+            with connect(each.conninfo, application_name="test") as conn:
+                assert read_properties(conn, name) == found[-1]  # from outside, too
         assert found[0] == found[1]
         assert (found[1].owner, {each.role for each in found[1].settings} >= {"Größe"}) == ("Größe", True)
         if name.isascii():

@@ -6,6 +6,8 @@ from typing import LiteralString
 
 import psycopg
 from psycopg import errors
+from psycopg.abc import Buffer
+from psycopg.adapt import Loader
 from psycopg.rows import TupleRow
 
 # Those that a catalog is made of.
@@ -40,5 +42,37 @@ def shared_name(conn: psycopg.Connection[TupleRow], raw: bytes) -> str:
     try:
         return raw.decode()
     except UnicodeDecodeError:
-        query: LiteralString = "SELECT convert_from(%s, current_setting('server_encoding'))"
-        return str(conn.execute(query, (raw,)).fetchall()[0][0])
+        return _converted(conn, raw, str(conn.info.parameter_status("server_encoding")))
+
+
+class _Raw(Loader):
+    """Gives a text as the bytes that came."""
+
+    def load(self, data: Buffer) -> bytes:
+        return bytes(data)
+
+
+def raw_texts(
+    conn: psycopg.Connection[TupleRow], query: LiteralString, values: tuple[object, ...]
+) -> list[TupleRow]:
+    """Give the rows of a query, the texts in it as bytes. Raise psycopg.Error."""
+    with conn.cursor() as cursor:
+        cursor.adapters.register_loader("text", _Raw)
+        return cursor.execute(query, values).fetchall()
+
+
+def value_of(conn: psycopg.Connection[TupleRow], raw: bytes, encoding: str) -> str:
+    """Read what came of a value that was set for a database in `encoding`: a comment, or a setting. Raise psycopg.Error.
+
+    It is kept in the encoding of the session that set it, and means what sessions in the database read; a session in
+    a database of UTF-8 is given the bytes as they are.
+    """
+    here = str(conn.info.parameter_status("server_encoding"))
+    if raw.isascii() or here != "UTF8" or encoding in {here, "SQL_ASCII"}:
+        return raw.decode(conn.info.encoding, "replace")
+    return _converted(conn, raw, encoding)
+
+
+def _converted(conn: psycopg.Connection[TupleRow], raw: bytes, encoding: str) -> str:
+    query: LiteralString = "SELECT convert_from(%s, %s)"
+    return str(conn.execute(query, (raw, encoding)).fetchall()[0][0])

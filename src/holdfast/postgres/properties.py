@@ -16,7 +16,7 @@ from psycopg.rows import TupleRow
 from holdfast.model.catalog import Grant, Properties, SecurityLabel, Setting
 from holdfast.model.errors import NotFoundError
 from holdfast.postgres.conninfo import Conninfo
-from holdfast.postgres.encoding import shared_name
+from holdfast.postgres.encoding import raw_texts, shared_name, value_of
 from holdfast.postgres.server import Connection, PermanentSourceError, connect, translate
 
 V15, V16, V17 = 150000, 160000, 170000
@@ -46,8 +46,16 @@ def read_properties(conn: Connection, database: str) -> Properties:
     row = _rows(conn, _DATABASE, (here, None if here else database))
     if not row:
         raise NotFoundError(f"there is no database {database!r}")
-    (oid, owner, encoding, collate, ctype, provider, locale, rules, version, *rest) = row[0]
-    tablespace, limit, comment, custom_acl, template = rest
+    try:
+        return _properties(conn, row[0])
+    except psycopg.Error as error:
+        raise translate(error, f"reading the properties of the database {database!r}") from error
+
+
+def _properties(conn: Connection, row: TupleRow) -> Properties:
+    (oid, owner, encoding, collate, ctype, provider, locale, rules, version, *rest) = row
+    tablespace, limit, custom_acl, template = rest
+    ((comment,),) = raw_texts(conn, _COMMENT, (oid,))
     grants = tuple(
         Grant(
             grantee=None if grantee is None else shared_name(conn, grantee),
@@ -68,30 +76,38 @@ def read_properties(conn: Connection, database: str) -> Properties:
         collation_version=version,
         tablespace=tablespace,
         connection_limit=limit,
-        comment=comment,
+        comment=None if comment is None else value_of(conn, comment, encoding),
         grants=grants if custom_acl else None,
         settings=tuple(
-            Setting(role=None if r is None else shared_name(conn, r), name=n, value=v)
-            for r, n, v in _rows(conn, _SETTINGS, (oid,))
+            Setting(
+                role=None if role is None else shared_name(conn, role),
+                name=name.decode(),
+                value=value_of(conn, value, encoding),
+            )
+            for role, (name, _, value) in (
+                (role, setting.partition(b"=")) for role, setting in raw_texts(conn, _SETTINGS, (oid,))
+            )
         ),
         labels=tuple(SecurityLabel(provider=p, label=t) for p, t in _rows(conn, _LABELS, (oid,))),
         is_template=template,
     )
 
 
-# Names that all databases share come as bytes (see `shared_name`). By way of JSON, because these columns differ by version: providers since 15, rules since 16, datlocale since 17.
 _NAME: LiteralString = (
     "SELECT current_setting('max_identifier_length')::int,"
     " EXISTS (SELECT FROM pg_database WHERE datname = %s AND datistemplate)"
 )
+# What all databases share comes as bytes: see `encoding`. By way of JSON, because some columns differ by version: providers
+# since 15, rules since 16, datlocale since 17.
 _DATABASE: LiteralString = (
-    "SELECT d.oid, convert_to(pg_get_userbyid(d.datdba)::text, current_setting('server_encoding')), pg_encoding_to_char(d.encoding)::text, d.datcollate::text,"
+    "SELECT d.oid, convert_to(pg_get_userbyid(d.datdba)::text, e), pg_encoding_to_char(d.encoding)::text, d.datcollate::text,"
     " d.datctype::text, coalesce(j ->> 'datlocprovider', 'c'), coalesce(j ->> 'datlocale', j ->> 'daticulocale'),"
     " j ->> 'daticurules', j ->> 'datcollversion', t.spcname::text, d.datconnlimit,"
-    " shobj_description(d.oid, 'pg_database'), d.datacl IS NOT NULL, d.datistemplate"
-    " FROM pg_database d CROSS JOIN LATERAL pg_catalog.to_jsonb(d) j JOIN pg_tablespace t ON t.oid = d.dattablespace"
+    " d.datacl IS NOT NULL, d.datistemplate"
+    " FROM pg_database d CROSS JOIN current_setting('server_encoding') AS e CROSS JOIN LATERAL pg_catalog.to_jsonb(d) j JOIN pg_tablespace t ON t.oid = d.dattablespace"
     " WHERE d.datname = CASE WHEN %s THEN current_database() ELSE %s END"
 )
+_COMMENT: LiteralString = "SELECT shobj_description(%s, 'pg_database')"
 # In the list's own order: a privilege always stands after the one that allowed its grantor to pass it on.
 _GRANTS: LiteralString = (
     "SELECT CASE WHEN x.grantee <> 0 THEN convert_to(pg_get_userbyid(x.grantee)::text, e) END,"
@@ -101,9 +117,9 @@ _GRANTS: LiteralString = (
     " WHERE d.oid = %s ORDER BY x.place"
 )
 _SETTINGS: LiteralString = (
-    "SELECT CASE WHEN s.setrole <> 0 THEN convert_to(pg_get_userbyid(s.setrole)::text, current_setting('server_encoding')) END,"
-    " split_part(c, '=', 1), substr(c, strpos(c, '=') + 1) FROM pg_db_role_setting s CROSS JOIN LATERAL pg_catalog.unnest(s.setconfig) AS u(c)"
-    " WHERE s.setdatabase = %s ORDER BY 1 NULLS FIRST, 2"
+    "SELECT CASE WHEN s.setrole <> 0 THEN convert_to(pg_get_userbyid(s.setrole)::text, e) END, c"
+    " FROM pg_db_role_setting s CROSS JOIN current_setting('server_encoding') AS e"
+    " CROSS JOIN LATERAL pg_catalog.unnest(s.setconfig) AS u(c) WHERE s.setdatabase = %s ORDER BY 1 NULLS FIRST, 2"
 )
 _LABELS: LiteralString = "SELECT provider, label FROM pg_shseclabel WHERE classoid = 'pg_database'::regclass AND objoid = %s ORDER BY 1"
 
