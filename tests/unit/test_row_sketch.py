@@ -15,7 +15,7 @@ _T = ("public", "t")
 def _sketch(rows: list[bytes]) -> Sketch:
     sketch = Sketch({_T: _T})
     if rows:
-        sketch.lines(_T, b"".join(row + b"\n" for row in rows))
+        sketch.lines(_T, rows)
     return sketch
 
 
@@ -52,9 +52,9 @@ def test_no_difference_has_no_example() -> None:
 def test_a_partition_counts_as_its_root_and_other_tables_do_not_count() -> None:
     leaf = ("public", "leaf")
     ours, theirs = (Sketch({_T: _T, leaf: _T}) for _ in range(2))
-    ours.lines(leaf, b"a\n")
-    theirs.lines(_T, b"a\n")
-    theirs.lines(("public", "other"), b"b\n")
+    ours.lines(leaf, [b"a"])
+    theirs.lines(_T, [b"a"])
+    theirs.lines(("public", "other"), [b"b"])
     assert ours.example(theirs, _T) is None
     theirs.long_line(leaf, xxh3_128_intdigest(b"c"))
     assert ours.example(theirs, _T) == Example(row=xxh3_128_hexdigest(b"c"), side="restored")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -12,10 +13,10 @@ Name = tuple[str, str]  # schema and name
 
 
 class Listener(Protocol):
-    """Who wants to see each row as well: given blocks of whole lines, and the hashes of long ones."""
+    """Who wants to see each row as well: given whole lines, without their line breaks, and the hashes of long ones."""
 
-    def lines(self, table: Name, block: bytes) -> None:
-        """Take rows of a table, each with its line break."""
+    def lines(self, table: Name, lines: Sequence[bytes]) -> None:
+        """Take rows of a table."""
 
     def long_line(self, table: Name, number: int) -> None:
         """Take the hash of a row that was too long to be held."""

@@ -280,8 +280,8 @@ class DataReader:
         """Take rows, which are what stands before `end`."""
         self._rows.lines.add(lines)
         self._trail.note(memoryview(data)[:end], self._rows.lines)
-        if self._listener is not None and end:
-            self._listener.lines(self._table, data[:end])
+        if self._listener is not None and lines:
+            self._listener.lines(self._table, lines)
 
     def _add_line(self, text: bytes) -> None:
         self._long = LongLine()

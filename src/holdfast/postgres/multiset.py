@@ -7,7 +7,7 @@ whoever can do that to a restored database can do worse.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from xxhash import xxh3_128, xxh3_128_intdigest
@@ -15,9 +15,9 @@ from xxhash import xxh3_128, xxh3_128_intdigest
 _MODULUS = 1 << 128
 
 
-def each_hash(block: bytes) -> Iterator[int]:
-    """Give the hash of each of some whole lines."""
-    return map(xxh3_128_intdigest, block[:-1].split(b"\n"))
+def each_hash(lines: Iterable[bytes]) -> Iterator[int]:
+    """Give the hash of each line."""
+    return map(xxh3_128_intdigest, lines)
 
 
 class Sum(NamedTuple):
@@ -46,7 +46,7 @@ class Multiset:
     def add(self, lines: Sequence[bytes]) -> None:
         """Take whole lines, without their line breaks."""
         self.count += len(lines)
-        self._sum = (self._sum + sum(map(xxh3_128_intdigest, lines))) % _MODULUS
+        self._sum = (self._sum + sum(each_hash(lines))) % _MODULUS
 
     def add_hash(self, number: int) -> None:
         """Take one line, of which the hash is known."""

@@ -7,7 +7,7 @@ of which some row is alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -67,11 +67,11 @@ class Sketch:
         self._weighted = [0] * _BUCKETS
         self._made = [0] * _BUCKETS
 
-    def lines(self, table: Name, block: bytes) -> None:
-        """Take rows of a table, each with its line break."""
+    def lines(self, table: Name, lines: Sequence[bytes]) -> None:
+        """Take rows of a table."""
         rows = self._tables.get(table)
         if rows is not None:
-            for number in each_hash(block):
+            for number in each_hash(lines):
                 rows.add(number)
 
     def long_line(self, table: Name, number: int) -> None:
