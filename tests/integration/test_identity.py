@@ -17,9 +17,10 @@ from holdfast.postgres.server import connect
 from holdfast.system.stop import Stop
 from support import torture
 from support.corruptions import CORRUPTIONS, Corruption, corrupt
-from support.identity import catalog_of, chunks, compared, dump_of, restored
+from support.identity import Way, catalog_of, chunks, compared, dump_of, restored
 from support.postgres import execute, query, toolset
 
+WAYS: tuple[Way, ...] = ("beside", "in two sessions")
 _Tortured = tuple[bytes, Database]
 _Pair = Callable[..., Comparison]
 
@@ -34,12 +35,19 @@ def tortured(cluster: Cluster) -> Iterator[_Tortured]:
             drop_database(conn, cluster.conninfo, "tortured")
 
 
+def told(done: Comparison) -> object:
+    """All that is the same in whichever way the two sides are read."""
+    return done.tables, done.differences, done.sequences, done.large_objects, done.left_out, done.notes
+
+
 @pytest.mark.fault("server.everything")
 def test_a_restored_torture_database_is_the_same(second_cluster: Cluster, tortured: _Tortured) -> None:
     archive, found = tortured
     torture.create_roles(second_cluster.conninfo)
     with restored(second_cluster, archive, found, "restored") as where:
         done = compared(second_cluster, archive, found, where)
+        for way in WAYS:
+            assert told(compared(second_cluster, archive, found, where, way=way)) == told(done)
     assert done.differences == ()
     assert done.respelled == ()
     assert done.same
@@ -62,9 +70,11 @@ def test_all_corruptions_at_once_are_told_each_by_its_name(
 ) -> None:
     corrupt(copy, *CORRUPTIONS)
     done = compared(second_cluster, *tortured, copy)
-    told = {(each.kind, each.name, each.how) for each in done.differences}
+    for way in WAYS:
+        assert told(compared(second_cluster, *tortured, copy, way=way)) == told(done)
+    found = {(each.kind, each.name, each.how) for each in done.differences}
     assert {
-        each.name: set(each.differs) - told for each in CORRUPTIONS if not set(each.differs) <= told
+        each.name: set(each.differs) - found for each in CORRUPTIONS if not set(each.differs) <= found
     } == {}
     assert not done.same
 

@@ -6,9 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
-from holdfast.methods.identity import Subject, compare_database
+import pytest
+
+from holdfast.methods import identity_dump
+from holdfast.methods.identity import Subject, compare_database, read_archive
 from holdfast.model.catalog import Database
 from holdfast.model.comparison import Comparison
 from holdfast.model.target import Selection
@@ -20,6 +23,9 @@ from holdfast.postgres.server import connect
 from holdfast.postgres.snapshot import exported_snapshot
 from holdfast.system.stop import Stop
 from support.postgres import run_tool, toolset
+
+# When the archive is read, as to the restored database.
+Way = Literal["before", "beside", "in two sessions"]
 
 
 def catalog_of(conninfo: Conninfo, **selection: Any) -> Database:  # noqa: ANN401 - what a Selection takes
@@ -73,8 +79,15 @@ def compared(
     archive: bytes,
     found: Database,
     where: Conninfo,
+    *,
+    way: Way = "before",
     **more: Any,  # noqa: ANN401 - what a Subject takes
 ) -> Comparison:
     """Compare a restored database of `cluster` with the archive and the catalog."""
     subject = Subject(archive=partial(chunks, archive), found=found, where=where, clients=toolset(cluster))
-    return compare_database(replace(subject, **more), stop=Stop())
+    subject, stop = replace(subject, **more), Stop()
+    archived = None if way == "beside" else read_archive(subject, stop)
+    with pytest.MonkeyPatch.context() as patch:
+        if way == "in two sessions":
+            patch.setattr(identity_dump, "_WORTH_TWO", 0)
+        return compare_database(subject, archived=archived, stop=stop)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -79,7 +80,11 @@ def own_cluster(
         confinement=Confinement(
             required=plan.isolation == "required", hidden=(*services.keys.files, services.state_dir)
         ),
-        settings={**bootstrap.preloads(wanted.catalog, wanted.programs), **plan.settings},
+        settings={
+            **_workers(plan.jobs),
+            **bootstrap.preloads(wanted.catalog, wanted.programs),
+            **plan.settings,
+        },
         stop=stop,
     )
     with ExitStack() as stack:
@@ -94,3 +99,14 @@ def own_cluster(
             raise found from error
         with watch.phase("removal"):
             stack.close()
+
+
+def _workers(jobs: int) -> dict[str, str]:
+    """Leave to a query's helpers the processors that no job of the restore is busy with."""
+    spare = max(0, (os.cpu_count() or 1) - jobs)
+    few = str(min(2, spare))  # the server's own default is 2
+    return {
+        "max_parallel_workers": str(spare),
+        "max_parallel_workers_per_gather": few,
+        "max_parallel_maintenance_workers": few,
+    }

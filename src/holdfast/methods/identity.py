@@ -10,9 +10,10 @@ from holdfast.methods import identity_catalog as belongings
 from holdfast.methods import identity_rows as rows
 from holdfast.methods.identity_columns import reorder
 from holdfast.methods.identity_definitions import Contents, compare_definitions, read_contents
+from holdfast.methods.identity_dump import Look
 from holdfast.methods.identity_examples import second_look
 from holdfast.methods.identity_globals import compare_globals
-from holdfast.methods.identity_reading import Look, beside, read_archived, read_both
+from holdfast.methods.identity_reading import read_archived, read_both
 from holdfast.methods.identity_zone import settle
 from holdfast.methods.subject import Subject
 from holdfast.model.comparison import Comparison, Phase, Validity
@@ -20,6 +21,7 @@ from holdfast.model.errors import IntegrityError, SourceError
 from holdfast.postgres.data_digest import DataDigest
 from holdfast.postgres.zones import Times
 from holdfast.system import clock
+from holdfast.system.beside import beside
 from holdfast.system.stop import Stop
 
 __all__ = ["Archived", "Subject", "compare_database", "compare_globals", "read_archive"]

@@ -9,7 +9,8 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
-from holdfast.methods.identity_reading import Both, Look
+from holdfast.methods.identity_dump import Look
+from holdfast.methods.identity_reading import Both
 from holdfast.methods.subject import Subject, session
 from holdfast.postgres.column_order import inheriting, pin_as_dump, read_rows
 from holdfast.postgres.data_digest import Rows

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from holdfast.methods.identity_reading import Both, Look, read_both
+from holdfast.methods.identity_dump import Look
+from holdfast.methods.identity_reading import Both, read_both
 from holdfast.methods.subject import Subject
 from holdfast.model.comparison import Difference
 from holdfast.postgres.relation_names import Name, shown

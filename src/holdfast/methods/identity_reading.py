@@ -2,40 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
+from holdfast.methods.identity_dump import Look, dumped
 from holdfast.methods.subject import Subject, session
 from holdfast.postgres import scripts
-from holdfast.postgres.data_digest import DataDigest, Listener, Rows
+from holdfast.postgres.data_digest import DataDigest, Rows
 from holdfast.postgres.data_script import DataReader
 from holdfast.postgres.partitions import groups, read_roots, together
 from holdfast.postgres.relation_names import Name
-from holdfast.postgres.statements import quoted_name
+from holdfast.system.beside import beside
 from holdfast.system.stop import Stop
-
-First = TypeVar("First")
-Second = TypeVar("Second")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
-    """How to read the two sides: in which encoding and time zone, whether with all names in quotes, and who listens.
-
-    `inserts` are pg_dump's options where rows are statements. `tables` are the only ones to dump of the restored side,
-    by their own names; none means all, and large objects.
-    """
-
-    encoding: str
-    codec: str
-    quoted: bool
-    zone: str = scripts.ZONE
-    inserts: frozenset[str] = frozenset()
-    ours: Listener | None = field(default=None, repr=False)
-    theirs: Listener | None = field(default=None, repr=False)
-    tables: tuple[Name, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,12 +43,12 @@ def read_both(subject: Subject, look: Look, stop: Stop, *, known: DataDigest | N
     """
     archived, restored = beside(
         lambda limited: known or read_archived(subject, look, limited),
-        lambda limited: _dumped(subject, look, limited, known),
+        lambda limited: dumped(subject, look, limited, known=known),
         stop,
     )
     if archived.inserts - look.inserts:  # known only now, and rare: no dump of ours has statements for rows
         look = replace(look, inserts=frozenset(archived.inserts))
-        restored = _dumped(subject, look, stop)
+        restored = dumped(subject, look, stop)
     grouped = groups(_roots(subject), archived.tables.keys() | restored.tables.keys())
     return Both(
         archived=replace(archived, tables=together(archived, grouped)),
@@ -81,48 +59,9 @@ def read_both(subject: Subject, look: Look, stop: Stop, *, known: DataDigest | N
 
 def read_restored(subject: Subject, look: Look, grouped: Mapping[Name, Name], stop: Stop) -> dict[Name, Rows]:
     """Digest the tables of the restored database alone. Raise SourceError."""
-    return together(_dumped(subject, look, stop), grouped)
-
-
-def _dumped(subject: Subject, look: Look, stop: Stop, known: DataDigest | None = None) -> DataDigest:
-    theirs = DataReader(look.codec, look.theirs, known.tables if known is not None else None)
-    flags = ["--data-only", *subject.of_data, *_flags(look), *sorted(look.inserts)]
-    scripts.of_database(subject.clients, subject.where, flags, stop, theirs.feed, zone=look.zone)
-    return theirs.finish()
+    return together(dumped(subject, look, stop), grouped)
 
 
 def _roots(subject: Subject) -> dict[Name, Name]:
     with session(subject.where) as connection:
         return read_roots(connection)
-
-
-def _flags(look: Look) -> list[str]:
-    flags = [f"--encoding={look.encoding}"]
-    if look.quoted:
-        flags.append("--quote-all-identifiers")
-    return flags + [f"--table={quoted_name(schema)}.{quoted_name(name)}" for schema, name in look.tables]
-
-
-def beside(
-    first: Callable[[Stop], First], second: Callable[[Stop], Second], stop: Stop
-) -> tuple[First, Second]:
-    """Do two things at the same time; when one fails, the other is stopped and the failure raised."""
-    with stop.derived() as limited, ThreadPoolExecutor(1, thread_name_prefix="compare") as pool:
-        running = pool.submit(_guarded, second, limited)
-        try:
-            done = first(limited)
-        except BaseException:
-            if not limited.requested:  # else the other's failure is the cause
-                limited.request()
-                raise
-            running.result()
-            raise
-        return done, running.result()
-
-
-def _guarded(work: Callable[[Stop], Second], limited: Stop) -> Second:
-    try:
-        return work(limited)
-    except BaseException:
-        limited.request()
-        raise

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from holdfast.methods.identity_reading import Both, Look, read_restored
+from holdfast.methods.identity_dump import Look
+from holdfast.methods.identity_reading import Both, read_restored
 from holdfast.methods.subject import Subject, session
 from holdfast.postgres.relation_names import Name
 from holdfast.postgres.zones import Times, fitting_zones

@@ -7,6 +7,7 @@ from typing import LiteralString
 
 import psycopg
 from psycopg import sql
+from psycopg.rows import TupleRow
 
 from holdfast.postgres.relation_names import Name, shown
 from holdfast.postgres.server import Connection, translate
@@ -25,6 +26,10 @@ _DEFAULT_GRANTS: LiteralString = (
     " LEFT JOIN pg_namespace n ON n.oid = defaclnamespace"
     " WHERE defaclobjtype IN ('r', 'S') AND (nspname IS NULL OR nspname = ANY(%s))"
     " AND (pg_get_userbyid(defaclrole) = current_user OR pg_get_userbyid(defaclrole) = ANY(%s)) ORDER BY 1"
+)
+_TABLES: LiteralString = (
+    "SELECT n.nspname::text, c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace"
+    " WHERE relkind = 'r' AND relpersistence <> 't'"
 )
 # A session of ours is in it for as long as it is needed: one without sessions was left behind.
 _LEFT: LiteralString = (
@@ -53,6 +58,11 @@ def default_grants(conn: Connection, schemas: Collection[str], owners: Collectio
     return _names(conn, _DEFAULT_GRANTS, (sorted(schemas), sorted(owners)))
 
 
+def tables(conn: Connection) -> set[Name]:
+    """Name the tables that hold rows themselves. Raise SourceError."""
+    return {(schema, name) for schema, name in _rows(conn, _TABLES, ())}
+
+
 def mark_scratch(conn: Connection, name: str) -> None:
     """Comment on a scratch database that it is one. Raise SourceError."""
     words = sql.SQL("COMMENT ON DATABASE {} IS {}").format(sql.Identifier(name), sql.Literal(_MARK))
@@ -65,7 +75,11 @@ def left_scratches(conn: Connection) -> list[str]:
 
 
 def _names(conn: Connection, query: LiteralString, values: tuple[object, ...]) -> list[str]:
+    return [str(name) for (name,) in _rows(conn, query, values)]
+
+
+def _rows(conn: Connection, query: LiteralString, values: tuple[object, ...]) -> list[TupleRow]:
     try:
-        return [str(name) for (name,) in conn.execute(query, values).fetchall()]
+        return conn.execute(query, values).fetchall()
     except psycopg.Error as error:
         raise translate(error, "looking at what was restored") from error

@@ -54,6 +54,11 @@ class Trail:
         self._pieces += _PIECE.pack(self._text.size, lines, *map(_bytes, (self._text.number, total)))
         self._before, self._text = now, LongLine()
 
+    @property
+    def size(self) -> int:
+        """How many bytes of rows were noted."""
+        return sum(piece.size for piece in self.pieces())
+
     def pieces(self) -> Iterator[Piece]:
         """Give the pieces in their order."""
         for size, lines, text, total in _PIECE.iter_unpack(self._pieces):

@@ -1,0 +1,102 @@
+"""Dumps the data of a restored database again, and digests it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+
+from holdfast.methods.subject import Subject, session
+from holdfast.postgres import scripts
+from holdfast.postgres.data_digest import DataDigest, Listener
+from holdfast.postgres.data_script import DataReader
+from holdfast.postgres.relation_names import Name
+from holdfast.postgres.restored import tables
+from holdfast.postgres.statements import quoted_name
+from holdfast.system.beside import beside
+from holdfast.system.stop import Stop
+
+_WORTH_TWO = 64 * 1024 * 1024  # bytes of rows: a second pg_dump reads the whole catalog first
+_MOST_APART = 100  # names on a command line
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """How to read the two sides: in which encoding and time zone, whether with all names in quotes, and who listens.
+
+    `inserts` are pg_dump's options where rows are statements. `tables` are the only ones to dump of the restored side,
+    by their own names; none means all, and large objects.
+    """
+
+    encoding: str
+    codec: str
+    quoted: bool
+    zone: str = scripts.ZONE
+    inserts: frozenset[str] = frozenset()
+    ours: Listener | None = field(default=None, repr=False)
+    theirs: Listener | None = field(default=None, repr=False)
+    tables: tuple[Name, ...] = ()
+
+
+def dumped(subject: Subject, look: Look, stop: Stop, *, known: DataDigest | None = None) -> DataDigest:
+    """Dump and digest what the look wants. Raise SourceError.
+
+    Where the archive is `known`, rows are known again, and there are two sessions if that is quicker: each is bound by
+    the one server process that writes its rows.
+    """
+    apart = [] if known is None or look.tables else _apart(subject, known)
+    if not apart:
+        return _dumped(subject, look, [], known, stop)
+    rest, half = beside(
+        lambda limited: _dumped(subject, look, [f"--exclude-table-data={n}" for n in apart], known, limited),
+        lambda limited: _dumped(subject, look, [f"--table={name}" for name in apart], known, limited),
+        stop,
+    )
+    return replace(
+        rest,
+        tables=rest.tables | half.tables,
+        sequences=rest.sequences | half.sequences,
+        others=list((Counter(rest.others) | Counter(half.others)).elements()),
+        inserts=rest.inserts | half.inserts,
+    )
+
+
+def _dumped(
+    subject: Subject, look: Look, which: list[str], known: DataDigest | None, stop: Stop
+) -> DataDigest:
+    theirs = DataReader(look.codec, look.theirs, known.tables if known is not None else None)
+    flags = ["--data-only", *subject.of_data, *_flags(look), *sorted(look.inserts), *which]
+    scripts.of_database(subject.clients, subject.where, flags, stop, theirs.feed, zone=look.zone)
+    return theirs.finish()
+
+
+def _apart(subject: Subject, known: DataDigest) -> list[str]:
+    """Choose tables that hold about half of the rows, if there are many rows; give their names as pg_dump takes them.
+
+    They have to be there: a pg_dump that finds none of what it was told to dump fails.
+    """
+    sizes = {name: sum(trail.size for trail in rows.trails) for name, rows in known.tables.items()}
+    if sum(sizes.values()) < _WORTH_TWO:
+        return []
+    with session(subject.where) as connection:
+        there = tables(connection)
+    chosen: list[Name] = []
+    apart = rest = 0
+    for name in sorted(sizes, key=lambda name: -sizes[name]):
+        # pg_dump reads names in the encoding that it dumps in.
+        if name in there and "".join(name).isascii() and apart < rest and len(chosen) < _MOST_APART:
+            chosen.append(name)
+            apart += sizes[name]
+        else:
+            rest += sizes[name]
+    return [_pattern(name) for name in chosen]
+
+
+def _flags(look: Look) -> list[str]:
+    flags = [f"--encoding={look.encoding}"]
+    if look.quoted:
+        flags.append("--quote-all-identifiers")
+    return flags + [f"--table={_pattern(name)}" for name in look.tables]
+
+
+def _pattern(name: Name) -> str:
+    return ".".join(map(quoted_name, name))
