@@ -120,7 +120,7 @@ def test_a_stop_at_any_moment_of_a_backup_leaves_nothing(
 ) -> None:
     folder = home(tmp_path, shop, target='every = "1s"')
     chance = random.Random(seed)
-    with asked_of(folder.config, cluster=cluster, source=shop) as oracle:
+    with asked_of(folder.config, cluster=cluster) as oracle:
         with daemon(folder.config) as running:
             wait_until(lambda: "run begins" in running.said(), running)
             time.sleep(chance.uniform(0, chance.choice((0.2, 0.8))))  # a backup takes half a second here

@@ -197,7 +197,7 @@ def test_a_signal_while_copying_keeps_the_backup(cluster: Cluster, shop: Conninf
     folder = home(tmp_path, shop, stores=TWO)
     with (
         open_app(folder.config, (), reporter=Recorder(), quiet=True) as app,
-        asked_of(folder.config, cluster=cluster, source=shop) as oracle,
+        asked_of(folder.config, cluster=cluster) as oracle,
     ):
         [target] = app.targets
         calls: list[str] = []

@@ -352,7 +352,7 @@ def test_a_read_only_directory_is_said_with_a_hint(host: Host, open_dir: Path) -
         path.parent.chmod(0o755)
         assert done.stderr.startswith(f"ledger: the ledger {path}")
         assert "Give this user write access" in done.stderr
-        mine.told(done)
+    mine.told(done)
 
 
 def test_a_directory_that_cannot_be_made_is_said_with_a_hint(tmp_path: Path) -> None:
