@@ -48,6 +48,7 @@ SHORTHAND = {  # what a container needs: one target and one store, both named ma
     "url_file": ("targets", "main", "url_file"),
     "password": ("targets", "main", "password"),
     "password_file": ("targets", "main", "password_file"),
+    "schedule": ("targets", "main", "schedule"),
     "store": ("stores", "main", "url"),
     "recipient": ("encryption", "recipients"),
 }

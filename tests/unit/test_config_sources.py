@@ -115,7 +115,7 @@ def test_systemds_credentials_come_before_run_secrets_in_any_case(place: Place, 
 
 def test_a_container_needs_no_file(no_run_secrets: Path) -> None:
     (no_run_secrets / "holdfast_password").write_text("pw\n")
-    config = load(environ={**CONTAINER, "HOLDFAST_TARGETS__MAIN__SCHEDULE": "@hourly"})
+    config = load(environ={**CONTAINER, "HOLDFAST_SCHEDULE": "@hourly"})
     (target,) = config.targets()
     assert (target.name, target.url, target.password) == ("main", "postgresql://db/app", "pw")
     assert (target.stores, schedule_of(target), config.recipients) == (("main",), "@hourly", (RECIPIENT,))

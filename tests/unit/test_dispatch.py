@@ -278,3 +278,10 @@ def test_what_is_paused_waits_until_it_is_resumed(stage: Stage) -> None:
     assert stage.runs() == []
     stage.go_on(timedelta(minutes=30))
     stage.until(lambda: stage.runs() == [("shop", SLOT + timedelta(hours=2), 1, "succeeded")])
+
+
+def test_a_target_that_no_schedule_backs_up_is_told_at_the_start(stage: Stage) -> None:
+    """A daemon that has nothing to do looks well, and takes no backup."""
+    stage.configure(target("shop"), *(Target(name=f"t{number}", stores=("disk",)) for number in range(7)))
+    (told,) = [facts for event, facts in stage.recorder.warnings if event.startswith("without a schedule")]
+    assert told == {"targets": "t0, t1, t2, t3, t4 and 2 more"}

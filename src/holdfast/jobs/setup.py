@@ -13,6 +13,8 @@ from holdfast.model.planning import Timetable
 from holdfast.model.run import Job
 from holdfast.model.target import Target
 
+_SHOWN = 5
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
@@ -36,11 +38,12 @@ class Setup:
         max_dumps: int,
         kinds: tuple[Kind, ...] = scheduled.KINDS,
     ) -> Setup:
-        """Make the setup of these targets, and say what this host cannot do."""
+        """Make the setup of these targets, and say what this host cannot do, or was not told to."""
         planned = scheduled.timetables(targets, kinds)
         refusals = scheduled.refusals(services, kinds)
         for job in {job for job, _ in planned} & refusals.keys():
             services.reporter.warn("a job is off", job=job, reason=refusals[job])
+        _tell_unscheduled(services, targets)
         return cls(
             services=services,
             targets={target.name: target for target in targets},
@@ -48,4 +51,14 @@ class Setup:
             timetables={key: timetable for key, timetable in planned.items() if key[0] not in refusals},
             kinds={kind.job: kind for kind in kinds},
             max_dumps=max_dumps,
+        )
+
+
+def _tell_unscheduled(services: Services, targets: tuple[Target, ...]) -> None:
+    """Say that a daemon which looks well takes no backup of a target. That is right where another host does."""
+    names = [target.name for target in targets if target.backup is None]
+    if names:
+        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+        services.reporter.warn(
+            "without a schedule this daemon never takes a backup", targets=", ".join(names[:_SHOWN]) + more
         )
