@@ -47,7 +47,7 @@ def test_the_config_loads_once_the_recipient_is_filled_in(tmp_path: Path) -> Non
 def test_the_variables_for_a_container_make_a_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     pairs = re.findall(r"^    (HOLDFAST_\w+)=(\S+)", README, re.MULTILINE)
-    assert len(pairs) == 3
+    assert len(pairs) == 4
     environ = {name: value.replace("age1…", RECIPIENT) for name, value in pairs}
     config = load(environ={"HOME": str(tmp_path), **environ})
     assert config.recipients == (RECIPIENT,)

@@ -11,6 +11,7 @@ from itertools import chain
 
 from holdfast.jobs import (
     copies,
+    emptied,
     hooks,
     limits,
     locking,
@@ -172,6 +173,7 @@ def _prepare_store(services: Services, target: Target, place: writing.Place) -> 
     The lock across hosts is held, so that no stale upload is a slow one of another host. The other stores are the
     business of who copies.
     """
+    emptied.look(services, place.store, target.name)
     writing.abort_stale_uploads(services, place.store, target.name)
     if next(iter(place.store.list(place.prefix)), None) is not None:
         raise StoreError(

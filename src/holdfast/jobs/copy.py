@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
-from holdfast.jobs import adopting, fence, locking, marks, one_place, runner, writing
+from holdfast.jobs import adopting, emptied, fence, locking, marks, one_place, runner, writing
 from holdfast.jobs.reading import Opened, open_backup, read_document
 from holdfast.jobs.services import Services
 from holdfast.model import layout
@@ -56,6 +56,7 @@ def _copy_fenced(
 def _copy(
     services: Services, origin: writing.Place, place: writing.Place, meter: runner.Meter, stop: Stop
 ) -> None:
+    emptied.look(services, place.store, place.target)
     opened = open_backup(origin, services.keys)
     locking.prepare(services, place.store, stop)
     for each in (origin, place):
