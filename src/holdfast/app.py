@@ -268,8 +268,7 @@ def fill(services: Services) -> None:
 
 
 def _rebuild(services: Services, *, quick: bool = False) -> None:
-    for where, problem in catalog.rebuild(services, quick=quick, forget=False).problems:
-        services.reporter.warn("while reading the stores", where=where, problem=problem)
+    catalog.tell(services, catalog.rebuild(services, quick=quick, forget=False))
 
 
 def open_stores(loaded: configuration.Config, *, seconds: float | None = None) -> dict[str, Store]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from holdfast.cli_options import ConfigPath, Json, Quiet, Set, TargetName, opened_app
+from holdfast.cli_options import ConfigPath, Json, Quiet, Set, TargetName, common, opened_app
 from holdfast.model.errors import ConfigError, Error, UsageError
 from holdfast.words import many
 
@@ -170,17 +170,21 @@ def check(
     quiet: Quiet = False,
 ) -> None:
     """Check the config, the keys, every store and every target. A line each: ok, warn or fail."""
+    from itertools import chain
+
+    from holdfast import config as configuration
     from holdfast import facts, render
     from holdfast.jobs.check import check as job
+    from holdfast.jobs.check_keys import check_config
 
     with opened_app(config, overrides, quiet=quiet) as opened:
-        findings = opened.stop.checked(
-            job(
-                opened.services,
-                opened.chosen([target] if target else []),
-                encrypted=opened.config.encryption.enabled,
-            )
+        found = job(
+            opened.services,
+            opened.chosen([target] if target else []),
+            encrypted=opened.config.encryption.enabled,
         )
+        file = check_config(configuration.find(config or common.config), opened.config.secrets())
+        findings = opened.stop.checked(chain(file, found))
         if as_json:
             values = list(findings)
             render.facts([facts.finding(value) for value in values])

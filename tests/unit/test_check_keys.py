@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.jobs.check_keys import check_keys
+from holdfast.jobs.check_keys import check_config, check_keys
 from holdfast.jobs.services import Keys
 from holdfast.streams import age_keys, sign
 
@@ -67,3 +67,18 @@ def test_a_host_that_takes_no_backups_needs_an_identity_and_no_signing_key(
 ) -> None:
     said = found(Keys(identities=identities))
     assert {subject: found_level for subject, (found_level, _) in said.items()} == {"identity": level}
+
+
+@pytest.mark.parametrize(
+    ("mode", "secrets", "told"), [(0o644, ["s3cret"], 1), (0o640, ["s3cret"], 0), (0o644, ["other"], 0)]
+)
+def test_a_config_that_everybody_may_read_should_hold_no_secret(
+    tmp_path: Path, mode: int, secrets: list[str], told: int
+) -> None:
+    file = tmp_path / "holdfast.toml"
+    file.write_text("password = 's3cret'")
+    file.chmod(mode)
+    told_of = list(check_config(file, secrets))
+    assert [finding.level for finding in told_of] == ["warn"] * told
+    assert "s3cret" not in str(told_of)
+    assert list(check_config(None, secrets)) == []

@@ -49,6 +49,8 @@ def test_a_disk_that_is_not_mounted_is_not_written_to(home: World, tmp_path: Pat
     ) as caught:
         copy(home.services, "shop", IDS[1], "a", "b", home.stop)
     assert "Is the disk mounted" in (caught.value.hint or "")
+    (found,) = emptied.check(home.services, [home.target])
+    assert (found.level, found.subject) == ("fail", "target shop, store b")
     assert not [path for path in disk.rglob("*") if path.name == "manifest.json"]
     (disk / "b").rename(tmp_path / "rest")
     disk.rmdir()
@@ -78,4 +80,5 @@ def test_an_emptied_bucket_is_told_and_takes_new_backups(home: World) -> None:
 def test_a_new_target_and_a_new_store_are_empty_as_they_should_be(home: World) -> None:
     emptied.look(home.services, home.services.store("b"), "blog")
     emptied.look(home.services, MemoryStore("c"), "shop")
+    assert list(emptied.check(home.services, [home.target])) == []
     assert home.recorder.warnings == []

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.jobs.catalog import rebuild
+from holdfast.jobs.catalog import Rebuilt, rebuild, tell
 from holdfast.stores.base import Stored
 from support.memory_store import MemoryStore
 from support.shelved import shelved
@@ -131,3 +131,9 @@ def test_two_targets_with_the_same_id_do_not_take_each_others_place(
         result = rebuild(home.services)
         assert [row.backup.target for row in home.services.ledger.backups()] == ["shop"]
         assert [where for where, _ in result.problems] == [f"other/{FIRST}/manifest.json"]
+
+
+def test_a_bucket_full_of_strangers_does_not_fill_the_log(home: World) -> None:
+    tell(home.services, Rebuilt(problems=[(f"shop/{number}", "not trusted") for number in range(500)]))
+    assert len(home.recorder.warnings) == 21
+    assert "480 more" in str(home.recorder.warnings[-1])

@@ -22,6 +22,7 @@ SETTLE_AFTER = (
 )
 LEDGER_IS_OF = ("created_at", SETTLE_AFTER)
 _MISSING, _RESIZED = "missing", "of another size"
+_TOLD = 20  # a bucket that is shared with another signer has a problem for each of its backups, at every look
 
 
 @dataclass(slots=True)
@@ -71,6 +72,16 @@ def rebuild(
     if result.stores == list(services.stores):
         services.ledger.meta_set("rebuilt_at", codec.time_text(services.clock.now()))
     return result
+
+
+def tell(services: Services, found: Rebuilt) -> None:
+    """Log what is wrong in the stores: the first of it, and how much more there is."""
+    for where, problem in found.problems[:_TOLD]:
+        services.reporter.warn("while reading the stores", where=where, problem=problem)
+    if (more := len(found.problems) - _TOLD) > 0:
+        services.reporter.warn(
+            "while reading the stores", problem=f"{more} more; `holdfast catalog rebuild` names all"
+        )
 
 
 def _rebuild_store(services: Services, store: Store, result: Rebuilt, *, quick: bool) -> Seen:

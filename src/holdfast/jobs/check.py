@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from holdfast.jobs import check_keys, conditions, one_place, project_address
+from holdfast.jobs import check_keys, conditions, emptied, one_place, project_address
 from holdfast.jobs.check_locks import check_locks
 from holdfast.jobs.check_plans import check_plan
 from holdfast.jobs.check_platform import check_platform
@@ -50,6 +50,7 @@ def check(services: Services, targets: tuple[Target, ...], *, encrypted: bool) -
     for store in services.stores.values():
         yield from check_store(store, functools.partial(conditions.record, services, store))
     yield from one_place.check(services, targets)
+    yield from emptied.check(services, targets)
     yield from check_locks(services, targets)
     for target in targets:
         yield from check_plan(target, services.clock.now())

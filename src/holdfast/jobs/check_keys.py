@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import stat
+from collections.abc import Collection, Iterator
+from pathlib import Path
 
 from holdfast.jobs.finding import Finding
 from holdfast.jobs.keyring import recipients
 from holdfast.jobs.services import Keys, Services
 from holdfast.streams.age_keys import too_open
+
+
+def check_config(path: Path | None, secrets: Collection[str]) -> Iterator[Finding]:
+    """Warn of a config file that everybody may read, and that a secret stands in."""
+    if path is None or not path.stat().st_mode & stat.S_IROTH:
+        return
+    text = path.read_text(encoding="utf-8", errors="replace")
+    if any(secret in text for secret in secrets):
+        yield Finding(
+            level="warn",
+            subject="config",
+            message=f"everybody may read {path}, and a password or key stands in it",
+            hint=f"chmod o-r {path}; or put the secret into a file of its own (password_file and its like).",
+        )
 
 
 def check_keys(keys: Keys, *, encrypted: bool) -> Iterator[Finding]:

@@ -153,8 +153,7 @@ def _fenced(
 
 def _each(services: Services, target: Target, stop: Stop, wish: Wish, *, besides: int) -> tuple[Pruned, ...]:
     listed = catalog.rebuild(services, quick=True, forget=False)
-    for where, problem in listed.problems:
-        services.reporter.warn("while reading the stores", where=where, problem=problem)
+    catalog.tell(services, listed)
     reached = [services.store(name) for name in target.stores if name in listed.stores]
     results = [
         Pruned(target=target.name, store=name, error=StoreError(f"store {name} could not be listed"))
