@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import signal
 from typing import Annotated
 
 import typer
@@ -16,6 +17,7 @@ Target = Annotated[str, typer.Argument(metavar="TARGET", help="Of the config.")]
 
 def run(config: ConfigPath = None, overrides: Set = None, quiet: Quiet = False) -> None:
     """Be the daemon. Take backups by the schedules of the config, until told to end."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the daemon listens to it: it would end the process
     gc.disable()  # what is imported stays: to look through it for garbage is a tenth of the start
     from holdfast import daemon
     from holdfast.render import Reporter

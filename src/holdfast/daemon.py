@@ -50,15 +50,15 @@ _NOTIFY_SECONDS = 1.0  # of those
 def run(path: Path | None, overrides: Sequence[str], *, reporter: Reporter, quiet: bool) -> None:
     """Be the daemon until told to end. Raise BusyError when another one runs on the same state directory."""
     memory.begin()
-    loaded = app.read_config(path, overrides)
-    _configure_logs(loaded, quiet=quiet)
     stop = Stop()
     hangups: queue.SimpleQueue[None] = queue.SimpleQueue()  # unlike Event, safe in signal handlers
-    with (
-        signals.stopping(stop, on_hangup=lambda: hangups.put(None)),
-        _alone(loaded),
-        _ledger(loaded) as ledger,
-    ):
+    with ExitStack() as held:
+        # Before the config is read: a hangup that comes meanwhile has it read again.
+        held.enter_context(signals.stopping(stop, on_hangup=lambda: hangups.put(None)))
+        loaded = app.read_config(path, overrides)
+        _configure_logs(loaded, quiet=quiet)
+        held.enter_context(_alone(loaded))
+        ledger = held.enter_context(_ledger(loaded))
         daemon = _Daemon(loaded, ledger, stop, reporter)
         with daemon.running():
             while not stop.wait(_LOOK):

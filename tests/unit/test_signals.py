@@ -59,3 +59,27 @@ print(len(heard), stop.requested, signal.getsignal(signal.SIGHUP) == signal.SIG_
 """
     told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert told.stdout.split() == ["3", "False", "True"]
+
+
+BEGINNING = """
+import os, signal
+from holdfast import app, cli_daemon
+from holdfast.model.errors import ConfigError
+def read(*_):
+    os.kill(os.getpid(), signal.SIGHUP)
+    raise ConfigError("read")
+app.read_config = read
+real, heard = signal.signal, []
+signal.signal = lambda number, handler: (heard.append((number, handler)), real(number, handler))[1]
+try:
+    cli_daemon.run()
+except ConfigError as error:
+    print(error)
+print(heard[0] == (signal.SIGHUP, signal.SIG_IGN))
+"""
+
+
+def test_a_hangup_while_the_daemon_begins_does_not_end_it() -> None:
+    """Whoever starts it and has it read its config again at once would else have no daemon."""
+    told = subprocess.run([sys.executable, "-c", BEGINNING], capture_output=True, text=True, check=False)
+    assert (told.returncode, told.stdout.split()) == (0, ["read", "True"]), told.stderr
