@@ -178,7 +178,10 @@ def timezone(name: str) -> str:
     try:
         schedules.time_zone(name)
     except ValueError as error:
-        close = nearest(name, available_timezones())
+        known = available_timezones()
+        if not known:
+            raise ValueError("this machine knows no time zone but UTC: install tzdata") from error
+        close = nearest(name, known)
         meant = f"; did you mean {close}?" if close else ", such as Europe/Berlin or UTC"
         raise ValueError(f"no time zone of that name{meant}") from error
     return name

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zoneinfo
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -129,3 +131,14 @@ def test_the_password_in_a_url_is_found_as_it_stands(password: str, rest: str) -
     found = config_values.passwords_in(f"postgresql://user:{password}{rest}")
     if password and not set(password) & set("/@"):  # these end it, for libpq too
         assert password in found
+
+
+def test_a_machine_without_time_zones_says_what_to_install() -> None:
+    zoneinfo.reset_tzpath(to=[])
+    zoneinfo.ZoneInfo.clear_cache()
+    try:
+        with pytest.raises(ValueError, match="this machine knows no time zone but UTC: install tzdata"):
+            config_values.timezone("Europe/Berlin")
+        assert config_values.timezone("UTC") == "UTC"
+    finally:
+        zoneinfo.reset_tzpath()
