@@ -182,6 +182,8 @@ def _item(item: str, lowest: int, highest: int, names: tuple[str, ...]) -> range
         if text is not None
     ]
     step = 1 if match[3] is None else int(match[3])
+    if step > highest - lowest + 1:  # */90 of the minutes would be every hour, and was not meant so
+        return range(0)
     first = numbers[0] if numbers else lowest
     last = numbers[-1] if numbers and (len(numbers) > 1 or match[3] is None) else highest
     return range(first, last + 1, step) if step and lowest <= first <= last <= highest else range(0)
