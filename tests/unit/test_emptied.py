@@ -10,6 +10,7 @@ import pytest
 from holdfast.jobs import emptied
 from holdfast.jobs.catalog import rebuild
 from holdfast.jobs.copy import copy
+from holdfast.ledger.ledger import GONE
 from holdfast.model.errors import StoreError
 from holdfast.stores.base import Store
 from holdfast.stores.local import LocalStore
@@ -51,11 +52,15 @@ def test_a_disk_that_is_not_mounted_is_not_written_to(home: World, tmp_path: Pat
     assert "Is the disk mounted" in (caught.value.hint or "")
     (found,) = emptied.check(home.services, [home.target])
     assert (found.level, found.subject) == ("fail", "target shop, store b")
+    home.services.ledger.record_copy(IDS[0], "b", "missing", home.services.clock.now(), GONE)
+    with pytest.raises(StoreError, match="nothing is written there"):
+        emptied.look(home.services, home.services.store("b"), "shop")
     assert not [path for path in disk.rglob("*") if path.name == "manifest.json"]
     (disk / "b").rename(tmp_path / "rest")
     disk.rmdir()
     away.rename(disk)
     copy(home.services, "shop", IDS[1], "a", "b", home.stop)
+    rebuild(home.services)
     assert states(home, "b") == ["complete", "complete"]
 
 
@@ -73,6 +78,7 @@ def test_an_emptied_bucket_is_told_and_takes_new_backups(home: World) -> None:
     emptied.look(home.services, store, "shop")
     assert states(home, "a") == ["missing", "missing"]
     assert "should hold 2 backups" in str(home.recorder.warnings[-1])
+    shelved(home.services, store, "20261123T020000Z-cccc")
     emptied.look(home.services, store, "shop")
     assert len(home.recorder.warnings) == 1
 

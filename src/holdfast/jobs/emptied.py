@@ -25,8 +25,9 @@ def look(services: Services, store: Store, target: str) -> None:
     if space(store) is not None:
         raise StoreError(f"{_told(store, target, known)}: nothing is written there", hint=_hint(store))
     now = services.clock.now()
-    for backup_id in known:
-        services.ledger.record_copy(backup_id, store.name, "missing", now, GONE)
+    for row in services.ledger.backups(target):
+        if any(copy.store == store.name and copy.state == "complete" for copy in row.copies):
+            services.ledger.record_copy(row.backup.id, store.name, "missing", now, GONE)
     services.reporter.warn("a store has lost its backups", problem=_told(store, target, known))
 
 
@@ -45,11 +46,12 @@ def _found(services: Services, store: Store, target: str) -> Iterator[Finding]:
 
 
 def _lost(services: Services, store: Store, target: str) -> list[str]:
-    """The backups that are known to be in the store, where nothing at all of the target is."""
+    """The backups that should be in the store, where nothing at all of the target is."""
     known = [
         row.backup.id
         for row in services.ledger.backups(target)
-        if any(copy.store == store.name and copy.state == "complete" for copy in row.copies)
+        # Those that were found to be gone, too: who looked before saw the same empty folder.
+        if any(copy.store == store.name and (copy.state == "complete" or copy.gone) for copy in row.copies)
     ]
     empty = known and next(iter(store.list(layout.target_prefix(target))), None) is None
     return known if empty else []
