@@ -110,7 +110,7 @@ def test_a_job_longer_than_its_interval_is_followed_by_the_newest_slot(stage: St
 def test_a_failed_run_is_tried_again_when_its_pause_is_over(stage: Stage) -> None:
     def fail(_: Target, occasion: Occasion) -> None:
         if occasion.attempt < 3:
-            raise SourceError("no connection")
+            raise SourceError("no connection", hint="Look whether it is up.")
 
     stage.act = fail
     stage.configure(target("shop"))
@@ -122,6 +122,10 @@ def test_a_failed_run_is_tried_again_when_its_pause_is_over(stage: Stage) -> Non
         stage.until(functools.partial(lambda found: stage.alarms == {("backup", "shop"): found}, at))
         stage.go_on(timedelta(minutes=minutes))
     stage.until(lambda: stage.runs()[-1] == ("shop", SLOT, 3, "succeeded"))
+    told = [facts for event, facts in stage.recorder.warnings if event == "run failed"]
+    assert [(facts["error"], facts["hint"]) for facts in told] == [
+        ("no connection", "Look whether it is up.")
+    ] * 2
 
 
 def test_a_run_that_fails_before_it_is_recorded_is_recorded_all_the_same(

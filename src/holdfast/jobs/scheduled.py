@@ -58,7 +58,8 @@ def execute(kind: Kind, services: Services, target: Target, stop: Stop, occasion
             tell.info("nothing to do", reason=str(found))
         except Error as error:
             _record_attempt(kind, services, target, occasion, error)
-            tell.warn("run failed", attempt=occasion.attempt, code=error.code, error=str(error))
+            hint = {"hint": error.hint} if error.hint else {}
+            tell.warn("run failed", attempt=occasion.attempt, code=error.code, error=str(error), **hint)
         else:
             tell.info("run succeeded")
 
