@@ -253,7 +253,11 @@ def schedule(text: str) -> str:
     text = " ".join(text.split()).lower()
     if text.startswith("every"):
         raise ValueError('an interval has a key of its own: every = "6h"')
-    close = nearest(text, schedules.WORDS) if text.startswith("@") and text not in schedules.WORDS else None
+    close = (
+        nearest(text, schedules.WORDS)
+        if re.fullmatch(r"@\w+", text) and text not in schedules.WORDS
+        else None
+    )
     if close is not None:
         raise ValueError(f"no such word; did you mean {close}?")
     return schedules.parse(text).text if text else text
