@@ -308,3 +308,30 @@ def test_several_jobs_begin_only_when_every_byte_was_checked(
         restore(shop.staged(stages.append), there, wish, shop.stop)
     assert "staged" not in stages
     assert "again" not in databases(source)
+
+
+@pytest.mark.extended
+@pytest.mark.parametrize("options", [Options(), Options(jobs=2), Options(clean=True)])
+def test_event_triggers_do_not_act_on_what_the_restore_still_does(
+    cluster: Cluster, second_cluster: Cluster, tmp_path: Path, options: Options
+) -> None:
+    made = (
+        "CREATE TABLE log (tag text)",
+        "CREATE TABLE t AS SELECT 1 AS x",
+        "CREATE MATERIALIZED VIEW seen AS SELECT count(*) AS n FROM t",
+        "CREATE FUNCTION logged() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO log VALUES (tg_tag); END'",
+        "CREATE EVENT TRIGGER logging ON ddl_command_end EXECUTE FUNCTION logged()",
+        "COMMENT ON EVENT TRIGGER logging IS 'all of it'",
+        "SELECT lo_from_bytea(77, '\\x00ff')",
+    )
+    create(cluster, "logged", *made)
+    try:
+        with world(tmp_path, cluster.conninfo.argv_dsn(), databases=("logged",)) as shop:
+            opened = take(shop)
+            if options.clean:
+                put_back(shop, opened, second_cluster, database="logged")
+            put_back(shop, opened, second_cluster, database="logged", options=options, thorough=True)
+        assert differences((cluster, "logged"), (second_cluster, "logged")) == []
+    finally:
+        drop(cluster, "logged")
+        drop(second_cluster, "logged")

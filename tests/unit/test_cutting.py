@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from holdfast.model.errors import IntegrityError
 from holdfast.postgres.archive import read_toc
-from holdfast.postgres.cutting import cut, cut_head, cut_ranges, data_ranges, held_back
+from holdfast.postgres.cutting import cut, cut_head, cut_ranges, data_ranges, held_back, moved_last
 from holdfast.postgres.entries import Entry
 from support.archives import Item, archive, head, item, number
 
@@ -143,3 +143,23 @@ def test_the_cut_reads_its_source_to_the_end() -> None:
 
     list(cut(source(), toc, toc.entries[:1]))
     assert ended
+
+
+@given(late=st.sets(st.integers(1, 4)), size=st.integers(1, 300))
+def test_entries_are_moved_to_the_end_and_nothing_is_changed(late: set[int], size: int) -> None:
+    data, _ = whole([table_block(dump_id, [b"rows of %d" % dump_id]) for dump_id in range(1, 5)])
+    moved = b"".join(moved_last(pieces(data, size), lambda entry: entry.dump_id in late))
+    before, after = read_toc([data]), read_toc([moved])
+    assert [entry.dump_id for entry in after.entries] == [
+        *(number for number in range(1, 5) if number not in late),
+        *sorted(late),
+    ]
+    assert (len(moved), moved[after.end :]) == (len(data), data[before.end :])
+    assert {e.dump_id: moved[e.start : e.end] for e in after.entries} == {
+        e.dump_id: data[e.start : e.end] for e in before.entries
+    }
+
+
+@given(data=st.binary(max_size=300), size=st.integers(1, 300))
+def test_what_is_not_understood_goes_on_as_it_is(data: bytes, size: int) -> None:
+    assert b"".join(moved_last(pieces(data, size), lambda _: True)) == data

@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from holdfast.methods import pg_restore, plain_restore, restore_checks, restore_hints
+from holdfast.methods import event_triggers, pg_restore, plain_restore, restore_checks, restore_hints
 from holdfast.methods.destination import LABEL, Destination
 from holdfast.methods.pg_restore import Options
 from holdfast.methods.restored_properties import adapted, give
@@ -181,23 +181,26 @@ def _run(into: Destination, task: Task, *, created: bool, whole: bool, stop: Sto
             hasty=created,
         )
     elif isinstance(task.archive, Staged):
-        pg_restore.run_staged(
-            into,
-            task.name,
-            task.archive.handle,
-            task.options,
-            tablespaces=task.tablespaces,
-            stop=stop,
-            warn=warn,
-            on_table=task.doing,
-            hasty=created,  # the last statements, which take the mark away, are not
-            only=task.only,
-        )
+        first, then = event_triggers.apart(task.archive, task.only) if _fills(task) else (task.only, ())
+        for only, jobs in ((first, task.options.jobs), (then, 1)):
+            if only != ():
+                pg_restore.run_staged(
+                    into,
+                    task.name,
+                    task.archive.handle,
+                    replace(task.options, jobs=jobs),
+                    tablespaces=task.tablespaces,
+                    stop=stop,
+                    warn=warn,
+                    on_table=task.doing,
+                    hasty=created,  # the last statements, which take the mark away, are not
+                    only=only,
+                )
     else:
         pg_restore.run(
             into,
             task.name,
-            task.archive,
+            event_triggers.made_last(task.archive) if _fills(task) else task.archive,
             task.options,
             single_transaction=whole,
             tablespaces=task.tablespaces,
@@ -206,6 +209,11 @@ def _run(into: Destination, task: Task, *, created: bool, whole: bool, stop: Sto
             on_table=task.doing,
             hasty=created,
         )
+
+
+def _fills(task: Task) -> bool:
+    """Whether materialised views are filled, which event triggers must not be made before."""
+    return task.options.restores("post-data") and any(table.kind == "m" for table in task.found.tables)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,7 +11,9 @@ from pathlib import Path
 from holdfast.model.errors import IntegrityError
 from holdfast.postgres.archive import TocReader
 from holdfast.postgres.blocks import BlockFinder
+from holdfast.postgres.entries import Toc
 from holdfast.system import spool
+from holdfast.system.proc import READ_BYTES
 
 _POSITION_SET = b"\x02"  # K_OFFSET_POS_SET of pg_backup_archiver.h
 
@@ -20,6 +23,18 @@ class Staged:
     """A whole archive in the file that `handle` leads to."""
 
     handle: int
+
+
+def contents(archive: Staged) -> Toc | None:
+    """Read the table of contents; None where it is not understood: pg_restore may know more than we do."""
+    reader, at = TocReader(), 0
+    try:
+        while not reader.done and (chunk := os.pread(archive.handle, READ_BYTES, at)):
+            reader.feed(chunk)
+            at += len(chunk)
+        return reader.finish()
+    except IntegrityError:
+        return None
 
 
 @contextmanager

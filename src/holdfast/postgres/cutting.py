@@ -109,6 +109,33 @@ def without_drops(
     yield from cursor.rest()
 
 
+def moved_last(chunks: Iterable[bytes], last: Callable[[Entry], bool]) -> Iterator[bytes]:
+    """Put entries at the end of the table of contents of a whole archive, which is the order that pg_restore follows.
+
+    One that is not understood is given as it is: pg_restore may know more.
+    """
+    reader = TocReader(keep=last)
+    source = iter(chunks)
+    begun: list[bytes] = []
+    for chunk in source:
+        begun.append(chunk)
+        try:
+            reader.feed(chunk)
+        except IntegrityError:
+            break
+        if reader.done:
+            break
+    cursor = _Cursor(itertools.chain(begun, source))
+    if reader.done and reader.entries:
+        moved = []
+        for entry in reader.entries:
+            yield from cursor.some(entry.start - cursor.position)
+            moved.append(cursor.take(entry.end - entry.start))
+        yield from cursor.some(reader.position - cursor.position)
+        yield from moved
+    yield from cursor.rest()
+
+
 def held_back(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """Pass chunks on, the last byte only after the source has ended well: until then nobody has the whole."""
     last = b""
