@@ -83,6 +83,15 @@ def test_an_emptied_bucket_is_told_and_takes_new_backups(home: World) -> None:
     assert len(home.recorder.warnings) == 1
 
 
+def test_a_list_that_is_empty_by_mistake_is_not_believed(
+    home: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = home.services.store("a")
+    monkeypatch.setattr(store, "list", lambda _prefix="": iter(()))
+    emptied.look(home.services, store, "shop")
+    assert states(home, "a") == ["complete", "complete"]
+
+
 def test_a_new_target_and_a_new_store_are_empty_as_they_should_be(home: World) -> None:
     emptied.look(home.services, home.services.store("b"), "blog")
     emptied.look(home.services, MemoryStore("c"), "shop")

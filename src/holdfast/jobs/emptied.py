@@ -53,8 +53,12 @@ def _lost(services: Services, store: Store, target: str) -> list[str]:
         # Those that were found to be gone, too: who looked before saw the same empty folder.
         if any(copy.store == store.name and (copy.state == "complete" or copy.gone) for copy in row.copies)
     ]
-    empty = known and next(iter(store.list(layout.target_prefix(target))), None) is None
-    return known if empty else []
+    if not known or next(iter(store.list(layout.target_prefix(target))), None) is not None:
+        return []
+    newest = layout.key(
+        target, max(known), layout.MANIFEST
+    )  # a list may be cut short; the object itself is asked for
+    return known if store.stat(newest) is None else []
 
 
 def _told(store: Store, target: str, known: Sequence[str]) -> str:
