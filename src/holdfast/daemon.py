@@ -37,6 +37,7 @@ from holdfast.stores.base import hurry
 from holdfast.system import lock, logs, memory, service, signals
 from holdfast.system.clock import JumpWatch, SystemClock
 from holdfast.system.stop import Stop
+from holdfast.words import many
 
 _LOOK = 1.0
 _TICK = 10.0
@@ -157,7 +158,8 @@ class _Daemon:
                 self.left = self._dispatcher.wait(until - self._clock.monotonic())
                 deciding.join(until + _LAST_WORDS - self._clock.monotonic())
                 self.left += [deciding.name] if deciding.is_alive() else []
-                self._reporter.info("the daemon has ended", left=", ".join(self.left) or None)
+                left = {"left": ", ".join(self.left)} if self.left else {}
+                self._reporter.info("the daemon has ended", **left)
 
     @contextmanager
     def _answering(self) -> Iterator[None]:
@@ -287,4 +289,4 @@ class _Daemon:
 
 def _status(setup: Setup) -> str:
     """One line for systemctl."""
-    return f"{len(setup.targets)} targets, {len(setup.timetables)} schedules"
+    return f"{many(len(setup.targets), 'target')}, {many(len(setup.timetables), 'schedule')}"

@@ -64,7 +64,7 @@ def told(host: Machine, name: str) -> str:
 
 def schedules(host: Machine) -> int:
     """How many the daemon says that it has."""
-    found = re.fullmatch(r"1 targets, (\d+) schedules", told(host, "StatusText"))
+    found = re.fullmatch(r"1 target, (\d+) schedules", told(host, "StatusText"))
     assert found
     return int(found[1])
 
