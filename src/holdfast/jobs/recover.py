@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 from holdfast.jobs.services import Services
 from holdfast.ledger.ledger import BackupRow
 from holdfast.model.errors import NotFoundError, UsageError
 from holdfast.model.proof import LEVELS
+from holdfast.stores.base import space
 
 _SHOWN = 5
 
@@ -46,7 +48,14 @@ def look(services: Services) -> tuple[Found, ...]:
 
 def _nothing(services: Services) -> NotFoundError:
     """Say that there is nothing, and why that may be."""
-    where = ", ".join(store.location for store in services.stores.values())
+    stores = services.stores.values()
+    absent = [one.location for one in stores if space(one) is not None and not Path(one.location).is_dir()]
+    if absent:
+        return NotFoundError(
+            f"{', '.join(absent)}: there is no such directory",
+            hint="Is the disk mounted, and that the whole path, as in the config?",
+        )
+    where = ", ".join(store.location for store in stores)
     if not services.keys.trusted:
         return NotFoundError(
             f"{where}: no backup that can be believed, as the identity file names no signer",
