@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from botocore.awsrequest import AWSPreparedRequest
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.s3.models import s3_backends
 
@@ -75,6 +76,28 @@ def test_parts_carry_the_sha256_of_their_bytes(url: str, home: str) -> None:
     head = moto_server.raw_client(url).head_object(Bucket="backups", Key=f"{home}/a", ChecksumMode="ENABLED")
     assert head["ChecksumSHA256"]
     assert head["ETag"].endswith('-2"')
+
+
+def test_what_is_sent_is_signed_by_its_digest_and_hashed_for_that_once(
+    url: str, home: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def of_little(data: bytes = b"") -> hashlib._Hash:
+        assert len(data) < PART, "the body was hashed again"
+        return hashlib.sha256(data)
+
+    def note(request: AWSPreparedRequest, **_: object) -> None:
+        if request.method == "PUT":
+            assert isinstance(request.body, bytearray)
+            signed.append((str(request.headers["X-Amz-Content-SHA256"]), request.body))
+
+    signed: list[tuple[str, bytearray]] = []
+    store = S3Store(moto_server.settings(url, prefix=home, part_bytes=PART))
+    store._client.meta.events.register("before-send.s3", note)
+    monkeypatch.setattr("botocore.auth.sha256", of_little)
+    for size in (10, 2 * PART):
+        assert store.put(f"of-{size}", [data_of(size)])
+    assert len(signed) == 3
+    assert all(hashlib.sha256(body).hexdigest() in told for told, body in signed)
 
 
 def test_an_object_encrypted_by_kms_is_not_vouched_for_by_its_etag(url: str, home: str) -> None:

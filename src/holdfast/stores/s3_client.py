@@ -16,6 +16,7 @@ from botocore.credentials import (
 
 from holdfast.model.errors import StoreError
 from holdfast.stores import s3_errors
+from holdfast.stores.s3_signing import sign_as_told
 
 if TYPE_CHECKING:
     from holdfast.stores.s3 import S3Settings
@@ -27,7 +28,7 @@ def connect(settings: S3Settings) -> Client:
     """Make a client. Raise StoreError, with a hint, when boto3 refuses the settings."""
     refusals: tuple[type[Exception], ...] = (ValueError, *s3_errors.foreign())
     try:
-        return _session(settings).client(
+        client = _session(settings).client(
             "s3",
             endpoint_url=settings.endpoint_url,
             verify=settings.ca_bundle or settings.verify_tls,
@@ -35,6 +36,8 @@ def connect(settings: S3Settings) -> Client:
         )
     except refusals as error:
         raise s3_errors.translate(error, f"store {settings.name}: cannot set up the S3 client") from error
+    sign_as_told(client)
+    return client
 
 
 def _config(settings: S3Settings) -> Config:
