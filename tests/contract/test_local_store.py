@@ -46,6 +46,24 @@ def test_files_are_for_the_owner_only(disk: LocalStore, root: Path) -> None:
     assert modes == {"store": 0o700, "shop": 0o700, "id": 0o700, "a": 0o600}
 
 
+@pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="this system takes no such hint")
+@pytest.mark.parametrize("refused", [False, True])
+def test_a_large_object_goes_to_the_disk_while_it_is_written(
+    disk: LocalStore, monkeypatch: pytest.MonkeyPatch, *, refused: bool
+) -> None:
+    def hinted(_: int, start: int, length: int, hint: int) -> None:
+        assert hint == os.POSIX_FADV_DONTNEED
+        begun.append((start, length))
+        if refused:
+            raise OSError
+
+    begun: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "posix_fadvise", hinted)
+    disk.put("a", [bytes(3_000_000)] * 7)
+    assert begun == [(0, 9_000_000), (9_000_000, 9_000_000)]
+    assert sum(map(len, disk.get("a"))) == 21_000_000
+
+
 def test_what_is_half_written_is_not_listed(disk: LocalStore, root: Path) -> None:
     def source() -> Iterator[bytes]:
         yield b"x"

@@ -59,9 +59,11 @@ class LocalStore:
         with ExitStack() as stack:
             with self._translated("write", key):
                 draft = stack.enter_context(files.draft(self.path, folders))
+            flushed = 0
             for chunk in chunks:
                 with self._translated("write", key):
                     files.write(draft.handle, chunk)
+                    flushed = files.begin_flush(draft.handle, flushed)
             with self._translated("write", key):
                 try:
                     files.publish(draft, name, absent=absent)

@@ -29,6 +29,7 @@ _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK})
 _NO_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EBADF})
 _FOREIGN = frozenset({"lost+found/"})
 _ATTEMPTS = 100
+_FLUSH_BYTES = 8 * 1024**2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +131,19 @@ def write(handle: int, chunk: bytes) -> None:
     view = memoryview(chunk)
     while view:
         view = view[os.write(handle, view) :]
+
+
+def begin_flush(handle: int, start: int) -> int:
+    """Let the kernel begin to write to the disk what was written from `start` on, if that is much; give up to where.
+
+    Else it may wait for the flush, which then takes as long as the disk needs for all of it.
+    """
+    end = os.lseek(handle, 0, os.SEEK_CUR)
+    if end - start < _FLUSH_BYTES or not hasattr(os, "posix_fadvise"):  # macOS has none
+        return start
+    with contextlib.suppress(OSError):  # it is a hint, which some filesystems do not take
+        os.posix_fadvise(handle, start, end - start, os.POSIX_FADV_DONTNEED)
+    return end
 
 
 def sync(folder: int) -> None:
