@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from holdfast.model.errors import IntegrityError
 from holdfast.streams import seekable
-from holdfast.streams.chunks import rechunk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -21,7 +20,6 @@ else:
 
 # Large enough to compress nearly as well as one long frame does (within 1 % at level 3), small enough to hold some.
 FRAME_BYTES = 2 * 1024**2
-_OUT = 256 * 1024
 _PIECE = 1024 * 1024
 # A reader allocates the window that a frame asks for. Ours ask for 8 MiB at most (2^23, level 19); four times that
 # leaves room for frames made by hand, and keeps a hostile one from asking for gigabytes.
@@ -36,7 +34,7 @@ def spare_threads(cpus: int | None) -> int:
 def compress(
     chunks: Iterable[bytes], *, level: int = 1, threads: int = 0, note: Callable[[], bytes] | None = None
 ) -> Iterator[bytes]:
-    """Compress into zstd frames of FRAME_BYTES each, the note, and a seek table, in pieces of 256 KiB.
+    """Compress into zstd frames of FRAME_BYTES each, the note, and a seek table, each in one piece.
 
     `level` is zstd's, 1 to 19. `threads` workers compress while the caller pulls; 0 compresses in the caller's own
     thread. `note` is asked after the last chunk for what is to be kept beside the data. Raise ValueError for a level
@@ -46,7 +44,7 @@ def compress(
     options: dict[int, int] = {parameter.compression_level: level, parameter.checksum_flag: 1}
     compressors = [zstd.ZstdCompressor(options=options) for _ in range(max(threads, 1))]
     compressed = _inline(chunks, compressors[0]) if threads < 1 else _pooled(chunks, compressors)
-    return rechunk(_with_table(compressed, note), _OUT)
+    return _with_table(compressed, note)
 
 
 def _with_table(compressed: Iterable[tuple[bytes, int]], note: Callable[[], bytes] | None) -> Iterator[bytes]:
