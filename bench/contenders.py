@@ -223,10 +223,12 @@ def _write_keys(root: Path) -> str:
 
 
 def environment(contender: Contender) -> dict[str, str]:
-    """Give the environment of a contender's commands: nothing of PostgreSQL's or our own but what it says."""
-    kept = {
-        k: v for k, v in os.environ.items() if not k.startswith(("PG", "HOLDFAST", "AWS", "RESTIC", "BORG"))
-    }
+    """Give the environment of a contender's commands: nothing of PostgreSQL's or our own but what it says.
+
+    Nor of Python's, which may forbid to keep compiled code: an installed program has its own compiled.
+    """
+    left_out = ("PG", "HOLDFAST", "AWS", "RESTIC", "BORG", "PYTHON")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
     return {**kept, "AWS_EC2_METADATA_DISABLED": "true", **contender.env}
 
 

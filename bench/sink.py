@@ -98,11 +98,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def _take(self) -> Object:
         left = size = int(self.headers.get("Content-Length", 0))
-        kept = b""
-        while left and (piece := self.rfile.read(min(left, _PIECE))):
-            left -= len(piece)
-            if size <= _KEPT_BYTES:
-                kept += piece
+        kept = self.rfile.read(size) if size <= _KEPT_BYTES else b""
+        left -= len(kept)
+        room = memoryview(bytearray(min(left, _PIECE)))
+        while left and (taken := self.rfile.readinto(room[:left])):
+            left -= taken
         etag = base64.b64decode(self.headers.get("Content-MD5", "")).hex()
         return Object(size, etag, kept, self._metadata())
 
