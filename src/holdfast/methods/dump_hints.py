@@ -22,7 +22,10 @@ _HINTS = (
     ),
     (
         "permission denied",
-        "Let the backup role read it (GRANT pg_read_all_data TO it), or leave it out with exclude_tables.",
+        (
+            "Let the backup role read it (GRANT pg_read_all_data TO it), or leave it out with exclude_tables. Where a role is set"
+            " for the database or for the backup role (ALTER … SET role), that one has to be able to."
+        ),
     ),
     (
         "row-level security",

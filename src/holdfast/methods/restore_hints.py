@@ -118,6 +118,12 @@ _SIGNS = (
         " --section pre-data, mend the function, and restore --section data and --section post-data.",
     ),
     _sign(
+        r"COPY failed for table .*ERROR:\s+(relation|function|operator|type|schema|text search \w+) .+ does not exist"
+        r"\nCONTEXT:\s+COPY .+, line \d+, column",
+        "The rows name something that is not there (a column of type regclass or the like): restore it as well, or all of"
+        " the database.",
+    ),
+    _sign(
         r"cannot drop .+ because other objects depend on it",
         "Something that the backup does not know needs what --clean replaces: drop it first, or restore beside it (--as"
         " NEW_NAME).",

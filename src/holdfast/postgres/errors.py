@@ -75,6 +75,12 @@ _CONNECTING = (
         retryable=True,
     ),
     _rule(
+        r"could not (access|load) (file|library) \"",
+        "a library that each session is to load is not there",
+        "Look at session_preload_libraries and local_preload_libraries, of the server, the database and the role: install"
+        " the package that the library is in, or reset the setting.",
+    ),
+    _rule(
         r"unsupported startup parameter",
         "the pooler before the server refuses a parameter",
         "Connect to the server itself, or add the parameter to the pooler's ignore_startup_parameters.",
