@@ -279,7 +279,7 @@ def _is_secret(name: str, keys: Keys) -> bool:
 def _unknown_variable(variable: str) -> str:
     first, *rest = variable.removeprefix(PREFIX).lower().split("__")
     section = config_values.nearest(first.split("_")[0], _DEPTH)
-    close = config_values.nearest(first, SHORTHAND) if not rest else None
+    close = config_values.nearest(first, [*SHORTHAND, "config"]) if not rest else None
     if close is None and section is not None:
         name = "NAME__" if _DEPTH[section] > 2 else ""  # noqa: PLR2004 - as above
         return f"no such variable; one of [{section}] is written {PREFIX}{section.upper()}__{name}KEY"

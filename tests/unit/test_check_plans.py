@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from holdfast.jobs.check_plans import check_plan
+from holdfast.jobs.finding import Finding, guarded
 from holdfast.model import schedule
+from holdfast.model.errors import SourceError
 from holdfast.model.planning import Timetable
 from holdfast.model.target import Hooks, Target
 
@@ -51,3 +54,12 @@ def test_a_hook_that_cannot_be_run_fails(tmp_path: Path, argv: tuple[str, ...], 
     (_, *found) = check_plan(dataclasses.replace(TARGET, hooks=hooks), NOW)
     assert [finding.level for finding in found] == ["fail"] * fails
     assert all(argv[0] in finding.message for finding in found)
+
+
+def test_a_finding_says_once_what_it_is_of() -> None:
+    def broken() -> Iterator[Finding]:
+        raise SourceError("target shop: no database 'shpo' on the server")
+        yield
+
+    (finding,) = guarded("target shop", broken())
+    assert (finding.subject, finding.message) == ("target shop", "no database 'shpo' on the server")

@@ -169,6 +169,7 @@ def test_no_recipients_say_how_to_make_some() -> None:
             "no such variable; one of [targets] is written HOLDFAST_TARGETS__NAME__KEY",
         ),
         ("HOLDFAST_DAEMON_LISTEN", "no such variable; one of [daemon] is written HOLDFAST_DAEMON__KEY"),
+        ("HOLDFAST_CONFG", "no such variable; did you mean HOLDFAST_CONFIG?"),
         ("HOLDFAST_XYZZY", "no such variable"),
         ("HOLDFAST_DAEMON__LISTNE", "unknown key; did you mean HOLDFAST_DAEMON__LISTEN?"),
         ("HOLDFAST_TARGETS__SHOP__URLL", "unknown key; did you mean HOLDFAST_TARGETS__SHOP__URL?"),

@@ -27,7 +27,8 @@ def guarded(subject: str, findings: Iterator[Finding]) -> Iterator[Finding]:
     try:
         yield from findings
     except Error as error:
-        yield Finding(level="fail", subject=subject, message=error.message, hint=error.hint)
+        message = error.message.removeprefix(f"{subject}: ")  # some say themselves of what they are
+        yield Finding(level="fail", subject=subject, message=message, hint=error.hint)
 
 
 def room(subject: str, where: str, free: int) -> Finding:
