@@ -335,3 +335,31 @@ def test_event_triggers_do_not_act_on_what_the_restore_still_does(
     finally:
         drop(cluster, "logged")
         drop(second_cluster, "logged")
+
+
+@pytest.mark.extended
+def test_clean_tells_of_default_privileges_that_add_to_the_grants(
+    cluster: Cluster, second_cluster: Cluster, tmp_path: Path
+) -> None:
+    """A table made before them has none of theirs, and gets them when it is made anew where they are."""
+    execute(cluster.conninfo, "CREATE ROLE giving_reader")
+    create(
+        cluster,
+        "giving",
+        "CREATE TABLE t AS SELECT 1 AS x",
+        "ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO giving_reader",
+    )
+    try:
+        with world(tmp_path, cluster.conninfo.argv_dsn(), databases=("giving",)) as shop:
+            opened = take(shop)
+            first = put_back(shop, opened, second_cluster, database="giving", roles=True)
+            again = put_back(shop, opened, second_cluster, database="giving", options=Options(clean=True))
+        user = query(second_cluster.conninfo, "SELECT current_user")[0][0]
+        assert first.databases[0].notes == ()
+        assert again.databases[0].notes == (
+            f"the default privileges of {user} in giving may have added to the backup's grants",
+        )
+    finally:
+        for each in (cluster, second_cluster):
+            drop(each, "giving")
+            execute(each.conninfo, "DROP ROLE IF EXISTS giving_reader")

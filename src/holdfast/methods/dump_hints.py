@@ -44,6 +44,10 @@ _HINTS = (
         "invalid connection option",
         "The clients are older than this option: take it out of the url, or install newer ones.",
     ),
+    (
+        '" does not exist\npg_dump: detail: Query was: LOCK TABLE',
+        "It was dropped or renamed while the dump began: try again.",
+    ),
     ("server version mismatch", "Install the client programs of the server's own major version."),
     ("No space left on device", "The disk is full."),
 )

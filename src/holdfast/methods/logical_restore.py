@@ -23,6 +23,7 @@ from holdfast.postgres import (
     marks,
     partitions,
     properties,
+    restored,
     server,
     sessions,
     snapshot,
@@ -265,6 +266,8 @@ def compared(into: Destination, task: Task, *, stop: Stop) -> Restored:
             # What was restored has run as us already.
             there = catalog.count_rows(snap.connection, there, stop=stop, foreign_code=True)
         roots = partitions.read_roots(snap.connection)
+        # What was there before the backup's tables were made anew gave its own grants to them.
+        givers = restored.default_grants(snap.connection, found.schemas, ()) if task.options.clean else ()
     counted = {(t.schema, t.name): t.rows for t in there.tables}
     moved = _moved({key: table.rows or 0 for key, table in expected.items()}, counted, roots)
     wrong: list[str] = []
@@ -283,6 +286,7 @@ def compared(into: Destination, task: Task, *, stop: Stop) -> Restored:
         f" and run: ALTER SUBSCRIPTION {quoted_name(each.name)} ENABLE;"
         for each in found.subscriptions
     )
+    notes += (restored.grants_note(giver, name) for giver in givers)
     return Restored(
         name=name,
         created=False,

@@ -264,7 +264,7 @@ def settle(
         server.pin(connection, _PATIENCE)
         schemas = {schema for schema, _ in tables}
         notes += (
-            f"the default privileges of {shown(None, role)} in {goal.database} may have added to the backup's grants"
+            restored.grants_note(role, goal.database)
             for role in restored.default_grants(connection, schemas, owners)
         )
         for name in tables:

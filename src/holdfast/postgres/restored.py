@@ -63,6 +63,13 @@ def tables(conn: Connection) -> set[Name]:
     return {(schema, name) for schema, name in _rows(conn, _TABLES, ())}
 
 
+def grants_note(role: str, database: str) -> str:
+    """Tell of such a role."""
+    return (
+        f"the default privileges of {shown(None, role)} in {database} may have added to the backup's grants"
+    )
+
+
 def mark_scratch(conn: Connection, name: str) -> None:
     """Comment on a scratch database that it is one. Raise SourceError."""
     words = sql.SQL("COMMENT ON DATABASE {} IS {}").format(sql.Identifier(name), sql.Literal(_MARK))

@@ -1,10 +1,10 @@
-"""What PostgreSQL complains of in a restore comes with what to do about it."""
+"""What PostgreSQL complains of in a dump or a restore comes with what to do about it."""
 
 from __future__ import annotations
 
 import pytest
 
-from holdfast.methods import restore_hints
+from holdfast.methods import dump_hints, restore_hints
 
 
 @pytest.mark.parametrize(
@@ -30,3 +30,8 @@ from holdfast.methods import restore_hints
 )
 def test_a_complaint_has_its_advice(complaint: str, advice: str) -> None:
     assert advice in (restore_hints.hint(complaint, 150000) or "")
+
+
+def test_a_table_that_goes_while_a_dump_begins_has_its_advice() -> None:
+    said = 'ERROR:  relation "public.t" does not exist\npg_dump: detail: Query was: LOCK TABLE public.t IN ACCESS SHARE MODE'
+    assert "try again" in (dump_hints.hint(said) or "")
