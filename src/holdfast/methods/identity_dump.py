@@ -15,8 +15,9 @@ from holdfast.postgres.statements import quoted_name
 from holdfast.system.beside import beside
 from holdfast.system.stop import Stop
 
-_WORTH_TWO = 64 * 1024 * 1024  # bytes of rows: a second pg_dump reads the whole catalog first
+_WORTH_TWO = 64 * 1024 * 1024  # a second pg_dump reads the whole catalog first
 _MOST_APART = 100  # names on a command line
+_ROW = 100  # what a row costs the server besides its text, in bytes of that
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,24 +71,27 @@ def _dumped(
 
 
 def _apart(subject: Subject, known: DataDigest) -> list[str]:
-    """Choose tables that hold about half of the rows, if there are many rows; give their names as pg_dump takes them.
+    """Choose tables that are about half of the work, if there is much; give their names as pg_dump takes them.
 
     They have to be there: a pg_dump that finds none of what it was told to dump fails.
     """
-    sizes = {name: sum(trail.size for trail in rows.trails) for name, rows in known.tables.items()}
-    if sum(sizes.values()) < _WORTH_TWO:
+    work = {
+        name: rows.lines.count * _ROW + sum(trail.size for trail in rows.trails)
+        for name, rows in known.tables.items()
+    }
+    if sum(work.values()) < _WORTH_TWO:
         return []
     with session(subject.where) as connection:
         there = tables(connection)
     chosen: list[Name] = []
     apart = rest = 0
-    for name in sorted(sizes, key=lambda name: -sizes[name]):
+    for name in sorted(work, key=lambda name: -work[name]):
         # pg_dump reads names in the encoding that it dumps in.
         if name in there and "".join(name).isascii() and apart < rest and len(chosen) < _MOST_APART:
             chosen.append(name)
-            apart += sizes[name]
+            apart += work[name]
         else:
-            rest += sizes[name]
+            rest += work[name]
     return [_pattern(name) for name in chosen]
 
 
