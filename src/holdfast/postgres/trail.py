@@ -29,30 +29,34 @@ class Piece:
 class Trail:
     """What the rows of one COPY were, to which `before` came others. Some 50 bytes are kept for each piece."""
 
+    __slots__ = ("_before", "_pieces", "_text")
+
     def __init__(self, before: Sum = NO_LINES) -> None:
         self._pieces = bytearray()
-        self._text = LongLine()
+        self._text: LongLine | None = (
+            LongLine()
+        )  # of the piece under way; its state is large for one that is kept
         self._before = before
-        self._ended = False
 
     def note(self, text: bytes | memoryview, lines: Multiset) -> None:
         """Note whole lines, each with its line break, which were just added to `lines`."""
-        if self._ended:
+        if self._text is None:
             return
         self._text.feed(text)
         if self._text.size >= PIECE_BYTES:
-            self._close(lines.sum)
+            self._close(self._text, lines.sum)
+            self._text = LongLine()
 
     def end(self, lines: Multiset) -> None:
         """Note nothing of what comes after `lines`: there is no more, or too much to be held."""
-        if self._text.size and not self._ended:
-            self._close(lines.sum)
-        self._ended = True
+        if self._text is not None and self._text.size:
+            self._close(self._text, lines.sum)
+        self._text = None
 
-    def _close(self, now: Sum) -> None:
+    def _close(self, text: LongLine, now: Sum) -> None:
         lines, total = now.minus(self._before)
-        self._pieces += _PIECE.pack(self._text.size, lines, *map(_bytes, (self._text.number, total)))
-        self._before, self._text = now, LongLine()
+        self._pieces += _PIECE.pack(text.size, lines, *map(_bytes, (text.number, total)))
+        self._before = now
 
     @property
     def size(self) -> int:
