@@ -142,6 +142,7 @@ def target_status(value: TargetStatus) -> Facts:
         "target": value.target,
         "safe": not value.problems,
         "problems": to_json(value.problems),
+        "notes": to_json(value.notes),
         "backups": value.backups,
         "hidden": value.hidden,
         "age_seconds": value.age_seconds,

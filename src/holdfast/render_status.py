@@ -46,6 +46,8 @@ def status(values: Sequence[TargetStatus]) -> None:
             render.line(
                 f"      running    since {when(value.running.started_at)}, {size(value.running.bytes_done)} done"
             )
+    for note in dict.fromkeys(note for value in values for note in value.notes):
+        render.line(f"NOTE  {note}")
 
 
 def spread(value: Spread) -> str:

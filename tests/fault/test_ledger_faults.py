@@ -25,7 +25,7 @@ from holdfast.ledger import Ledger, database
 from holdfast.model.errors import LedgerError
 from holdfast.model.run import Run
 from support import ledger_child
-from support.ledger_host import BACKUPS, RUNS, Host, good_of
+from support.ledger_host import BACKUPS, LOSS, RUNS, Host, good_of
 from support.model_values import NOW
 from support.oracle import Good
 from support.yard import Yard, yard
@@ -78,12 +78,12 @@ def assert_replaced(host: Host, damaged: bytes) -> None:
         assert ledger.opened == "replaced"
         assert ledger.set_aside == host.path.with_name(f"{host.path.name}.corrupt-20261122T030000Z")
         assert ledger.set_aside.read_bytes() == damaged
-        assert ledger.backups() == []
-        assert ledger.runs() == []
+        assert (ledger.backups(), ledger.runs()) == ([], [])
     with Ledger.open(host.path, now=NOW) as ledger:
         assert (ledger.opened, ledger.set_aside) == ("existing", None)
     with host.asked() as oracle:
-        oracle.silent("the first start warns of it in the log")
+        oracle.shows(LOSS, (NOW + timedelta(hours=1)).timestamp(), reason="damaged")
+        oracle.noted("the ledger was damaged", f"{host.path.name}.corrupt-20261122T030000Z")
 
 
 @pytest.mark.fault("ledger.corrupt")
@@ -129,14 +129,14 @@ def test_any_overwritten_page_is_noticed_or_harmless(host: Host) -> None:
         data[page * 4096 : (page + 1) * 4096] = random.Random(page).randbytes(4096)
         path.write_bytes(data)
         with Ledger.open(path, now=NOW) as ledger:
-            if ledger.opened == "replaced":
+            if found := NOW.timestamp() if ledger.opened == "replaced" else 0.0:
                 noticed += 1
                 assert ledger.set_aside is not None
                 ledger.set_aside.unlink()
             else:
                 assert len(ledger.runs()) == RUNS
         with host.asked() as oracle:
-            oracle.silent("the first start warns of it in the log")
+            oracle.shows(LOSS, found, reason="damaged")
     assert noticed >= pages - 2
 
 

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from holdfast.jobs import runner
+from holdfast.jobs.catalog import rebuild
 from holdfast.jobs.copies import catch_up
 from holdfast.jobs.monitoring import probe
 from holdfast.ledger import facts, scheduling
+from holdfast.model import layout
 from holdfast.model.errors import BlockedError, StoreError
 from holdfast.model.run import Job, Run
 from holdfast.stores.base import Stored
 from holdfast.system.stop import Stop
 from support.asking import QUESTIONS
 from support.memory_store import MemoryStore
+from support.model_values import sample_backup
 from support.oracle import Oracle
-from support.shelved import gives_back
+from support.shelved import gives_back, shelved
 from support.yard import Yard, yard
 
 pytestmark = pytest.mark.extended
@@ -126,6 +130,13 @@ def the_clock_went_back(place: Yard) -> None:
     scheduling.ticked(ledger, now, clock_suspect=True)
 
 
+def the_ledger_was_rolled_back(place: Yard) -> None:
+    services = place.made.services = replace(place.services, host=sample_backup().host)
+    backup_id = layout.new_backup_id(place.clock.now(), "0001")
+    shelved(services, place.stores["a"], backup_id, data=b"x" * 1000)
+    rebuild(services, quick=True, forget=False)
+
+
 def the_ledger_is_unreadable(place: Yard) -> None:
     os.truncate(place.services.ledger.path, 100)
 
@@ -136,6 +147,7 @@ CASES: dict[str, Callable[[Yard], None]] = {
     "HoldfastCopyLagging": copies_lag,
     "HoldfastStoreDown": a_store_is_away,
     "HoldfastClockSuspect": the_clock_went_back,
+    "HoldfastLedgerLoss": the_ledger_was_rolled_back,
 }
 
 

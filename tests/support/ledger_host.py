@@ -20,6 +20,7 @@ from support.shelved import gives_back
 from support.yard import Yard
 
 BACKUPS, RUNS = 3, 40
+LOSS = "holdfast_ledger_loss_timestamp_seconds"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,6 +31,7 @@ from holdfast.jobs.monitoring import Monitoring
 from holdfast.jobs.reading import plain_chunks
 from holdfast.jobs.restore import Wish, restore
 from holdfast.jobs.services import Services
+from holdfast.jobs.status import status
 from holdfast.jobs.verify import verify
 from holdfast.ledger.ledger import BackupRow
 from holdfast.metrics.host import Surroundings
@@ -272,6 +273,12 @@ class Oracle:
         told = " ".join(f"{where} {what}" for where, what in problems)
         assert not [word for word in words if word not in told], told
         self._see(told)
+
+    def noted(self, *words: str) -> None:
+        """`status` has a note with each of these words."""
+        notes = " ".join(note for each in status(self.services, self.targets) for note in each.notes)
+        assert not [word for word in words if word not in notes], notes
+        self._see(notes)
 
     def _see(self, what: str) -> None:
         asks("visible")

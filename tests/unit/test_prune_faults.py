@@ -13,6 +13,7 @@ from holdfast.jobs import catalog, copies, disaster, keeping
 from holdfast.jobs.copies import catch_up
 from holdfast.jobs.sweep import sweep
 from holdfast.jobs.verify import verify
+from holdfast.ledger import losses
 from holdfast.ledger import retention as kept
 from holdfast.model.errors import BlockedError, StoreError
 from holdfast.model.proof import Proof
@@ -230,7 +231,7 @@ def test_a_ledger_that_was_made_years_ahead_lets_retention_go_on_when_the_clock_
 ) -> None:
     taken = place.take(6)
     ahead = "2100-01-01T00:00:00Z"
-    for key in ("created_at", catalog.SETTLE_AFTER):
+    for key in ("created_at", losses.SETTLE_AFTER):
         place.services.ledger.meta_set(key, ahead)
     place.clock.sleep(timedelta(hours=1))
     with pytest.raises(BlockedError, match="ledger is of 2100"):

@@ -17,7 +17,7 @@ from holdfast.jobs.prune import Pruned, Wish, complain, prune
 from holdfast.jobs.reading import open_backup, stored_chunks
 from holdfast.jobs.repair import repair
 from holdfast.jobs.writing import Place
-from holdfast.ledger import facts
+from holdfast.ledger import facts, losses
 from holdfast.ledger import leases as ledger
 from holdfast.ledger.ledger import BackupRow
 from holdfast.metrics import stores as metrics
@@ -95,7 +95,7 @@ def scene(pair: list[Host]) -> Scene:
     bury(one.made.services, store, ids[0], at=START - 4 * DAY)
     for host in (one, two):
         catalog.rebuild(host.made.services)
-        host.made.services.ledger.meta_set(catalog.SETTLE_AFTER, "2000-01-01T00:00:00Z")
+        host.made.services.ledger.meta_set(losses.SETTLE_AFTER, "2000-01-01T00:00:00Z")
         host.made.services.ledger.meta_set("created_at", "2000-01-01T00:00:00Z")
     return Scene(one=one, two=two, store=store, time=time, gone=ids[0], old=ids[1], kept=ids[2:])
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from holdfast.jobs.reading import Opened
 from holdfast.jobs.services import Services
-from holdfast.ledger import variants
+from holdfast.ledger import losses, variants
+from holdfast.model.backup import Backup
 from holdfast.model.catalog import Coverage
 from holdfast.model.kinship import Stored, are_kin
 
@@ -16,8 +17,22 @@ def adopt(services: Services, opened: Opened, *, coverage: Coverage | None = Non
     one, which was written when the backup was taken, is the backup's own, whatever order they are found in.
     """
     own = recognise(services, opened)
+    _notice_loss(services, own.backup)
     services.ledger.record_backup(
         own.backup, manifest=own.manifest, signature=own.signature, coverage=coverage
+    )
+
+
+def _notice_loss(services: Services, backup: Backup) -> None:
+    """Tell of a backup that was taken here and is not known: the ledger is an earlier one then."""
+    ledger = services.ledger
+    if ledger.backup(backup.id) is not None or not losses.ought_to_know(ledger, backup, services.host):
+        return
+    losses.record_rolled_back(ledger, services.clock.now())
+    services.reporter.warn(
+        "the ledger does not know a backup that this host took: was it put back to an earlier state?",
+        target=backup.target,
+        backup=backup.id,
     )
 
 

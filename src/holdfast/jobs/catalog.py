@@ -12,14 +12,12 @@ from holdfast.jobs.services import Services
 from holdfast.jobs.writing import Place
 from holdfast.ledger import marks as kept_marks
 from holdfast.ledger.ledger import BackupRow, CopyState
+from holdfast.ledger.losses import SETTLE_AFTER
 from holdfast.model import codec, layout
 from holdfast.model.backup import Backup
 from holdfast.model.errors import IntegrityError, KeyFileError, NotFoundError, StoreError
 from holdfast.stores.base import Store
 
-SETTLE_AFTER = (
-    "settle_after"  # in the ledger's meta: nothing is removed before a backup that is newer than that
-)
 LEDGER_IS_OF = ("created_at", SETTLE_AFTER)
 _MISSING, _RESIZED = "missing", "of another size"
 _TOLD = 20  # a bucket that is shared with another signer has a problem for each of its backups, at every look

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from holdfast.jobs.catalog import LEDGER_IS_OF
 from holdfast.jobs.services import Services
-from holdfast.ledger import retention, scheduling
+from holdfast.ledger import losses, retention, scheduling
 from holdfast.model import layout
 from holdfast.model.codec import parse_time, time_text
 from holdfast.model.errors import StoreError
@@ -46,7 +46,7 @@ def doubt(
 
 def _bring_back_to(services: Services, now: datetime) -> None:
     """Let a ledger that was made or rebuilt while the clock was years ahead be of now: no backup will be later than that."""
-    for key in LEDGER_IS_OF:
+    for key in (*LEDGER_IS_OF, *losses.KEYS.values()):
         known = services.ledger.meta_get(key)
         if known is not None and parse_time(known) > now:
             services.ledger.meta_set(key, time_text(now))

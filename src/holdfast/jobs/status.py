@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from holdfast.jobs.services import Services
 from holdfast.jobs.spread import Spread, spread
-from holdfast.ledger import canaries, drills, locks, retention, scheduling
+from holdfast.ledger import canaries, drills, locks, losses, retention, scheduling
 from holdfast.ledger.facts import LATELY
 from holdfast.ledger.ledger import BackupRow
 from holdfast.model.drill import Drill
@@ -27,7 +27,8 @@ class TargetStatus:
     `limit_seconds` is how old that may be. `hidden` counts the backups that are on their way out.
 
     `paused` says since when and until when the daemon begins nothing. `waiting` is the newest whole backup where it is newer than that and not in enough stores; `spread` tells how
-    3-2-1 is met. `problems` is empty when all is well; each is a sentence without a full stop.
+    3-2-1 is met. `problems` is empty when all is well; each is a sentence without a full stop. So is each of the `notes`,
+    which tell what the ledger of this host forgot, and make no target unsafe.
     """
 
     target: str
@@ -39,6 +40,7 @@ class TargetStatus:
     last_failure: Run | None
     running: Run | None
     problems: tuple[str, ...]
+    notes: tuple[str, ...] = ()
     waiting: BackupRow | None = None
     spread: Spread | None = None
     last_drill: Drill | None = None
@@ -54,7 +56,11 @@ def status(services: Services, targets: Sequence[Target]) -> tuple[TargetStatus,
     configured = {target.name: target for target in targets}
     known = {row.backup.target for row in services.ledger.backups()}
     names = [*configured, *sorted(known - configured.keys())]
-    return tuple(_status(services, name, configured.get(name), now, writer=bool(targets)) for name in names)
+    notes = tuple(_note(loss) for loss in losses.unsettled(services.ledger))
+    return tuple(
+        replace(_status(services, name, configured.get(name), now, writer=bool(targets)), notes=notes)
+        for name in names
+    )
 
 
 def _status(
@@ -94,6 +100,20 @@ def _status(
         waiting=newest if newest is not None and newest.waiting else None,
         spread=spread(target, rows),
     )
+
+
+def _note(loss: losses.Loss) -> str:
+    """Say what the ledger lost, and what ends the note."""
+    at = f"{loss.at:%Y-%m-%d %H:%M:%SZ}"
+    if loss.reason == "damaged":
+        what = f"the ledger was damaged and made anew from the stores at {at}, and knows no earlier run"
+        what += f"; the damaged one is {loss.set_aside}" if loss.set_aside is not None else ""
+    else:
+        what = (
+            f"the ledger did not know a backup that this host took, as was found at {at}: it was put back to an earlier"
+            " state, or another machine or ledger works under this host's name"
+        )
+    return f"{what}. `holdfast catalog rebuild` ends this note"
 
 
 def _waiting(target: Target | None, newest: BackupRow | None) -> Iterator[str]:

@@ -24,6 +24,7 @@ from holdfast.system import lock, owner
 APPLICATION_ID = 0x484F4C44  # "HOLD": tells our file from another program's database
 OLDEST_SQLITE = (3, 38, 0)  # strict tables (3.37), JSON functions always built in (3.38)
 HEADER_BYTES = 100
+REPLACED_AT, SET_ASIDE = "replaced_at", "set_aside"  # in meta, of a ledger that took a damaged one's place
 _COMPANIONS = ("-wal", "-shm")
 
 How = Literal["existing", "created", "replaced"]
@@ -71,7 +72,7 @@ def _replace(path: Path, now: datetime, busy_timeout: float) -> Opened:
         return Opened(connection=_connect(path, busy_timeout), how="existing", set_aside=None)
     except _UnusableError:
         aside = _set_aside(path, now)
-    _create(path, now)
+    _create(path, now, aside)
     how: How = "created" if aside is None else "replaced"
     return Opened(connection=_connect(path, busy_timeout), how=how, set_aside=aside)
 
@@ -177,7 +178,7 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-def _create(path: Path, now: datetime) -> None:
+def _create(path: Path, now: datetime, aside: Path | None) -> None:
     fresh = _beside(path, ".new")
     for name in (fresh, *(_beside(fresh, suffix) for suffix in _COMPANIONS)):
         name.unlink(missing_ok=True)
@@ -190,7 +191,12 @@ def _create(path: Path, now: datetime) -> None:
         _configure(connection)
         migrate(connection)
         with transaction(connection):
-            connection.execute("INSERT INTO meta VALUES ('created_at', ?)", [time_text(now)])
+            kept = {"created_at": time_text(now)}
+            if (
+                aside is not None
+            ):  # said from the first moment on: the warning of this start may be read by nobody
+                kept |= {REPLACED_AT: time_text(now), SET_ASIDE: aside.name}
+            connection.executemany("INSERT INTO meta VALUES (?, ?)", list(kept.items()))
     finally:
         connection.close()
     fresh.rename(path)

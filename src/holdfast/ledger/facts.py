@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote
 
-from holdfast.ledger import database, rows
+from holdfast.ledger import database, losses, rows
 from holdfast.ledger.ledger import Ledger
 from holdfast.model.codec import parse_time, time_text
 from holdfast.model.overview import (
@@ -122,6 +122,8 @@ _LOCKS = """
 LATELY = timedelta(
     days=7
 )  # a host that pruned since then is one that prunes, though no schedule of it says so
+_KEYS_OF_TIMES = ", ".join(f"'{key}'" for key in (*losses.KEYS.values(), losses.SETTLE_AFTER))
+_TIMES_KEPT = f"SELECT key, value FROM meta WHERE key IN ({_KEYS_OF_TIMES})"  # noqa: S608 - our own text
 _RUNNING = """
     SELECT job, target, status, started_at, finished_at, bytes_done FROM runs WHERE status = 'running' ORDER BY id
 """
@@ -142,6 +144,7 @@ def overview(
         "among": json.dumps({target: list(stores) for target, stores in (among or {}).items()}),
     }
     with database.translated(path), _snapshot(path) as connection:
+        kept = dict(_with_times(connection, _TIMES_KEPT))
         waiting = {(target, proof): count for target, proof, count in connection.execute(_WAITING, asked)}
         return Overview(
             configured_at=dict(_with_times(connection, "SELECT target, configured_at FROM targets")),
@@ -218,6 +221,8 @@ def overview(
                 store: _seconds(until)
                 for store, until in connection.execute(_LOCKS, {"lately": time_text(now - LATELY)})
             },
+            losses={reason: kept[key] for reason, key in losses.KEYS.items() if key in kept},
+            rebuilt_at=kept.get(losses.SETTLE_AFTER, 0.0),
             daemon=_daemon(connection),
         )
 

@@ -10,13 +10,22 @@ from pathlib import Path
 
 from holdfast.metrics.text import NAN, Family, Filled, Sample
 from holdfast.model.errors import Error
-from holdfast.model.overview import Overview
+from holdfast.model.overview import LOSSES, Overview
 from holdfast.streams import certificate
 
 BUILD = Family(name="holdfast_build_info", help="1, with the version that runs.", labels=("version",))
 LEDGER_UP = Family(
     name="holdfast_ledger_up",
     help="1 where the ledger could be read; where not, what is read from it is missing.",
+)
+LOSS = Family(
+    name="holdfast_ledger_loss_timestamp_seconds",
+    help="When the ledger was last found to have lost what it knew; 0 where it never was.",
+    labels=("reason",),
+)
+REBUILT = Family(
+    name="holdfast_ledger_rebuilt_timestamp_seconds",
+    help="When the ledger was last rebuilt by holdfast catalog rebuild; 0 where it never was.",
 )
 TICK = Family(
     name="holdfast_scheduler_last_tick_timestamp_seconds",
@@ -39,7 +48,7 @@ CPU = Family(
     name="process_cpu_seconds_total", kind="counter", help="Total user and system CPU time spent in seconds."
 )
 FILES = Family(name="process_open_fds", help="Number of open file descriptors.")
-FAMILIES = (BUILD, LEDGER_UP, TICK, CLOCK, RELOAD, FREE, CERTIFICATE, MEMORY, CPU, FILES)
+FAMILIES = (BUILD, LEDGER_UP, LOSS, REBUILT, TICK, CLOCK, RELOAD, FREE, CERTIFICATE, MEMORY, CPU, FILES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +66,8 @@ def families(surroundings: Surroundings, overview: Overview | None) -> Iterator[
     yield LEDGER_UP, _one(int(overview is not None))
     if overview is not None:
         daemon = overview.daemon
+        yield LOSS, [((reason,), overview.losses.get(reason, 0.0)) for reason in LOSSES]
+        yield REBUILT, _one(overview.rebuilt_at)
         yield TICK, _one(daemon.tick_at if daemon else 0.0)
         yield CLOCK, _one(int(daemon is not None and daemon.clock_suspect))
         yield RELOAD, _one(int(daemon is None or not daemon.reload_refused))

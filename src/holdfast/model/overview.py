@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 MEASURES = ("size", "tables", "rows")
+LOSSES = ("damaged", "rolled_back")  # how a ledger forgets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +162,8 @@ class Overview:
     `tests` has the last restore test of each target and outcome, by the outcome's word. `held` are the stores that hold
     the newest good backup of each target whole; `canaries` says whether all that the last canary tried opened; `waiting` counts those that are not in enough stores;
     `drills` has the last drill of each target; `locked_until`, by store, when the first lock ends of what retention keeps.
+    `losses` says when the ledger was found to have lost what it knew, by one of LOSSES; `rebuilt_at` when a person last
+    had it rebuilt, 0 for never.
     `covered` counts the copies that somebody deleted or wrote over, by target and store.
     """
 
@@ -189,4 +192,6 @@ class Overview:
     drills: Mapping[str, DrillFacts] = field(default_factory=dict)
     providers: Mapping[str, ProviderFacts] = field(default_factory=dict)
     locked_until: Mapping[str, float] = field(default_factory=dict)
+    losses: Mapping[str, float] = field(default_factory=dict)
+    rebuilt_at: float = 0.0
     daemon: DaemonFacts | None = None

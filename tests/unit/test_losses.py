@@ -1,0 +1,81 @@
+"""A ledger that lost what it knew tells of it, until somebody has it rebuilt."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from holdfast.jobs.catalog import rebuild
+from holdfast.jobs.services import Services
+from holdfast.jobs.status import status
+from holdfast.ledger import Ledger, losses
+from holdfast.ledger.losses import Loss
+from holdfast.model import layout
+from holdfast.model.run import Run
+from support.clock import FakeClock
+from support.memory_store import MemoryStore
+from support.model_values import NOW, sample_backup
+from support.shelved import shelved
+from support.world import World, world
+
+HOST = sample_backup().host
+LATER = NOW + timedelta(hours=1)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[World]:
+    """A host whose ledger is of a day before the sample backup."""
+    clock = FakeClock(NOW + timedelta(hours=1))
+    with (
+        world(tmp_path, "postgresql:///x", stores={"a": MemoryStore("a", now=clock.now)}) as made,
+        Ledger.open(tmp_path / "ledger.sqlite", now=NOW - timedelta(days=1)) as ledger,
+    ):
+        made.services = dataclasses.replace(made.services, ledger=ledger, clock=clock, host=HOST)
+        yield made
+
+
+def found(services: Services) -> tuple[Loss, ...]:
+    """What is lost, once the stores were looked through as prune does."""
+    rebuild(services, quick=True, forget=False)
+    return losses.unsettled(services.ledger)
+
+
+def test_a_backup_of_ours_that_no_run_tells_of_is_a_loss_until_a_rebuild(home: World) -> None:
+    shelved(home.services, home.services.stores["a"])
+    assert found(home.services) == (Loss(reason="rolled_back", at=LATER, set_aside=None),)
+    assert any("put back to an earlier state" in event for event, _ in home.recorder.warnings)
+    [told] = status(home.services, [home.target])
+    assert "put back to an earlier state" in told.notes[0]
+    rebuild(home.services)
+    assert losses.unsettled(home.services.ledger) == ()
+
+
+def test_what_a_run_tells_of_is_no_loss_though_it_died(home: World) -> None:
+    made = shelved(home.services, home.services.stores["a"])
+    home.services.ledger.begin(
+        Run(job="backup", target="shop", status="lost", started_at=NOW, backup_id=made.id)
+    )
+    assert found(home.services) == ()
+
+
+def test_the_backups_of_others_and_of_the_time_before_the_ledger_are_no_loss(home: World) -> None:
+    shelved(home.services, home.services.stores["a"], layout.new_backup_id(NOW - timedelta(days=2), "0000"))
+    assert found(home.services) == ()
+    shelved(home.services, home.services.stores["a"])
+    assert found(dataclasses.replace(home.services, host="another")) == ()
+
+
+def test_a_ledger_in_a_damaged_ones_place_says_so_at_every_start(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    with Ledger.open(path, now=NOW) as ledger:
+        assert losses.unsettled(ledger) == ()
+    path.write_bytes(bytes(8192))
+    for _ in range(2):
+        with Ledger.open(path, now=LATER) as ledger:
+            [loss] = losses.unsettled(ledger)
+            assert (loss.reason, loss.at) == ("damaged", LATER)
+            assert loss.set_aside == "ledger.sqlite.corrupt-20261122T030000Z"
