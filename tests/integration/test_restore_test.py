@@ -53,6 +53,20 @@ def shop(cluster: Cluster, tmp_path: Path) -> Iterator[World]:
     drop(cluster, "proving")
 
 
+def _meddler(folder: Path, *statements: str) -> Recorder:
+    """Give a reporter that changes the restored database before it is compared."""
+    left = [statements]
+
+    class Meddler(Recorder):
+        def doing(self, what: str) -> None:
+            if what == "contents" and left:  # the first phase of the comparison
+                [home] = (each for each in folder.iterdir() if (each / "way").exists())
+                params = {"host": f"{home}/way", "user": "postgres", "dbname": "proving"}
+                execute(Conninfo(params=params, isolated=True), *left.pop())
+
+    return Meddler()
+
+
 def put_to_test(made: World, plan: RestoreTesting = PLAN, **target_keys: Any) -> Result:  # noqa: ANN401 - a target's keys
     """Take a backup and test it."""
     opened = take(made, **target_keys)
@@ -148,17 +162,7 @@ _CORRUPTIONS = {
 def test_what_was_restored_and_is_not_the_same_is_called_failed(
     shop: World, what: str, open_dir: Path
 ) -> None:
-    def corrupt(phase: str) -> None:
-        if phase == "contents":  # the first phase of the comparison
-            [folder] = open_dir.iterdir()
-            params = {"host": f"{folder}/way", "user": "postgres", "dbname": "proving"}
-            execute(Conninfo(params=params, isolated=True), *_CORRUPTIONS[what].split("; "))
-
-    class Meddler(Recorder):
-        def doing(self, what: str) -> None:
-            corrupt(what)
-
-    services = replace(shop.services, reporter=Meddler())
+    services = replace(shop.services, reporter=_meddler(open_dir, *_CORRUPTIONS[what].split("; ")))
     done = put_to_test(replace(shop, services=services), replace(PLAN, scratch_dir=open_dir))
     assert done.proof.tested is not None
     assert done.proof.tested.outcome == "failed"
@@ -343,7 +347,7 @@ def test_a_missing_extension_is_named_with_what_to_install_and_left_out_only_by_
     plan = replace(PLAN, server_bin_dirs=(programs,))
     try:
         with world(tmp_path, cluster.conninfo.argv_dsn(), databases=("extended",)) as made:
-            with pytest.raises(CouldNotTestError, match="extension hstore") as caught:
+            with pytest.raises(CouldNotTestError, match=r"extension hstore$") as caught:
                 put_to_test(made, plan)
             assert "postgresql-contrib" in str(caught.value.hint)
             done = put_to_test(made, replace(plan, without_extensions=("hstore",)))
@@ -353,6 +357,30 @@ def test_a_missing_extension_is_named_with_what_to_install_and_left_out_only_by_
         assert ("table", "public.h") in left
     finally:
         drop(cluster, "extended")
+
+
+@pytest.mark.extended
+def test_the_other_databases_are_tested_where_one_cannot_be(
+    cluster: Cluster, tmp_path: Path, open_dir: Path
+) -> None:
+    programs, _ = _without(cluster, needs_extension(cluster, "hstore"), open_dir)
+    plan = replace(PLAN, server_bin_dirs=(programs,), scratch_dir=open_dir)
+    names = {"extended": "EXTENSION hstore", "proving": "TABLE merchants AS SELECT 1", "second": "TABLE t ()"}
+    for name, what in names.items():
+        create(cluster, name, f"CREATE {what}")
+    try:
+        with world(tmp_path, cluster.conninfo.argv_dsn(), databases=tuple(names)) as made:
+            with pytest.raises(CouldNotTestError, match=r"extension hstore; the rest .* \(2 of 3"):
+                put_to_test(made, plan)
+            meddled = replace(made.services, reporter=_meddler(open_dir, "DELETE FROM merchants"))
+            done = put_to_test(replace(made, services=meddled), plan)
+        assert done.proof.tested is not None
+        assert (done.proof.tested.why, done.proof.tested.whole) == (("differences",), False)
+        assert [each.name for each in done.detail.databases] == ["proving", "second"]
+        assert any("'extended' could not be tested" in note for note in done.detail.notes)
+    finally:
+        for name in names:
+            drop(cluster, name)
 
 
 def _without(cluster: Cluster, extension: str, folder: Path) -> tuple[Path, Path]:

@@ -62,7 +62,7 @@ class Shown:
 
 def of(services: Services, opened: Opened, detail: Detail, facts: Facts) -> Proof:
     """Draw the proof from what was found. It names nothing of the database: it lies in the clear."""
-    why = tuple(_why(detail))
+    why = tuple(reasons(detail))
     now = services.clock.now()
     comparisons = [each.comparison for each in detail.databases if each.comparison is not None]
     validity = [check for comparison in comparisons for check in comparison.validity]
@@ -110,7 +110,8 @@ def of(services: Services, opened: Opened, detail: Detail, facts: Facts) -> Proo
     )
 
 
-def _why(detail: Detail) -> Iterable[str]:
+def reasons(detail: Detail) -> Iterable[str]:
+    """Give the words for why what was found is no proof."""
     found = detail.databases
     comparisons = [each.comparison for each in found if each.comparison is not None]
     if any(each.failure is not None for each in found):

@@ -18,7 +18,7 @@ from holdfast.methods.proving import Stopwatch, Subjected
 from holdfast.model.backup import Part
 from holdfast.model.catalog import Catalog, Database
 from holdfast.model.comparison import GlobalsCompared
-from holdfast.model.errors import CouldNotTestError, NotFoundError
+from holdfast.model.errors import CouldNotTestError, Error, NotFoundError, SourceError
 from holdfast.model.proof import DatabaseTested, Detail
 from holdfast.model.testing import RestoreTesting
 from holdfast.postgres import bootstrap, confined
@@ -72,32 +72,40 @@ class Trial:
             with watch.phase("roles"):
                 notes = self._globals(ground, text)
                 compared = self._compared(ground, text)
+            untested: list[tuple[str, Error]] = []
             for part in parts:
                 self.stop.check()
                 found = restore.described(catalog, part)
                 early = ground.ready if part is parts[0] else None
-                done.append(self._database(ground, found, part, early, watch, last=part is parts[-1]))
+                try:
+                    done.append(self._database(ground, found, part, early, watch, last=part is parts[-1]))
+                except (CouldNotTestError, SourceError) as error:  # the others may be damaged all the same
+                    self.stop.check()
+                    untested.append((found.name, error))
                 services.stage("compared")
             facts = proofs.Facts(
                 began=began,
                 isolation=ground.isolation,
                 server=into.facts.version_text,
                 clients=into.toolset.text,
-                whole=database is None,
+                whole=database is None and not untested,
                 roles=len(catalog.roles) if text and not ground.borrowed else 0,
                 owners=not ground.borrowed,
                 watch=watch,
             )
-        return (
-            Detail(
+            detail = Detail(
                 backup_id=backup.id,
                 target=backup.target,
                 databases=tuple(done),
                 globals=compared,
-                notes=notes,
-            ),
-            facts,
-        )
+                notes=(
+                    *notes,
+                    *(f"database {name!r} could not be tested: {why.message}" for name, why in untested),
+                ),
+            )
+            if untested and not any(proofs.reasons(detail)):
+                raise _could_not(untested, len(done))
+        return detail, facts
 
     def _parts(self, database: str | None) -> tuple[Part, ...]:
         """The databases, `postgres` last: until its turn the scratch server's own is there to connect to."""
@@ -252,3 +260,16 @@ class Trial:
                 stop=self.stop,
                 warn=lambda text: services.reporter.warn(text, backup=self.opened.backup.id),
             )
+
+
+def _could_not(untested: Sequence[tuple[str, Error]], others: int) -> CouldNotTestError:
+    """Give the error that says why there is no proof, and what is known of the other databases."""
+    (_, first), *more = untested
+    said = [first.message]
+    if more:
+        said.append(f"nor could {', '.join(repr(name) for name, _ in more)} be tested")
+    if others:
+        said.append(f"the rest came back as it was ({others} of {others + len(untested)} databases)")
+    error = CouldNotTestError("; ".join(said), hint=first.hint)
+    error.__cause__ = first
+    return error
