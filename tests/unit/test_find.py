@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from holdfast.jobs.find import LATEST, find
+from holdfast.model.errors import NotFoundError
 from support.yard import Yard, yard
 
 
@@ -21,3 +24,24 @@ def test_the_latest_is_passed_over_while_it_is_whole_nowhere(tmp_path: Path) -> 
         marked(place, taken[-2])
         marked(place, taken[-3])  # now it is the latest again, which fails and says why
         assert find(place.services, LATEST, whole=True).backup.id == taken[-1]
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [
+        ("lastest", "Did you mean `latest`?"),
+        ("LATEST", "Did you mean `latest`?"),
+        ("last", "Did you mean `latest`?"),
+        ("shop", "shop is a target: `latest --target shop` is its last backup."),
+        ("newest", "A backup is named by its id, the beginning of one, or `latest`;"),
+        ("1999", "`holdfast list` shows what there is; `holdfast catalog rebuild`"),
+    ],
+)
+def test_a_word_that_is_no_backup_is_answered_with_what_was_meant(
+    tmp_path: Path, word: str, hint: str
+) -> None:
+    with yard(tmp_path) as place:
+        place.take()
+        with pytest.raises(NotFoundError, match=f"no backup '{word}'") as caught:
+            find(place.services, word)
+        assert (caught.value.hint or "").startswith(hint)

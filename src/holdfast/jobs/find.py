@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
+from difflib import get_close_matches
 
 from holdfast.jobs.reading import Opened, open_backup, opens
 from holdfast.jobs.services import Services
@@ -40,12 +41,24 @@ def find(
     if not found:
         raise NotFoundError(
             f"no backup {word!r}{_of(target)}",
-            hint="`holdfast list` shows what there is; `holdfast catalog rebuild` reads the stores again.",
+            hint=_meant(word, {row.backup.target for row in services.ledger.backups()}),
         )
     if len(found) > 1 and all(row.backup.id != word for row in found):
         ids = ", ".join(f"{row.backup.target}/{row.backup.id}" for row in found[:5])
         raise UsageError(f"{word!r} fits {len(found)} backups: {ids}", hint="Give more of the id.")
     return next((row for row in found if row.backup.id == word), found[0])
+
+
+def _meant(word: str, targets: Collection[str]) -> str:
+    """Say what was probably meant by a word that is no backup."""
+    if word in targets:
+        return f"{word} is a target: `{LATEST} --target {word}` is its last backup."
+    if get_close_matches(word.casefold(), [LATEST]):
+        return f"Did you mean `{LATEST}`?"
+    shows = "`holdfast list` shows what there is; `holdfast catalog rebuild` reads the stores again."
+    if word[0].isdigit():
+        return shows
+    return f"A backup is named by its id, the beginning of one, or `{LATEST}`; {shows}"
 
 
 def _latest(rows: list[BackupRow], *, target: str | None, before: datetime | None) -> BackupRow:
