@@ -175,6 +175,7 @@ def check(
     from holdfast import config as configuration
     from holdfast import facts, render
     from holdfast.jobs.check import check as job
+    from holdfast.jobs.check_endpoint import check_endpoint
     from holdfast.jobs.check_keys import check_config
 
     with opened_app(config, overrides, quiet=quiet) as opened:
@@ -184,7 +185,12 @@ def check(
             encrypted=opened.config.encryption.enabled,
         )
         file = check_config(configuration.find(config or common.config), opened.config.secrets())
-        findings = opened.stop.checked(chain(file, found))
+        endpoint = check_endpoint(
+            *opened.config.listen_address,
+            tls=opened.config.tls is not None,
+            login=opened.config.daemon.auth_user is not None,
+        )
+        findings = opened.stop.checked(chain(file, endpoint, found))
         if as_json:
             values = list(findings)
             render.facts([facts.finding(value) for value in values])
