@@ -146,3 +146,20 @@ def test_a_pause_is_told_as_long_as_it_holds(shop: World, capsys: pytest.Capture
     assert "until it is resumed: nothing is backed up" in capsys.readouterr().out
     scheduling.pause(shop.services.ledger, "shop", now=NOW - HOUR, until=NOW - HOUR / 2)
     assert told(shop).paused is None
+
+
+@pytest.mark.parametrize(
+    ("every", "fine", "late"),
+    [(HOUR, 25 * HOUR, 27 * HOUR), (DAY, 73 * HOUR, 75 * HOUR), (7 * DAY, 21 * DAY, 22 * DAY)],
+)
+def test_without_a_schedule_what_is_usual_tells_what_is_late(
+    shop: World, every: timedelta, fine: timedelta, late: timedelta
+) -> None:
+    took(shop, NOW)
+    for number in range(5):
+        ended(shop, NOW - (4 - number) * every, "succeeded")
+    assert isinstance(shop.services.clock, FakeClock)
+    shop.services.clock.set(NOW + fine)
+    assert told(shop).problems == ()
+    shop.services.clock.set(NOW + late)
+    assert [each.endswith("old") for each in told(shop).problems] == [True]

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from holdfast.jobs.services import Services
 from holdfast.jobs.spread import Spread, spread
-from holdfast.ledger import canaries, drills, locks, losses, retention, scheduling
+from holdfast.ledger import canaries, drills, habits, locks, losses, retention, scheduling
 from holdfast.ledger.facts import LATELY
 from holdfast.ledger.ledger import BackupRow
 from holdfast.model.drill import Drill
@@ -17,6 +17,11 @@ from holdfast.model.run import Run
 from holdfast.model.target import Target
 
 OLD = timedelta(hours=48)
+_HABITS, _HABIT_SLACK, _HABIT_LEAST = (
+    3,
+    timedelta(hours=2),
+    timedelta(hours=26),
+)  # as in HoldfastBackupStopped
 _SLOTS, _SLACK = 2, timedelta(minutes=10)  # as in the alert HoldfastBackupOverdue
 
 
@@ -72,6 +77,7 @@ def _status(
     newest = next((row for row in rows if row.whole), None)
     age = (now - last.backup.started_at).total_seconds() if last is not None else None
     pause = scheduling.pauses(services.ledger).get(name)
+    allowed = limit(target, habits.interval(services.ledger, name))
     return TargetStatus(
         target=name,
         paused=pause if pause is not None and pause.holds(now) else None,
@@ -79,12 +85,12 @@ def _status(
         hidden=sum(1 for row in rows if row.hidden),
         last_good=last,
         age_seconds=age,
-        limit_seconds=limit(target).total_seconds(),
+        limit_seconds=allowed.total_seconds(),
         last_failure=failure,
         running=next(iter(services.ledger.unfinished(name, "backup")), None),
         last_drill=drills.last(services.ledger, name),
         problems=(
-            *_problems(target, rows, last, failure, now, writer=writer),
+            *_problems(target, rows, last, failure, now, allowed, writer=writer),
             *_waiting(target, newest),
             *_unlocked(services, name, target, now),
             *(
@@ -138,10 +144,15 @@ def _unlocked(services: Services, name: str, target: Target | None, now: datetim
             yield f"locked no more in {store}: {', '.join(found[:3])}"
 
 
-def limit(target: Target | None) -> timedelta:
-    """How old a target's last good backup may be: two slots of its schedule, or two days where it has none."""
+def limit(target: Target | None, usual: timedelta | None) -> timedelta:
+    """How old a target's last good backup may be: two slots of its schedule.
+
+    Where it has none, three times what `usual`ly lies between its backups; two days where nothing is usual.
+    """
     timetable = target.backup if target is not None else None
-    return OLD if timetable is None else _SLOTS * timetable.schedule.interval + _SLACK
+    if timetable is not None:
+        return _SLOTS * timetable.schedule.interval + _SLACK
+    return OLD if usual is None else max(_HABITS * usual + _HABIT_SLACK, _HABIT_LEAST)
 
 
 def _problems(
@@ -150,6 +161,7 @@ def _problems(
     last: BackupRow | None,
     failure: Run | None,
     now: datetime,
+    allowed: timedelta,
     *,
     writer: bool,
 ) -> list[str]:
@@ -160,7 +172,7 @@ def _problems(
         problems.append("no good backup")
     else:
         age = now - last.backup.started_at
-        if age > limit(target):
+        if age > allowed:
             problems.append(f"the last good backup is {_long(age)} old")
         if age < timedelta(0):
             problems.append("the last good backup is dated in the future: check the clock")

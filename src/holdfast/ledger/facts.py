@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote
 
-from holdfast.ledger import database, losses, rows
+from holdfast.ledger import database, habits, losses, rows
 from holdfast.ledger.ledger import Ledger
 from holdfast.model.codec import parse_time, time_text
 from holdfast.model.overview import (
@@ -222,6 +222,7 @@ def overview(
                 for store, until in connection.execute(_LOCKS, {"lately": time_text(now - LATELY)})
             },
             losses={reason: kept[key] for reason, key in losses.KEYS.items() if key in kept},
+            habits=habits.intervals(connection),
             rebuilt_at=kept.get(losses.SETTLE_AFTER, 0.0),
             daemon=_daemon(connection),
         )

@@ -56,6 +56,11 @@ INTERVAL = Family(
     help="The longest regular time between two runs; NaN where the daemon does not run the job by itself.",
     labels=("job", "target"),
 )
+HABIT = Family(
+    name="holdfast_backup_usual_interval_seconds",
+    help="What usually lies between the backups of a target without a schedule that are taken on this host; else NaN.",
+    labels=("target",),
+)
 PAUSED = Family(
     name="holdfast_target_paused",
     help="1 while the target is paused, else 0.",
@@ -76,6 +81,7 @@ FAMILIES = (
     BYTES_DONE,
     NEXT_RUN,
     INTERVAL,
+    HABIT,
     PAUSED,
     CONFIGURED,
 )
@@ -113,6 +119,7 @@ def families(scene: Scene) -> Iterator[Filled]:
     next_runs = {key: each.next_run_at for key, each in planned.items()}
     yield NEXT_RUN, [(key, NAN if (at := next_runs.get(key)) is None else at) for key in jobs]
     yield INTERVAL, [(key, planned[key].interval if key in planned else NAN) for key in jobs]
+    yield HABIT, [((target,), overview.habits.get(target, NAN)) for target in scene.targets]
     yield PAUSED, [((target,), int(target in overview.paused)) for target in scene.targets]
     yield CONFIGURED, [((target,), overview.configured_at.get(target, 0.0)) for target in scene.targets]
 

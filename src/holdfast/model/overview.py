@@ -164,6 +164,7 @@ class Overview:
     `drills` has the last drill of each target; `locked_until`, by store, when the first lock ends of what retention keeps.
     `losses` says when the ledger was found to have lost what it knew, by one of LOSSES; `rebuilt_at` when a person last
     had it rebuilt, 0 for never.
+    `habits` are the seconds that usually lie between the backups of a target that has no schedule, where that is known.
     `covered` counts the copies that somebody deleted or wrote over, by target and store.
     """
 
@@ -194,4 +195,5 @@ class Overview:
     locked_until: Mapping[str, float] = field(default_factory=dict)
     losses: Mapping[str, float] = field(default_factory=dict)
     rebuilt_at: float = 0.0
+    habits: Mapping[str, float] = field(default_factory=dict)
     daemon: DaemonFacts | None = None
