@@ -33,7 +33,7 @@ def _check_schedule(target: Target, now: datetime) -> Finding:
         return Finding(
             level="warn",
             subject=subject,
-            message="no schedule: the daemon never takes a backup of it, and no alert tells when one is overdue",
+            message="no schedule: the daemon never takes a backup of it; what is overdue is told by what is usual, once four were taken here",
             hint=f"Set targets.{target.name}.schedule, such as @daily; or leave it to what calls `holdfast backup {target.name}`.",
         )
     rule = target.backup.schedule
