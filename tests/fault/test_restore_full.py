@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,13 +48,6 @@ def full(cluster: Cluster, tmp_path: Path) -> Iterator[Home]:
         yield made
 
 
-@pytest.fixture
-def small() -> Iterator[Path]:
-    """Give a directory that can be mounted upon, where a server that runs as somebody else can reach it."""
-    with tempfile.TemporaryDirectory(prefix="holdfast-test-") as folder:
-        yield Path(folder)
-
-
 def on_a_small_disk(folder: Path, size: str, *command: str | Path) -> subprocess.CompletedProcess[str]:
     """Run a command where `folder` is a disk of that size, in a mount namespace of its own."""
     user = [] if os.geteuid() == 0 else ["-r"]
@@ -89,13 +81,13 @@ def wish(full: Home, *more: str) -> list[str]:
 @pytest.mark.fault("full.spool")
 @pytest.mark.extended
 def test_a_spool_that_is_too_small_is_told_with_both_numbers_before_anything_is_made(
-    full: Home, cluster: Cluster, small: Path
+    full: Home, cluster: Cluster, open_dir: Path
 ) -> None:
-    command = wish(full, "--jobs", "2", "--set", f"daemon.spool_dir={small}")
+    command = wish(full, "--jobs", "2", "--set", f"daemon.spool_dir={open_dir}")
     with asked_of(full.config, cluster=cluster, source=full.database, secrets=PLAIN) as oracle:
-        done = on_a_small_disk(small, "2m", *command)
+        done = on_a_small_disk(open_dir, "2m", *command)
         assert done.returncode == 10, done.stderr
-        assert f"{small} has 2,097,152 bytes free, and the staged archive needs 3" in done.stderr
+        assert f"{open_dir} has 2,097,152 bytes free, and the staged archive needs 3" in done.stderr
         assert "--jobs 1" in done.stderr
         assert "never" not in databases(cluster)
         oracle.told(done)
@@ -106,15 +98,15 @@ def test_a_spool_that_is_too_small_is_told_with_both_numbers_before_anything_is_
 @pytest.mark.extended
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_a_server_whose_disk_fills_up_keeps_nothing_of_the_restore(
-    full: Home, cluster: Cluster, small: Path, jobs: str
+    full: Home, cluster: Cluster, open_dir: Path, jobs: str
 ) -> None:
-    command = [sys.executable, "-c", ON_A_SMALL_DISK, str(small), *wish(full, "--jobs", jobs)]
+    command = [sys.executable, "-c", ON_A_SMALL_DISK, str(open_dir), *wish(full, "--jobs", jobs)]
     with asked_of(full.config, cluster=cluster, source=full.database, secrets=PLAIN) as oracle:
-        done = on_a_small_disk(small, "110m", *command)
+        done = on_a_small_disk(open_dir, "110m", *command)
         assert done.returncode == 20, done.stdout + done.stderr
         assert re.search("No space left on device|Check free disk space", done.stderr)
         assert "The new server's disk is full" in done.stderr
         assert done.stdout.endswith("[]\n")
         oracle.told(done)
         assert oracle.visible("restore", "failed") == "source"
-        assert gone(lambda: processes(small)) == []
+        assert gone(lambda: processes(open_dir)) == []
