@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -73,8 +73,11 @@ def read_signed(place: Place, name: str, keys: Keys) -> tuple[bytes, bytes]:
     return data, signature
 
 
-def stored_chunks(place: Place, part: Part) -> Iterator[bytes]:
-    """Give a part's stored bytes, segments joined. Raise IntegrityError where one is missing or differs."""
+def stored_chunks(place: Place, part: Part) -> Generator[bytes, None, None]:
+    """Give a part's stored bytes, segments joined. Raise IntegrityError where one is missing or differs.
+
+    Close it when it is given up: what failed further down may be kept for long, and with it all that it held.
+    """
     for segment in part.segments:
         key = place.key(segment.name)
         read = Tally()
@@ -111,27 +114,30 @@ def compressed_chunks(place: Place, part: Part, keys: Keys) -> Iterator[bytes]:
 
     That it is what was dumped is known at the end by the stored bytes, and before by nothing.
     """
-    chunks = stored_chunks(place, part)
-    if part.recipients:
-        chunks = age.decrypt(chunks, keys.identities, header_sha256=part.header_sha256)
-    with _named(place, part):
+    with closing(stored_chunks(place, part)) as stored, _named(place, part):
+        chunks: Iterator[bytes] = stored
+        if part.recipients:
+            chunks = age.decrypt(chunks, keys.identities, header_sha256=part.header_sha256)
         yield from chunks
 
 
-def plain_chunks(place: Place, part: Part, keys: Keys, *, threads: bool = False) -> Iterator[bytes]:
+def plain_chunks(
+    place: Place, part: Part, keys: Keys, *, threads: bool = False
+) -> Generator[bytes, None, None]:
     """Give what the dumping program printed; raise at the latest at the end unless every byte is as it was.
 
     With `threads` reading, decompressing and checking go on beside one another, for who would wait for it. Raise KeyFileError when the part is encrypted and no identity here opens it.
     """
-    chunks = stored_chunks(place, part)
     where = f"{place.store.location}: {place.key(part.name)}"
     plain = Tally()
     try:
-        if part.recipients:
-            chunks = age.decrypt(chunks, keys.identities, header_sha256=part.header_sha256)
-        if part.codec == "zstd":
-            chunks = compress.decompress(ahead(chunks) if threads else chunks)
-        yield from tally(ahead(chunks) if threads else chunks, plain)
+        with ExitStack() as layers:
+            chunks: Iterator[bytes] = layers.enter_context(closing(stored_chunks(place, part)))
+            if part.recipients:
+                chunks = age.decrypt(chunks, keys.identities, header_sha256=part.header_sha256)
+            if part.codec == "zstd":
+                chunks = compress.decompress(_beside(layers, chunks) if threads else chunks)
+            yield from tally(_beside(layers, chunks) if threads else chunks, plain)
     except KeyFileError as error:
         for _ in stored_chunks(place, part):  # a damaged header looks like somebody else's: the digest tells
             pass
@@ -142,6 +148,11 @@ def plain_chunks(place: Place, part: Part, keys: Keys, *, threads: bool = False)
         raise IntegrityError(f"{where}: {error.message}", hint=error.hint) from error
     if (plain.size, plain.sha256) != (part.size, part.sha256):
         raise IntegrityError(f"{where}: opens, but is not what was dumped")
+
+
+def _beside(layers: ExitStack, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Pull the chunks in a thread that has ended before what it pulls from is closed."""
+    return layers.enter_context(closing(ahead(chunks)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

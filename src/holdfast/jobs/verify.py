@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from holdfast.jobs import differing, marks, past, runner, writing
@@ -181,7 +181,9 @@ def _verify(services: Services, place: writing.Place, meter: runner.Meter, stop:
     ) as show:
         for part in opened.backup.parts:
             toc = archive.TocReader(keep=tells_of_tables) if deep and part.format == "custom" else None
-            chunks = plain_chunks(place, part, services.keys) if deep else stored_chunks(place, part)
+            chunks: Iterator[bytes] = (
+                plain_chunks(place, part, services.keys) if deep else stored_chunks(place, part)
+            )
             if deep and part.role == "database" and part.format != "custom":
                 chunks = foreign_dump.watched(chunks, part.format)
             for chunk in archive.watch(chunks, toc) if toc is not None else chunks:
