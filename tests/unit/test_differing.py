@@ -140,7 +140,9 @@ def test_a_tombstone_that_vanished_is_named(home: World, stores: dict[str, Memor
     bury(home.services, stores["b"], FIRST)
     assert told(home) == ""
     lose(stores["b"], "tombstone")
-    assert "its tombstone is gone" in told(home)
+    said = told(home)
+    assert "its tombstone is gone" in said
+    assert "put the store or the ledger back" in said
     assert told(home) == ""
     bury(home.services, stores["b"], SECOND)
     rebuild(home.services, quick=True)

@@ -133,7 +133,7 @@ def _adopt_marks(
         if layout.MANIFEST in sizes:
             problem = (
                 "its tombstone is gone: somebody brought it back (`holdfast undelete` elsewhere does), or put the store"
-                " back to what it was before"
+                " or the ledger back to what it was before"
             )
             result.problems.append((place.prefix, problem))
     names = [name for name in sizes if layout.mark_kind(name) and not (quick and name in known)]
