@@ -98,9 +98,9 @@ def test_an_object_that_does_not_open_is_not_kept_open_for_as_long_as_its_error(
 def test_an_object_that_is_read_in_part_is_closed_with_its_reader(*, threads: bool) -> None:
     store = Watched()
     chunks = reading.plain_chunks(
-        place(store), written(store, iter([random.Random(1).randbytes(3_000_000)])), KEYS, threads=threads
+        place(store), written(store, iter([random.Random(1).randbytes(12_000_000)])), KEYS, threads=threads
     )
     with closing(chunks):
-        next(chunks)
+        next(chunks)  # threads run ahead by a few megabytes
         assert store.reading == 1
     assert store.reading == 0
