@@ -72,6 +72,7 @@ def recovered(home: Home, url: str, *args: str | Path) -> list[str | Path]:
     ]
 
 
+@pytest.mark.extended
 @pytest.mark.fault("attack.delete")
 def test_all_is_found_from_nothing_and_uncovered(attacked: Home, url: str, tmp_path: Path) -> None:
     (backup_id,) = attacked.ids()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from holdfast.ledger import schemas
 from holdfast.ledger.ledger import Ledger
 from holdfast.postgres import migrations
@@ -62,6 +64,7 @@ def test_every_tools_table_is_known(database: Conninfo) -> None:
     assert all(each.tool == name for name, each in found.items() if name in TOOLS)
 
 
+@pytest.mark.extended
 def test_the_history_of_a_schema_is_told_from_its_backups(home: Home) -> None:
     name = str(home.database.database)
     execute(home.database, "CREATE TABLE knex_migrations (id int, name text)", "CREATE TABLE gone (x int)")

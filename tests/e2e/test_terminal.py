@@ -112,6 +112,7 @@ def test_a_quiet_terminal_stays_empty(home: Home) -> None:
     assert (code, shown) == (0, "")
 
 
+@pytest.mark.extended
 def test_elsewhere_there_is_neither_bar_nor_colour(home: Home) -> None:
     taken = home.spawn("backup")
     listed = home.run("list")

@@ -106,6 +106,7 @@ def test_a_damaged_backup_commits_nothing(
             backed_up(made)
 
 
+@pytest.mark.extended
 def test_a_backup_that_is_not_encrypted_is_restored_like_another(
     cluster: Cluster, shop: Conninfo, tmp_path: Path
 ) -> None:

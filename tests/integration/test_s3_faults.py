@@ -315,6 +315,7 @@ def test_a_hang_that_passes_is_survived(proxy: Proxy) -> None:
     assert store.put("k", [SMALL])
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.fault("store.denied")
 @pytest.mark.parametrize(
     ("act", "hint"),

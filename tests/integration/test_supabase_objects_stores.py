@@ -69,6 +69,7 @@ def with_stores(made: World, *names: str) -> World:
     return dataclasses.replace(made, target=dataclasses.replace(made.target, stores=names))
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("first", ["empty", "lost one"])
 def test_every_store_restores_after_the_first_one_was_replaced(
     made: World, s3: S3, tmp_path: Path, first: str

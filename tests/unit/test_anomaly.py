@@ -53,6 +53,7 @@ def weekend(factor: float) -> Season:
     return lambda day: factor if day % 7 >= 5 else 1.0
 
 
+@pytest.mark.sampled(12)
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize(
     ("season", "noise"),

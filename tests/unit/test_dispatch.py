@@ -46,6 +46,7 @@ def test_an_alarm_that_rings_early_or_twice_does_no_harm(stage: Stage) -> None:
     assert len(stage.runs()) == 1
 
 
+@pytest.mark.extended
 def test_500_targets_of_the_same_second_drain_in_order_and_none_is_lost(stage: Stage) -> None:
     names = [f"t{number:03}" for number in range(500)]
     stage.configure(*map(target, names), max_dumps=3)
