@@ -19,7 +19,7 @@ from support.postgres import new_database, running_cluster
 
 # Nothing is timed in a test: the machine may be busy.
 settings.register_profile(
-    "fast", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow]
+    "fast", deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.register_profile("extended", settings.get_profile("fast"), max_examples=200)
 settings.load_profile("fast")

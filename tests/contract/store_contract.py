@@ -61,6 +61,7 @@ class StoreContract:
         for key in keys:
             store.put(key, [b"x"])
 
+    @pytest.mark.sampled(5)
     @pytest.mark.parametrize("difference", [-1, 0, 1])
     @pytest.mark.parametrize("times", [0, 1, 2, 3])
     def test_gives_back_what_was_put_at_every_edge(self, store: Store, times: int, difference: int) -> None:
