@@ -26,7 +26,7 @@ def apart(archive: Staged, only: tuple[int, ...] | None) -> tuple[tuple[int, ...
     toc = staging.contents(archive)
     if toc is None or not (late := {entry.dump_id for entry in toc.entries if _is_one(entry)}):
         return only, ()
-    numbers = only or tuple(entry.dump_id for entry in toc.entries)
+    numbers = tuple(entry.dump_id for entry in toc.entries) if only is None else only
     return tuple(n for n in numbers if n not in late), tuple(n for n in numbers if n in late)
 
 
