@@ -76,3 +76,28 @@ def test_a_stop_reaches_it() -> None:
         stop.request()
         with pytest.raises(CancelledError), early:
             raise AssertionError("it was entered")
+
+
+def test_what_is_abandoned_is_left_at_once() -> None:
+    made = Made()
+    with begun(made, Stop()) as early:
+        early.abandon()
+        assert made.said == ["entered", "left"]
+    assert made.said == ["entered", "left"]
+
+
+def test_what_is_abandoned_while_it_begins_is_stopped() -> None:
+    made = Made()
+    with begun(made.endless, Stop()) as early:
+        assert made.going.wait(10)
+        early.abandon()
+    assert made.said == ["entered"]
+
+
+def test_what_was_left_already_may_be_abandoned() -> None:
+    made = Made()
+    with begun(made, Stop()) as early:
+        with early:
+            pass
+        early.abandon()
+    assert made.said == ["entered", "left"]

@@ -22,7 +22,7 @@ from holdfast.model.errors import CouldNotTestError, Error, NotFoundError, Sourc
 from holdfast.model.proof import DatabaseTested, Detail
 from holdfast.model.testing import RestoreTesting
 from holdfast.postgres import bootstrap, confined
-from holdfast.system.early import begun
+from holdfast.system.early import Begun, begun
 from holdfast.system.stop import Stop
 
 _MAINTENANCE = "template1"  # a database that no backup holds
@@ -40,7 +40,7 @@ class Ground:
     isolation: str
     first: str | None
     stands_in: bool = False
-    ready: AbstractContextManager[Ready] | None = None
+    ready: Begun[Ready] | None = None
 
     @property
     def borrowed(self) -> bool:
@@ -81,6 +81,8 @@ class Trial:
                     done.append(self._database(ground, found, part, early, watch, last=part is parts[-1]))
                 except (CouldNotTestError, SourceError) as error:  # the others may be damaged all the same
                     self.stop.check()
+                    if early is not None:  # its room is wanted for the next one
+                        early.abandon()
                     untested.append((found.name, error))
                 services.stage("compared")
             facts = proofs.Facts(
@@ -158,7 +160,7 @@ class Trial:
 
     def _begun(
         self, catalog: Catalog, part: Part, watch: Stopwatch
-    ) -> AbstractContextManager[AbstractContextManager[Ready] | None]:
+    ) -> AbstractContextManager[Begun[Ready] | None]:
         """Begin to stage the first archive, unless the server has to tell first what is to be stood in for."""
         if catalog.platform is not None:
             return nullcontext()
@@ -227,7 +229,7 @@ class Trial:
         ground: Ground,
         found: Database,
         part: Part,
-        early: AbstractContextManager[Ready] | None,
+        early: Begun[Ready] | None,
         watch: Stopwatch,
         *,
         last: bool,

@@ -33,9 +33,8 @@ class Trail:
 
     def __init__(self, before: Sum = NO_LINES) -> None:
         self._pieces = bytearray()
-        self._text: LongLine | None = (
-            LongLine()
-        )  # of the piece under way; its state is large for one that is kept
+        # Of the piece under way. Its state is large for one that is kept.
+        self._text: LongLine | None = LongLine()
         self._before = before
 
     def note(self, text: bytes | memoryview, lines: Multiset) -> None:

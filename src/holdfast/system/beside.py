@@ -16,7 +16,7 @@ def beside(
     first: Callable[[Stop], First], second: Callable[[Stop], Second], stop: Stop
 ) -> tuple[First, Second]:
     """Do two things at the same time; when one fails, the other is stopped and the failure raised."""
-    with stop.derived() as limited, ThreadPoolExecutor(1, thread_name_prefix="compare") as pool:
+    with stop.derived() as limited, ThreadPoolExecutor(1, thread_name_prefix="beside") as pool:
         running = pool.submit(_guarded, second, limited)
         try:
             done = first(limited)
