@@ -30,6 +30,10 @@ def test_without_its_state_directory_the_backups_are_listed_all_the_same(taken: 
         key: before[0][key] for key in before[0].keys() - {"copies"}
     }
     assert after[0]["copies"][0]["state"] == "complete"
+    (told,) = taken.facts("status")
+    assert "the ledger was gone" in told["notes"][0]
+    taken.run("catalog", "rebuild")
+    assert taken.facts("status")[0]["notes"] == []
 
 
 def test_proofs_survive_a_rebuild_because_they_lie_signed_beside_the_backup(taken: Home) -> None:

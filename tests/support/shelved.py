@@ -23,8 +23,9 @@ def shelved(
     *,
     target: str = "shop",
     data: bytes = b"rows",
+    signer: str = "",
 ) -> Backup:
-    """Write and commit a backup whose one part printed `data`; the ledger is told nothing."""
+    """Write and commit a backup whose one part printed `data`; the ledger is told nothing. It says to be of that `signer`."""
     place = writing.Place(store=store, target=target, backup_id=backup_id)
     part = writing.write_part(
         place,
@@ -33,7 +34,8 @@ def shelved(
         compression=Compression(),
         on_bytes=lambda _: None,
     )
-    made = replace(sample_backup(backup_id, target), parts=(part,), databases=())
+    sample = sample_backup(backup_id, target)
+    made = replace(sample, parts=(part,), databases=(), signer=signer or sample.signer)
     writing.commit(services, place, made)
     return made
 

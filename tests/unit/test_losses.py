@@ -16,6 +16,7 @@ from holdfast.ledger import Ledger, losses
 from holdfast.ledger.losses import Loss
 from holdfast.model import layout
 from holdfast.model.run import Run
+from holdfast.system import lasting
 from support.clock import FakeClock
 from support.memory_store import MemoryStore
 from support.model_values import NOW, sample_backup
@@ -24,6 +25,7 @@ from support.world import World, world
 
 HOST = sample_backup().host
 LATER = NOW + timedelta(hours=1)
+POD = "31 30 8:1 /kubelet/volumes/kubernetes.io~empty-dir/state / rw - ext4 /dev/sda1 rw\n"
 
 
 @pytest.fixture
@@ -79,3 +81,38 @@ def test_a_ledger_in_a_damaged_ones_place_says_so_at_every_start(tmp_path: Path)
             [loss] = losses.unsettled(ledger)
             assert (loss.reason, loss.at) == ("damaged", LATER)
             assert loss.set_aside == "ledger.sqlite.corrupt-20261122T030000Z"
+
+
+def test_a_ledger_that_is_gone_is_a_loss_where_this_host_signed_backups_before(home: World) -> None:
+    before = layout.new_backup_id(NOW - timedelta(days=2), "0000")
+    signing = home.keys.signing
+    assert signing is not None
+    shelved(home.services, home.services.stores["a"], before, signer=signing.public.text)
+    assert found(home.services) == (Loss(reason="vanished", at=LATER, set_aside=None),)
+    [told] = status(home.services, [home.target])
+    assert "the ledger was gone" in told.notes[0]
+    rebuild(home.services)
+    assert losses.unsettled(home.services.ledger) == ()
+
+
+def test_in_a_pod_that_was_given_a_directory_for_its_life_no_ledger_is_missed(
+    home: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signing = home.keys.signing
+    assert signing is not None
+    before = layout.new_backup_id(NOW - timedelta(days=2), "0000")
+    shelved(home.services, home.services.stores["a"], before, signer=signing.public.text)
+    monkeypatch.setattr(lasting, "_mounts", lambda: POD)
+    assert found(home.services) == ()
+
+
+def test_where_no_state_directory_lasts_the_note_says_to_mount_a_volume(
+    home: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses.record(home.services.ledger, "vanished", LATER)
+    [told] = status(home.services, [home.target])
+    assert "Was " in told.notes[0]
+    monkeypatch.setattr(lasting, "passing", lambda _: "in a container's own files")
+    [told] = status(home.services, [home.target])
+    assert "lies in a container's own files" in told.notes[0]
+    assert f"--volume holdfast:{home.services.ledger.path.parent}" in told.notes[0]

@@ -8,6 +8,12 @@ from holdfast.ledger import losses, variants
 from holdfast.model.backup import Backup
 from holdfast.model.catalog import Coverage
 from holdfast.model.kinship import Stored, are_kin
+from holdfast.system import lasting
+
+_LOST = {
+    "rolled_back": "the ledger does not know a backup that this host took: was it put back to an earlier state?",
+    "vanished": "the ledger is new, and this host took backups before: what became of the old one? `holdfast status` says more",
+}
 
 
 def adopt(services: Services, opened: Opened, *, coverage: Coverage | None = None) -> None:
@@ -24,16 +30,16 @@ def adopt(services: Services, opened: Opened, *, coverage: Coverage | None = Non
 
 
 def _notice_loss(services: Services, backup: Backup) -> None:
-    """Tell of a backup that was taken here and is not known: the ledger is an earlier one then."""
-    ledger = services.ledger
-    if ledger.backup(backup.id) is not None or not losses.ought_to_know(ledger, backup, services.host):
+    """Tell of a backup that was taken here and is not known: the ledger is an earlier one then, or was gone."""
+    ledger, signing = services.ledger, services.keys.signing
+    if ledger.backup(backup.id) is not None:
         return
-    losses.record_rolled_back(ledger, services.clock.now())
-    services.reporter.warn(
-        "the ledger does not know a backup that this host took: was it put back to an earlier state?",
-        target=backup.target,
-        backup=backup.id,
-    )
+    signer = None if signing is None else signing.public.text
+    lost = losses.of_which_it_tells(ledger, backup, host=services.host, signer=signer)
+    if lost is None or (lost == "vanished" and lasting.is_meant_to_pass(ledger.path.parent)):
+        return
+    losses.record(ledger, lost, services.clock.now())
+    services.reporter.warn(_LOST[lost], target=backup.target, backup=backup.id)
 
 
 def recognise(services: Services, opened: Opened) -> Stored:

@@ -22,7 +22,7 @@ from holdfast.model.target import Target
 from holdfast.postgres import catalog, conninfo, pooler, server, sessions, tools
 from holdfast.postgres.errors import POOLER
 from holdfast.stores.base import layers
-from holdfast.system import owner, spool
+from holdfast.system import lasting, owner, spool
 from holdfast.system.stop import Stop
 
 LABEL = "holdfast check"
@@ -46,6 +46,7 @@ def check(services: Services, targets: tuple[Target, ...], *, encrypted: bool) -
     yield from check_keys.check_keys(services.keys, encrypted=encrypted)
     yield from check_keys.check_known(services)
     yield _check_space("state directory", services.state_dir)
+    yield from _check_lasting(services.state_dir)
     yield from _check_spool(services.spool_dir)
     for store in services.stores.values():
         yield from check_store(store, functools.partial(conditions.record, services, store))
@@ -81,6 +82,18 @@ def _check_space(subject: str, path: Path) -> Finding:
             hint="Set daemon.state_dir to a directory that this user can write.",
         )
     return room(subject, str(path), free)
+
+
+def _check_lasting(path: Path) -> Iterator[Finding]:
+    """Find a state directory that ends with its container: what ran, and what failed, is forgotten with it."""
+    passes = lasting.passing(path)
+    if passes is not None:
+        yield Finding(
+            level="warn",
+            subject="state directory",
+            message=f"{path} lies {passes}",
+            hint=f"Mount a volume with a name there (`--volume holdfast:{path}`), or set daemon.state_dir to a directory that lasts.",
+        )
 
 
 def _check_target(services: Services, target: Target) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from holdfast.jobs import forgotten
 from holdfast.jobs.services import Services
 from holdfast.jobs.spread import Spread, spread
 from holdfast.ledger import canaries, drills, habits, locks, losses, retention, scheduling
@@ -61,7 +62,10 @@ def status(services: Services, targets: Sequence[Target]) -> tuple[TargetStatus,
     configured = {target.name: target for target in targets}
     known = {row.backup.target for row in services.ledger.backups()}
     names = [*configured, *sorted(known - configured.keys())]
-    notes = tuple(_note(loss) for loss in losses.unsettled(services.ledger))
+    notes = tuple(
+        f"{forgotten.sentence(services.ledger, loss)}. `holdfast catalog rebuild` ends this note"
+        for loss in losses.unsettled(services.ledger)
+    )
     return tuple(
         replace(_status(services, name, configured.get(name), now, writer=bool(targets)), notes=notes)
         for name in names
@@ -106,20 +110,6 @@ def _status(
         waiting=newest if newest is not None and newest.waiting else None,
         spread=spread(target, rows),
     )
-
-
-def _note(loss: losses.Loss) -> str:
-    """Say what the ledger lost, and what ends the note."""
-    at = f"{loss.at:%Y-%m-%d %H:%M:%SZ}"
-    if loss.reason == "damaged":
-        what = f"the ledger was damaged and made anew from the stores at {at}, and knows no earlier run"
-        what += f"; the damaged one is {loss.set_aside}" if loss.set_aside is not None else ""
-    else:
-        what = (
-            f"the ledger did not know a backup that this host took, as was found at {at}: it was put back to an earlier"
-            " state, or another machine or ledger works under this host's name"
-        )
-    return f"{what}. `holdfast catalog rebuild` ends this note"
 
 
 def _waiting(target: Target | None, newest: BackupRow | None) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What the ledger knows of its own losses: that it took the place of a damaged one, or was put back to an earlier state."""
+"""What the ledger knows of its own losses: it took the place of one that was damaged or is gone, or was put back to an earlier state."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ from holdfast.model.backup import Backup
 from holdfast.model.codec import parse_time, time_text
 
 SETTLE_AFTER = "settle_after"  # when a person last had it rebuilt: nothing is removed before a backup that is newer than that
-KEYS = {"damaged": database.REPLACED_AT, "rolled_back": "rolled_back_at"}  # by the words of model.overview
+KEYS = {  # by the words of model.overview
+    "damaged": database.REPLACED_AT,
+    "rolled_back": "rolled_back_at",
+    "vanished": "vanished_at",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,19 +40,24 @@ def unsettled(ledger: Ledger) -> tuple[Loss, ...]:
     return tuple(found)
 
 
-def ought_to_know(ledger: Ledger, backup: Backup, host: str) -> bool:
-    """Whether this host took the backup since the ledger was made, and no run here says so.
+def of_which_it_tells(ledger: Ledger, backup: Backup, *, host: str, signer: str | None) -> str | None:
+    """The loss that a backup tells of which lies in a store and is not known here; None for none.
 
-    A run names its backup before the first byte is written, so that not even a kill explains it.
+    `signer` is the public key of this host's signatures. A run names its backup before the first byte is written, so
+    that not even a kill explains why no run here tells of one that this host took.
     """
-    if backup.host != host or backup.imported or backup.origin is not None:
-        return False
     made = ledger.meta_get("created_at")
-    if made is None or backup.started_at <= parse_time(made):
-        return False
-    return not ledger.read("SELECT 1 FROM runs WHERE backup_id = ? AND job = 'backup' LIMIT 1", [backup.id])
+    if backup.imported or backup.origin is not None or made is None:
+        return None
+    if ledger.read("SELECT 1 FROM runs WHERE backup_id = ? AND job = 'backup' LIMIT 1", [backup.id]):
+        return None
+    if backup.started_at > parse_time(made):
+        return "rolled_back" if backup.host == host else None
+    # By the signature alone: in a container the host's name may be another one each time.
+    said = any(ledger.meta_get(key) for key in (KEYS["damaged"], KEYS["vanished"], SETTLE_AFTER))
+    return "vanished" if backup.signer == signer and not said else None
 
 
-def record_rolled_back(ledger: Ledger, now: datetime) -> None:
-    """Keep that the ledger was found to be an earlier one."""
-    ledger.meta_set(KEYS["rolled_back"], time_text(now))
+def record(ledger: Ledger, reason: str, now: datetime) -> None:
+    """Keep that the ledger was found to have lost what it knew."""
+    ledger.meta_set(KEYS[reason], time_text(now))

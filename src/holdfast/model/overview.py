@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 MEASURES = ("size", "tables", "rows")
-LOSSES = ("damaged", "rolled_back")  # how a ledger forgets
+LOSSES = ("damaged", "rolled_back", "vanished")  # how a ledger forgets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
