@@ -9,15 +9,19 @@ import sys
 gc.set_threshold(50_000, 10, 10)  # what is imported stays: looking for garbage in it is a tenth of the start
 
 from holdfast.cli import main as run  # noqa: E402 - after that
+from holdfast.system import stdio  # noqa: E402 - after that
 
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    stdio.hold()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A name that the terminal's encoding lacks is no reason to fail.
             stream.reconfigure(errors="backslashreplace")
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    stdio.leave()
+    sys.exit(code)
 
 
 if __name__ == "__main__":

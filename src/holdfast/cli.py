@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -91,9 +92,11 @@ def _bug(error: Exception) -> int:
 
     if hasattr(error, "format_message"):  # a usage error of the command line's own parser
         prefix = "" if type(error).__name__ == "NoArgsIsHelpError" else "holdfast: "
-        print(f"{prefix}{error.format_message()}", file=sys.stderr)  # noqa: T201 - as in render.error
+        with suppress(OSError):
+            print(f"{prefix}{error.format_message()}", file=sys.stderr, flush=True)  # noqa: T201 - as in render.error
         return UsageError.exit_code
-    print(logs.redacted("".join(traceback.format_exception(error))), file=sys.stderr)  # noqa: T201 - as in render.error
+    with suppress(OSError):
+        print(logs.redacted("".join(traceback.format_exception(error))), file=sys.stderr, flush=True)  # noqa: T201 - as in render.error
     return _failed(
         Error(
             f"internal error: {error}",

@@ -9,12 +9,12 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from holdfast.model.codec import Json
 from holdfast.model.errors import Error
-from holdfast.system import logs
+from holdfast.system import logs, stdio
 from holdfast.words import duration, many, size, when
 
 if TYPE_CHECKING:  # every command prints something, and none needs all of the jobs for it
@@ -33,7 +33,27 @@ _CONTROLS = re.compile("[\x7f-\x9f]")
 
 def line(text: str = "") -> None:
     """Print one line for people."""
-    print(_one_line(text), flush=True)
+    _print(_one_line(text))
+
+
+def _print(text: str) -> None:
+    with _heard():
+        print(text, flush=True)
+
+
+@contextmanager
+def _heard() -> Iterator[None]:
+    """Raise Error where stdout takes nothing any more, as on a full disk. That its reader has gone is the caller's."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as failure:
+        stdio.leave()
+        raise Error(
+            f"cannot write the output: {failure.strerror}",
+            hint="What the command was to do is done; `holdfast list` and `holdfast status` tell it.",
+        ) from failure
 
 
 def _one_line(text: str) -> str:
@@ -45,7 +65,7 @@ def facts(value: Json) -> None:
     """Print facts as JSON."""
     text = json.dumps(value, indent=2, ensure_ascii=False)
     # A stray byte of a name is a lone surrogate, which only an escape can say; 7f to 9f steer terminals, too.
-    print(_CONTROLS.sub(_escape, text).encode("utf-8", "backslashreplace").decode(), flush=True)
+    _print(_CONTROLS.sub(_escape, text).encode("utf-8", "backslashreplace").decode())
 
 
 def _escape(found: re.Match[str]) -> str:
@@ -53,10 +73,13 @@ def _escape(found: re.Match[str]) -> str:
 
 
 def error(value: Error, *, prefix: str = "") -> None:
-    """Say what failed and what to do, on stderr, with secrets struck out."""
-    print(f"holdfast: {logs.printable(prefix + logs.redacted(value.message))}", file=sys.stderr)
-    if value.hint:
-        print(f"  {logs.printable(logs.redacted(value.hint))}", file=sys.stderr)
+    """Say what failed and what to do, on stderr, with secrets struck out. Where nobody can hear it, the exit code tells."""
+    with suppress(OSError, ValueError):
+        print(
+            f"holdfast: {logs.printable(prefix + logs.redacted(value.message))}", file=sys.stderr, flush=True
+        )
+        if value.hint:
+            print(f"  {logs.printable(logs.redacted(value.hint))}", file=sys.stderr, flush=True)
 
 
 def table(
@@ -76,10 +99,10 @@ def table(
     console = Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
         console = Console(highlight=False, markup=False, emoji=False, width=10_000)
-    with console.capture() as captured:
+    with _heard(), console.capture() as captured:
         console.print(drawn)
     for text in captured.get().split("\n")[:-1]:
-        print(text.rstrip(), flush=True)  # not by way of line(): rich's own bold is meant
+        _print(text.rstrip())  # not by way of line(): rich's own bold is meant
 
 
 def copies(row: BackupRow) -> str:

@@ -273,6 +273,9 @@ def test_restore_tests_tell_how_long_a_restore_takes(ledger: Ledger) -> None:
     assert scrape.value("restore_test_last_result", target="shop") == 0
     assert scrape.value("restore_test_duration_seconds", target="shop") == 30
     assert scrape.value("recovery_time_estimate_seconds", target="shop") == 40
+    older = take_backup(ledger, id="20261120T020000Z-7f3a")  # chosen at random in the same run
+    ledger.record_proof(dataclasses.replace(passed, backup_id=older, at=NOW + timedelta(seconds=99)))
+    assert Scrape(ledger).value("restore_test_last_result", target="shop") == 0
 
 
 def test_a_test_that_could_not_be_made_is_no_result(ledger: Ledger) -> None:

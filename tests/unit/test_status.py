@@ -11,15 +11,18 @@ import pytest
 
 from holdfast import render_status
 from holdfast.jobs.status import TargetStatus, status
-from holdfast.ledger import scheduling
+from holdfast.ledger import facts, retention, scheduling
+from holdfast.ledger.facts import Tried
 from holdfast.model import layout, manifest
 from holdfast.model.planning import Pause, Timetable
-from holdfast.model.proof import Proof
+from holdfast.model.proof import Outcome, Proof
+from holdfast.model.pruning import Refusal
 from holdfast.model.run import Run, Status
 from holdfast.model.schedule import parse
 from holdfast.model.target import Whereabouts, needed
+from holdfast.model.testing import RestoreTesting
 from support.clock import FakeClock
-from support.model_values import NOW, sample_backup
+from support.model_values import NOW, restore_test, sample_backup
 from support.world import World, world
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -163,3 +166,74 @@ def test_without_a_schedule_what_is_usual_tells_what_is_late(
     assert told(shop).problems == ()
     shop.services.clock.set(NOW + late)
     assert [each.endswith("old") for each in told(shop).problems] == [True]
+
+
+def test_a_restore_test_that_failed_is_said_until_one_passes(shop: World) -> None:
+    took(shop, NOW - DAY)
+    took(shop, NOW - 2 * HOUR)
+    newest, older = (row.backup.id for row in shop.services.ledger.backups("shop"))
+
+    def tested(backup_id: str, minutes: int, outcome: Outcome) -> tuple[str, ...]:
+        at = NOW - HOUR + timedelta(minutes=minutes)
+        proof = restore_test(at=at, outcome=outcome, seconds=30, restore_seconds=20, size=500)
+        shop.services.ledger.record_proof(dataclasses.replace(proof, backup_id=backup_id))
+        return told(shop).problems
+
+    failed = (f"backup {newest} failed its restore test, and none has passed since",)
+    assert tested(newest, 1, "failed") == failed
+    assert tested(older, 2, "passed") == failed
+    assert tested(newest, 3, "passed") == ()
+
+
+def test_a_restore_test_that_is_overdue_is_said_where_it_is_planned(shop: World) -> None:
+    took(shop, NOW)
+    timetable = Timetable(schedule=parse("@monthly"))
+    scheduling.configure(
+        shop.services.ledger, ["shop"], {("restore_test", "shop"): timetable}, NOW - 70 * DAY
+    )
+    assert told(shop).problems == ()  # this host makes none
+    shop.target = dataclasses.replace(shop.target, restore_test=RestoreTesting(timetable=timetable))
+    assert told(shop).problems == ("no restore test has passed since 2026-09-13",)
+
+
+def test_what_is_unusual_is_said_until_somebody_looked(shop: World) -> None:
+    ledger = shop.services.ledger
+    for number in range(6):
+        made = sample_backup(layout.new_backup_id(NOW - (6 - number) * HOUR, "7f3a"))
+        [part] = made.parts
+        size = 1000 if number == 5 else 900_000_000
+        made = dataclasses.replace(made, parts=(dataclasses.replace(part, size=size),))
+        ledger.record_backup(made, manifest=manifest.dump(made), signature=b"s", coverage=None)
+        ledger.record_copy(made.id, "a", "complete", NOW)
+    newest = ledger.backups("shop")[0].backup.id
+    assert told(shop).problems == (
+        f"unusual, and acknowledged by nobody: {newest} (`holdfast anomaly list`)",
+    )
+    refusal = Refusal(cause="anomaly", text="what was a lot is little", hint="")
+    retention.record(ledger, "shop", "a", retention.Done(), [refusal], NOW)
+    assert told(shop).problems == ("retention refuses to go on in a: what was a lot is little",)
+
+
+def test_a_store_that_does_not_answer_is_said_while_that_is_known(shop: World) -> None:
+    took(shop, NOW - HOUR)
+    found = [Tried(store=name, at=NOW - HOUR / 2, error="/mnt: gone") for name in ("a", "another")]
+    facts.record_probes(shop.services.ledger, found)
+    assert told(shop).problems == ("store a: /mnt: gone",)
+    facts.record_probes(shop.services.ledger, [dataclasses.replace(found[0], at=NOW - 2 * HOUR)])
+    assert told(shop).problems == ()
+
+
+def test_other_jobs_that_keep_failing_are_said_without_their_secrets(shop: World) -> None:
+    took(shop, NOW - HOUR)
+    error = "no: postgresql://u:hunter2@h/x\nand more"
+    for number in range(3):
+        run = Run(job="prune", target="shop", status="failed", started_at=NOW, error=error, host="h")
+        shop.services.ledger.begin(run)
+        problems = ("the last {} runs of prune failed: no: postgresql://u:***@h/x",) * (number > 0)
+        assert told(shop).problems == tuple(each.format(number + 1) for each in problems)
+
+
+def test_a_database_of_the_config_that_was_never_backed_up_is_said(shop: World) -> None:
+    took(shop, NOW - HOUR)
+    shop.target = dataclasses.replace(shop.target, databases=("app", "billing"))
+    assert told(shop).problems == ("not in the last good backup, but in the config: billing",)

@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 from holdfast.jobs import forgotten
 from holdfast.jobs.services import Services
 from holdfast.jobs.spread import Spread, spread
-from holdfast.ledger import canaries, drills, habits, locks, losses, retention, scheduling
+from holdfast.jobs.troubles import troubles
+from holdfast.ledger import drills, habits, locks, losses, retention, scheduling
 from holdfast.ledger.facts import LATELY
 from holdfast.ledger.ledger import BackupRow
 from holdfast.model.drill import Drill
@@ -97,15 +98,7 @@ def _status(
             *_problems(target, rows, last, failure, now, allowed, writer=writer),
             *_waiting(target, newest),
             *_unlocked(services, name, target, now),
-            *(
-                f"the {each.which} backup does not open ({each.backup_id}): {each.error}"
-                for each in (canaries.known(services.ledger, name) if target is not None else ())
-                if each.error is not None
-            ),
-            *(
-                f"retention refuses to go on in {each.store}: {each.said}"
-                for each in (retention.refused(services.ledger, name) if target is not None else ())
-            ),
+            *(troubles(services, target, last, now) if target is not None else ()),
         ),
         waiting=newest if newest is not None and newest.waiting else None,
         spread=spread(target, rows),

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote
 
-from holdfast.ledger import database, habits, losses, rows
+from holdfast.ledger import database, habits, losses, restore_tests, rows
 from holdfast.ledger.ledger import Ledger
 from holdfast.model.codec import parse_time, time_text
 from holdfast.model.overview import (
@@ -208,6 +208,7 @@ def overview(
                 (target, outcome): RestoreTestFacts(_seconds(at), outcome == "passed", *rest)
                 for target, outcome, at, *rest in connection.execute(_TESTS)
             },
+            failing=restore_tests.failing(connection),
             drills={
                 target: DrillFacts(_seconds(at), took) for target, at, took in connection.execute(_DRILLS)
             },
@@ -253,6 +254,12 @@ def record_probes(ledger: Ledger, found: Iterable[Tried]) -> None:
         connection.executemany(
             "INSERT OR REPLACE INTO stores (store, probed_at, error) VALUES (?, ?, ?)", values
         )
+
+
+def tried(ledger: Ledger) -> list[Tried]:
+    """How each store was when the daemon last tried it."""
+    found = ledger.read("SELECT store, probed_at AS at, error FROM stores ORDER BY store", [])
+    return [rows.decoded(Tried, row, f"the store {row['store']}") for row in found]
 
 
 @contextmanager

@@ -272,7 +272,7 @@ class Ledger:
         with self._using() as connection, database.transaction(connection):
             yield connection
 
-    def read(self, query: str, values: list[Value]) -> list[dict[str, object]]:
+    def read(self, query: str, values: list[Value] | dict[str, Value]) -> list[dict[str, object]]:
         """The rows that a query finds; for the modules of this package."""
         with self._using() as connection:
             return [dict(row) for row in connection.execute(query, values)]

@@ -13,6 +13,14 @@ from holdfast.model.proof import Proof
 if TYPE_CHECKING:  # it records by way of us
     from holdfast.ledger.ledger import Ledger
 
+_FAILING = """
+    SELECT target, max(backup_id) AS backup_id FROM restore_tests AS f
+    WHERE outcome = 'failed' AND (:target IS NULL OR target = :target) AND NOT EXISTS (
+        SELECT 1 FROM restore_tests AS p
+        WHERE p.target = f.target AND p.outcome = 'passed' AND p.at > f.at AND p.backup_id >= f.backup_id
+    ) GROUP BY target
+"""
+
 
 def record(connection: sqlite3.Connection, proof: Proof) -> None:
     """Keep a restore test, within a transaction of the ledger; the same once more changes nothing."""
@@ -48,6 +56,21 @@ def refuted(connection: sqlite3.Connection, proof: Proof) -> bool:
 def ever(ledger: Ledger, target: str) -> bool:
     """Whether a restore test of the target ever came to a result."""
     return bool(ledger.read("SELECT 1 FROM restore_tests WHERE target = ? LIMIT 1", [target]))
+
+
+def failing(connection: sqlite3.Connection, target: str | None = None) -> dict[str, str]:
+    """The newest backup of each target (or of one) that failed its test, where none of it or of a newer one passed since.
+
+    A random older one that passes in the same run says nothing of the newest, which did not.
+    """
+    found = connection.execute(_FAILING, {"target": target})
+    return {str(name): str(backup_id) for name, backup_id in found}
+
+
+def failed(ledger: Ledger, target: str) -> str | None:
+    """The same of one target; None where none fails."""
+    found = ledger.read(_FAILING, {"target": target})
+    return str(found[0]["backup_id"]) if found else None
 
 
 def last_passed(ledger: Ledger) -> dict[str, datetime]:

@@ -14,7 +14,7 @@ LAST_SUCCESS = Family(
 )
 LAST_RESULT = Family(
     name="holdfast_restore_test_last_result",
-    help="1 where the last restore test that came to a result passed, 0 where it failed; NaN before the first.",
+    help="0 where a restore test failed, and none of that backup or of a newer one passed since; else 1; NaN before the first.",
     labels=("target",),
 )
 DURATION = Family(
@@ -53,12 +53,11 @@ def families(scene: Scene) -> Iterator[Filled]:
 
 
 def _last_result(scene: Scene, target: str) -> float:
-    """By the last test that came to a result. One that could not be made says nothing of the backups."""
-    tests = scene.overview.tests
-    known = [
-        (test.at, test.passed) for outcome in ("passed", "failed") if (test := tests.get((target, outcome)))
-    ]
-    return NAN if not known else int(max(known)[1])
+    """By the tests that came to a result. One that could not be made says nothing of the backups."""
+    if target in scene.overview.failing:
+        return 0
+    known = any((target, outcome) in scene.overview.tests for outcome in ("passed", "failed"))
+    return 1 if known else NAN
 
 
 def _estimate(scene: Scene, target: str) -> float:

@@ -159,7 +159,8 @@ class Overview:
     success, where there are any; `notifications` counts by channel and result. `pruned` is how many backups retention hid
     the last time, by target; `refused` why it refuses to, by target and cause; `elsewhere` are the leases that another host had, by target, store and kind.
     `providers` is what the platform of a target said of its own backups.
-    `tests` has the last restore test of each target and outcome, by the outcome's word. `held` are the stores that hold
+    `tests` has the last restore test of each target and outcome, by the outcome's word; `failing` the newest backup of a
+    target that failed its test, where none of it or of a newer one passed since. `held` are the stores that hold
     the newest good backup of each target whole; `canaries` says whether all that the last canary tried opened; `waiting` counts those that are not in enough stores;
     `drills` has the last drill of each target; `locked_until`, by store, when the first lock ends of what retention keeps.
     `losses` says when the ledger was found to have lost what it knew, by one of LOSSES; `rebuilt_at` when a person last
@@ -187,6 +188,7 @@ class Overview:
     in_a_row: Mapping[tuple[str, str], int] = field(default_factory=dict)
     notifications: Mapping[tuple[str, str], int] = field(default_factory=dict)
     tests: Mapping[tuple[str, str], RestoreTestFacts] = field(default_factory=dict)
+    failing: Mapping[str, str] = field(default_factory=dict)
     canaries: Mapping[str, bool] = field(default_factory=dict)
     held: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     waiting: Mapping[str, int] = field(default_factory=dict)
