@@ -24,8 +24,9 @@ def shelved(
     target: str = "shop",
     data: bytes = b"rows",
     signer: str = "",
+    server: str = "7300000000000000001",
 ) -> Backup:
-    """Write and commit a backup whose one part printed `data`; the ledger is told nothing. It says to be of that `signer`."""
+    """Write and commit a backup whose one part printed `data`; the ledger is told nothing. It says to be of that `signer` and `server`."""
     place = writing.Place(store=store, target=target, backup_id=backup_id)
     part = writing.write_part(
         place,
@@ -35,7 +36,8 @@ def shelved(
         on_bytes=lambda _: None,
     )
     sample = sample_backup(backup_id, target)
-    made = replace(sample, parts=(part,), databases=(), signer=signer or sample.signer)
+    told = replace(sample.server, system_identifier=server)
+    made = replace(sample, parts=(part,), databases=(), signer=signer or sample.signer, server=told)
     writing.commit(services, place, made)
     return made
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.jobs import keeping
+from holdfast.jobs import keeping, mixed
 from holdfast.jobs.catalog import rebuild
 from holdfast.ledger import marks as kept_marks
 from holdfast.ledger import retention, scheduling
@@ -204,6 +204,24 @@ def test_an_ack_of_a_backup_dated_in_the_future_silences_no_anomaly(place: Yard)
         connection.execute(
             "INSERT INTO measures VALUES ('shop', 'app', 'rows', ?, 10, 1000.0, -5.0)", [taken[-1]]
         )
+    blocked(place, "anomaly")
+
+
+def test_a_server_that_takes_turns_with_another_loses_nothing_to_it(place: Yard) -> None:
+    def take(server: str) -> str:
+        place.clock.sleep(DAY)
+        return place.put(place.clock.now(), server=server)
+
+    [*_, upgraded] = [take(server) for server in "77778888"]
+    place.prune()  # once another, as after an upgrade
+    assert mixed.another(place.services, "shop", "8") is None
+    assert upgraded in (mixed.another(place.services, "shop", "7") or "")
+    back = take("7")
+    assert f"{back} was taken of server 7 by" in blocked(place, "anomaly")
+    assert f"after {upgraded} of server 8" in keeping.unusual(place.services, "shop")[0].findings[0]
+    keeping.acknowledge(place.services, place.row(back), why="the upgrade was taken back")
+    place.prune()
+    take("8")
     blocked(place, "anomaly")
 
 

@@ -15,6 +15,7 @@ from holdfast.jobs import (
     hooks,
     limits,
     locking,
+    mixed,
     platform_settings,
     project_address,
     runner,
@@ -137,6 +138,8 @@ def _take(
         except BaseException:
             writing.discard(services, place)
             raise
+    if told := mixed.another(services, target.name, made.server.system_identifier):
+        services.reporter.warn(told, target=target.name, hint=mixed.HINT)
     taken = Taken(backup=made, coverage=catalog_model.coverage(method.facts.catalog))
     services.ledger.record_backup(made, manifest=data, signature=signature, coverage=taken.coverage)
     services.ledger.record_copy(made.id, place.store.name, "complete", services.clock.now())

@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from holdfast.jobs import check_keys, conditions, emptied, one_place, project_address
+from holdfast.jobs import check_keys, conditions, emptied, mixed, one_place, project_address
 from holdfast.jobs.check_locks import check_locks
 from holdfast.jobs.check_plans import check_plan
 from holdfast.jobs.check_platform import check_platform
@@ -108,6 +108,7 @@ def _check_target(services: Services, target: Target) -> Iterator[Finding]:
         yield Finding(
             level="ok", subject=subject, message=f"{where.safe}: PostgreSQL {facts.version_text}{standby}"
         )
+        yield from mixed.check(services, target.name, facts.system_identifier)
         yield from guarded(subject, _check_tools(subject, where, facts.version_num))
         if target.globals and not sessions.can_read_role_passwords(connection):
             yield Finding(

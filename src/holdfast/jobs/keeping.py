@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from holdfast.jobs import fence, locking, marks, prune_steps, runner
+from holdfast.jobs import fence, locking, marks, mixed, prune_steps, runner
 from holdfast.jobs.find import places
 from holdfast.jobs.prune_look import pinned
 from holdfast.jobs.services import Services
@@ -20,7 +20,7 @@ from holdfast.model.mark import Ack, Pin
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unusual:
-    """A backup that keeps retention from its work: measures that were far from expected, or a date that cannot be true."""
+    """A backup that keeps retention from its work: measures far from expected, a date that cannot be true, or another server's turn."""
 
     target: str
     backup_id: str
@@ -112,6 +112,8 @@ def unusual(services: Services, target: str) -> tuple[Unusual, ...]:
         if row.backup.started_at > now and row.backup.id not in acks:
             text = f"dated {row.backup.started_at:%Y-%m-%d %H:%M:%SZ}, which is later than now"
             found.setdefault(row.backup.id, []).append(text)
+    for backup_id, text in mixed.turns(services, target).items():
+        found.setdefault(backup_id, []).append(text)
     return tuple(
         Unusual(target=target, backup_id=backup_id, findings=tuple(texts))
         for backup_id, texts in sorted(found.items())

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
-from holdfast.jobs import prune_steps
+from holdfast.jobs import mixed, prune_steps
 from holdfast.jobs.catalog import LEDGER_IS_OF
 from holdfast.jobs.prune_look import Folder, Held, Leaving, Shelf
 from holdfast.jobs.services import Services
@@ -192,12 +192,13 @@ def acknowledged(services: Services, target: str) -> frozenset[str]:
 
 
 def anomalies(services: Services, target: str) -> tuple[str, ...]:
-    """What is unusual about the target's backups and was acknowledged by nobody: a sentence for each measure."""
+    """What is unusual about the target's backups and was acknowledged by nobody: a sentence for each measure, and one for servers that take turns."""
     said: dict[tuple[str, str], str] = {}
     for each in ledger.unusual(services.ledger, target):
         text = f"{each.measure} of database {each.database} in {each.backup_id} is {each.value:,}, about {each.expected:,.0f} was expected"
         said.setdefault((each.database, each.measure), text)
-    return tuple(said.values())
+    turns = [f"{backup_id} was {text}" for backup_id, text in mixed.turns(services, target).items()]
+    return (*said.values(), *turns[-1:])
 
 
 def _rebuilt(services: Services, shelf: Shelf) -> str | None:
