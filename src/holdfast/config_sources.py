@@ -297,6 +297,8 @@ def read_secret(path: Path, where: str, problems: list[Problem]) -> str | None:
     except UnicodeDecodeError:
         problems.append(Problem(where=where, text=f"{path} is not text"))
         return None
+    except ValueError:  # a null character in the path: told where the paths are looked at
+        return None
     text = text.rstrip("\r\n")
     if not text or len(text) > _SECRET_BYTES:
         problems.append(Problem(where=where, text=f"{path} is {'larger than a secret' if text else 'empty'}"))

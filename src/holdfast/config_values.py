@@ -132,6 +132,8 @@ def path_problem(text: str) -> str | None:
         return f"{text.partition('/')[0]} is not replaced: write the path out, or ~/ for this user's home"
     if text.startswith("$") or "${" in text:
         return "variables are not replaced in a path: write it out"
+    if "\0" in text:
+        return "no path has a null character"
     return None
 
 

@@ -38,6 +38,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
         ("[daemon]\nstate_dir = ''", "daemon.state_dir: it is empty"),
         ("[daemon]\nstate_dir = '~bob/x'", "daemon.state_dir: ~bob is not replaced: write the path out"),
         ("[daemon]\nspool_dir = '$TMPDIR'", "daemon.spool_dir: variables are not replaced in a path"),
+        ('[daemon]\nstate_dir = "/x\\u0000"', "daemon.state_dir: no path has a null character"),
+        ('[daemon]\nauth_password_file = "\\u0000"', "daemon.auth_password_file: no path has a null"),
         ("[stores.x]\nurl = '~bob/x'", "stores.x.url: ~bob is not replaced"),
         ("[stores.x]\nurl = '/x/${HOST}'", "stores.x.url: variables are not replaced in a path"),
         (
