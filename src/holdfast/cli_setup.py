@@ -110,9 +110,16 @@ def init(
         signing_key_file=SIGNING_KEY if signing_key.exists() else None,
     )
     try:
-        with output.open("x", encoding="utf-8") as file:
+        written = starter_config(answers).encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(
+            "a byte of the server's or the store's name is no UTF-8, and a config is nothing else",
+            hint="Give the path relative to the config's directory, or rename it.",
+        ) from error
+    try:
+        with output.open("xb") as file:
             output.chmod(0o600)  # a URL with a password may go in
-            file.write(starter_config(answers))
+            file.write(written)
     except OSError as error:
         raise ConfigError(f"cannot write {output}: {error.strerror}") from error
     if reading is not None and from_script is not None:

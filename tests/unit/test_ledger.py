@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from holdfast.ledger import Copy, Ledger
+from holdfast.ledger import Copy, Ledger, facts
 from holdfast.model import manifest
 from holdfast.model.backup import Backup
 from holdfast.model.catalog import Coverage, LeftOut
@@ -75,9 +75,9 @@ def test_a_ledger_opens_again_with_what_it_held(tmp_path: Path) -> None:
 
 
 def test_a_file_name_with_uri_characters_is_just_a_name(tmp_path: Path) -> None:
-    path = tmp_path / "50% of? a#name" / "ledger?mode=memory"
+    path = tmp_path / "50% of? a#name, no UTF-8: \udcff" / "ledger?mode=memory"
     with Ledger.open(path, now=NOW):
-        pass
+        assert facts.overview(path, NOW).daemon is None
     assert path.stat().st_size > 0
 
 

@@ -100,7 +100,7 @@ def _connect(path: Path, busy_timeout: float) -> sqlite3.Connection:
 
 def _raw(path: Path, busy_timeout: float) -> sqlite3.Connection:
     connection = sqlite3.connect(
-        f"file:{quote(str(path.absolute()))}?mode=rw",  # rw: never makes a file by itself
+        f"file:{quote(os.fsencode(path.absolute()))}?mode=rw",  # rw: never makes a file by itself
         uri=True,
         timeout=busy_timeout,
         isolation_level=None,  # we say BEGIN ourselves

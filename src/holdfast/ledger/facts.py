@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -266,7 +267,7 @@ def tried(ledger: Ledger) -> list[Tried]:
 def _snapshot(path: Path) -> Iterator[sqlite3.Connection]:
     """A connection of this scrape alone: it finds the file that lies there now, and waits for no writer."""
     connection = sqlite3.connect(
-        f"file:{quote(str(path.absolute()))}?mode=ro", uri=True, isolation_level=None
+        f"file:{quote(os.fsencode(path.absolute()))}?mode=ro", uri=True, isolation_level=None
     )
     with closing(connection):
         connection.execute("BEGIN")
