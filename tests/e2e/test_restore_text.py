@@ -39,8 +39,13 @@ def source() -> Iterator[Cluster]:
         torture.load(cluster.conninfo, "torture")
         for name in NAMES:
             create(cluster, name, "CREATE TABLE \"a 'table'\" AS SELECT generate_series(1, 9) AS x")
-        create(cluster, "large", "CREATE TABLE t AS SELECT md5(g::text) FROM generate_series(1, 20000) g")
-        execute(cluster.conninfo, "ALTER DATABASE large SET default_transaction_read_only TO on")
+        create(
+            cluster,
+            "large",
+            "CREATE TABLE t AS SELECT md5(g::text), '{NULL,a}'::text[] FROM generate_series(1, 20000) g",
+        )
+        for setting in ("default_transaction_read_only TO on", "array_nulls TO off"):
+            execute(cluster.conninfo, f"ALTER DATABASE large SET {setting}")
         yield cluster
 
 

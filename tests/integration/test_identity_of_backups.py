@@ -29,18 +29,20 @@ _SETTINGS = (
     "bytea_output TO 'escape'",
     "default_transaction_isolation TO 'serializable'",
     "standard_conforming_strings TO off",
+    "array_nulls TO off",
     "my.secret TO 'hush'",
 )
 _CONTENT = (
-    "CREATE TABLE times (at timestamptz, span interval, raw bytea, t text)",
+    "CREATE TABLE times (at timestamptz, span interval, raw bytea, t text, words text[] DEFAULT '{NULL,a}')",
     r"INSERT INTO times SELECT timestamptz '2024-03-31 00:00+00' + i * interval '13 hours', i * interval '25 hours', decode('00ff5c', 'hex'), E'\\\n' FROM generate_series(1, 500) i",
     "CREATE TABLE listed (v varchar(3) CHECK (v IN ('a', 'b')), w text DEFAULT ('x'::varchar)::text)",
     "CREATE VIEW in_list AS SELECT v FROM listed WHERE v IN ('a', 'b', 'c')",
     # The hash of an enum's value is another after each restore: rows change their partitions.
     "CREATE TYPE mood AS ENUM ('a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j', 'k', 'l', 'm', 'n', 'o', 'p')",
-    "CREATE TABLE moods (m mood) PARTITION BY HASH (m)",
+    "CREATE TABLE moods (m mood, t text DEFAULT 'x', n integer DEFAULT 7) PARTITION BY HASH (m)",
     "CREATE TABLE moods_0 PARTITION OF moods FOR VALUES WITH (MODULUS 2, REMAINDER 0)",
-    "CREATE TABLE moods_1 PARTITION OF moods FOR VALUES WITH (MODULUS 2, REMAINDER 1)",
+    "CREATE TABLE moods_1 (n integer, m mood, t text)",  # and with them the order of the columns
+    "ALTER TABLE moods ATTACH PARTITION moods_1 FOR VALUES WITH (MODULUS 2, REMAINDER 1)",
     "INSERT INTO moods SELECT m FROM unnest(enum_range(NULL::mood)) WITH ORDINALITY x(m, i), generate_series(1, i)",
     r"SELECT lo_from_bytea(77, '\x5c0027')",
     "COMMENT ON LARGE OBJECT 77 IS E'it''s \\\\ a\nline'",

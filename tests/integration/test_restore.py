@@ -44,6 +44,7 @@ SETTINGS = (
     "datestyle TO 'SQL, DMY'",
     "default_transaction_isolation TO 'serializable'",
     "standard_conforming_strings TO off",
+    "array_nulls TO off",
 )
 SPACE = "fast 'disk'"
 
@@ -97,7 +98,7 @@ def source() -> Iterator[Cluster]:
         create(
             cluster,
             "latin",
-            "CREATE TABLE t AS SELECT 'ä'::text AS x",
+            "CREATE TABLE t AS SELECT 'ä'::text AS x, '{NULL,a}'::text[] AS words, '{NULL,1}'::int[] AS numbers",
             options="TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'",
         )
         execute(cluster.conninfo, *(f"ALTER DATABASE latin SET {setting}" for setting in SETTINGS))

@@ -25,6 +25,13 @@ from support.restoring import create, databases, differences, drop, put_back, ta
 from support.world import World, world
 
 SECTIONS: tuple[Section, ...] = get_args(Section)
+# The sessions of the test and of the backup are left out, as they would make the source another.
+LOGIN = (
+    """CREATE FUNCTION entered() RETURNS event_trigger LANGUAGE plpgsql AS $$BEGIN
+    IF current_setting('application_name') ~ '^holdfast (restore|compare)' THEN INSERT INTO public.log VALUES ('entered'); END IF; END$$""",
+    "CREATE EVENT TRIGGER entering ON login EXECUTE FUNCTION entered()",
+    "ALTER EVENT TRIGGER entering ENABLE ALWAYS",
+)
 
 
 @pytest.fixture(scope="module")
@@ -319,7 +326,8 @@ def test_event_triggers_do_not_act_on_what_the_restore_still_does(
         "CREATE TABLE log (tag text)",
         "CREATE TABLE t AS SELECT 1 AS x",
         "CREATE MATERIALIZED VIEW seen AS SELECT count(*) AS n FROM t",
-        "CREATE FUNCTION logged() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO log VALUES (tg_tag); END'",
+        "CREATE FUNCTION logged() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO public.log VALUES (tg_tag); END'",
+        *(LOGIN if cluster.version_num >= 170000 else ()),
         "CREATE EVENT TRIGGER logging ON ddl_command_end EXECUTE FUNCTION logged()",
         "COMMENT ON EVENT TRIGGER logging IS 'all of it'",
         "SELECT lo_from_bytea(77, '\\x00ff')",

@@ -265,6 +265,18 @@ def test_a_table_that_became_a_view_is_not_read_in_the_snapshot(cluster: Cluster
         snapshot.connection.execute("SELECT count(*) FROM ONLY public.swapped")
 
 
+def test_an_owners_limit_for_idle_transactions_ends_no_session_of_ours(
+    cluster: Cluster, database: Conninfo
+) -> None:
+    execute(
+        cluster.conninfo,
+        f"ALTER DATABASE \"{database.database}\" SET idle_in_transaction_session_timeout TO '1ms'",
+    )
+    with connect(database, application_name=_NAME) as conn, conn.transaction():
+        time.sleep(0.05)
+        assert conn.execute("SELECT 1").fetchall() == [(1,)]
+
+
 def test_names_mean_postgresqls_own_in_every_session_but_a_shared_one(database: Conninfo) -> None:
     with connect(database, application_name=_NAME) as conn:
         assert conn.execute("SHOW search_path").fetchall() == [("pg_catalog",)]

@@ -26,6 +26,13 @@ from holdfast.methods import dump_hints, restore_hints
             ),
             "type regclass",
         ),
+        (
+            (
+                'ERROR:  cannot attach index "p1_id_v_excl" as a partition of index "p_id_v_key"\n'
+                "DETAIL:  The index definitions do not match."
+            ),
+            "without --exit-on-error",
+        ),
     ],
 )
 def test_a_complaint_has_its_advice(complaint: str, advice: str) -> None:

@@ -21,7 +21,8 @@ without an error. They connect as libpq does: set PGHOST, PGPORT, PGUSER and PGP
 server first. The user has to be a superuser there.
 
     set -o pipefail
-    export PGOPTIONS='-c default_transaction_read_only=off'   # some database may be set to be read-only
+    # Some database may be set to be read-only, or to read a NULL in an array as the word:
+    export PGOPTIONS='-c default_transaction_read_only=off -c array_nulls=on'
 """
 
 _CHECK = """

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from holdfast.jobs.reading import Opened, plain_chunks
 from holdfast.jobs.services import Services
-from holdfast.methods.destination import Destination
+from holdfast.methods.destination import Destination, unwatched
 from holdfast.methods.identity import Subject, compare_database, compare_globals
 from holdfast.methods.logical_globals import Applied
 from holdfast.methods.logical_restore import Task
@@ -80,7 +80,7 @@ def hold_database(
     subject = Subject(
         archive=archive,
         found=task.found,
-        where=into.conninfo.with_database(task.name),
+        where=unwatched(into).conninfo.with_database(task.name),
         clients=into.toolset,
         tablespaces=task.tablespaces,
     )

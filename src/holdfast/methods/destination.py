@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from holdfast.model.errors import UsageError
 from holdfast.postgres import conninfo, pooler, properties, server, tools
 
 LABEL = "holdfast restore"
+_WITH_EVENT_TRIGGERS_OFF = 170000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +33,16 @@ def destination(where: conninfo.Conninfo, *, dump_version: str | None) -> Iterat
         facts = server.facts(connection)
         toolset = tools.choose_for_restore(tools.find_toolsets(), facts.version_num, dump_version)
         yield Destination(conninfo=where, connection=connection, facts=facts, toolset=toolset)
+
+
+def unwatched(into: Destination) -> Destination:
+    """Let no event trigger act on our sessions, where they may be kept from it (17 and later, as a superuser).
+
+    One on logins would write down that we looked at what was restored.
+    """
+    if into.facts.version_num < _WITH_EVENT_TRIGGERS_OFF or not into.facts.is_superuser:
+        return into
+    return replace(into, conninfo=into.conninfo.with_setting("event_triggers", "off"))
 
 
 def refuse_name(into: Destination, name: str) -> None:

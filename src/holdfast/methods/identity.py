@@ -96,7 +96,7 @@ def compare_database(
         settled = settle(subject, look, both, times, stop)
         look = settled.look
         reordered = reorder(subject, look, settled.both, stop)
-        both = reordered.both
+        look, both = reordered.look, reordered.both
     with phases.phase("properties"):
         there = belongings.read_restored(subject, stop)
         views = belongings.compare_views(subject, there)

@@ -9,15 +9,8 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from holdfast.methods.subject import (
-    LABEL,
-    WRITING,
-    Subject,
-    close,
-    names_are_quoted,
-    read_toc,
-    session,
-)
+from holdfast.methods.pg_restore import OVERRIDES
+from holdfast.methods.subject import LABEL, Subject, close, names_are_quoted, read_toc, session
 from holdfast.model.comparison import Difference, Respelled
 from holdfast.model.errors import Error
 from holdfast.postgres import cutting, properties, restored, scripts, server, sessions, stand_ins
@@ -160,7 +153,7 @@ def _prepare(subject: Subject, where: Conninfo) -> None:
 def _restore(subject: Subject, where: Conninfo, head: bytes, stop: Stop) -> None:
     flags = ("--schema-only", "--exit-on-error", "--no-password", *subject.of_definitions)
     argv = (subject.clients.program("pg_restore"), *flags, f"--dbname={where.argv_dsn()}")
-    with child(where, application_name=LABEL, options=WRITING) as given:
+    with child(where, application_name=LABEL, options=OVERRIDES) as given:
         command = proc.Command(argv=argv, env=given.env, pass_fds=given.pass_fds)
         proc.feed(command, [head], stop, edit=_complaint)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from holdfast.methods.subject import Subject, session
@@ -25,7 +26,8 @@ class Look:
     """How to read the two sides: in which encoding and time zone, whether with all names in quotes, and who listens.
 
     `inserts` are pg_dump's options where rows are statements. `tables` are the only ones to dump of the restored side,
-    by their own names; none means all, and large objects.
+    by their own names; none means all, and large objects. Rows of tables in `orders` are put into the order of that list
+    of columns.
     """
 
     encoding: str
@@ -36,6 +38,7 @@ class Look:
     ours: Listener | None = field(default=None, repr=False)
     theirs: Listener | None = field(default=None, repr=False)
     tables: tuple[Name, ...] = ()
+    orders: Mapping[Name, bytes] = field(default_factory=dict)
 
 
 def dumped(subject: Subject, look: Look, stop: Stop, *, known: DataDigest | None = None) -> DataDigest:
@@ -64,7 +67,7 @@ def dumped(subject: Subject, look: Look, stop: Stop, *, known: DataDigest | None
 def _dumped(
     subject: Subject, look: Look, which: list[str], known: DataDigest | None, stop: Stop
 ) -> DataDigest:
-    theirs = DataReader(look.codec, look.theirs, known.tables if known is not None else None)
+    theirs = DataReader(look.codec, look.theirs, known.tables if known is not None else None, look.orders)
     flags = ["--data-only", *subject.of_data, *_flags(look), *sorted(look.inserts), *which]
     scripts.of_database(subject.clients, subject.where, flags, stop, theirs.feed, zone=look.zone)
     return theirs.finish()

@@ -30,7 +30,7 @@ class Both:
 
 def read_archived(subject: Subject, look: Look, stop: Stop) -> DataDigest:
     """Digest the archive alone, from which nothing may have been restored yet. Raise IntegrityError."""
-    ours = DataReader(look.codec, look.ours)
+    ours = DataReader(look.codec, look.ours, orders=look.orders)
     given = subject.archive() if subject.file is None else subject.file
     scripts.of_archive(subject.clients, given, ["--data-only", *subject.of_data], stop, ours.feed)
     return ours.finish()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from holdfast.methods import event_triggers, pg_restore, plain_restore, restore_checks, restore_hints
-from holdfast.methods.destination import LABEL, Destination
+from holdfast.methods.destination import LABEL, Destination, unwatched
 from holdfast.methods.pg_restore import Options
 from holdfast.methods.restored_properties import adapted, give
 from holdfast.methods.staging import Staged
@@ -78,6 +78,7 @@ def restore_database(into: Destination, task: Task, *, stop: Stop, warn: Warn) -
     On any failure a database that was made here is dropped again, and the error goes through. With `clean`, or a
     section alone in one job, or of a plain dump, it is one transaction, and the database is as it was before.
     """
+    into = unwatched(into)
     for refusal in restore_checks.refusals(into, task.found, task.name, task.options):
         raise refusal
     there = server.has_database(into.connection, task.name)
@@ -246,9 +247,8 @@ def _analyzing(into: Destination, task: Task, stop: Stop, warn: Warn) -> Iterato
 def compared(into: Destination, task: Task, *, stop: Stop) -> Restored:
     """Count the rows of every table and hold them against the backup's counts. Raise IntegrityError on a difference."""
     found, name = task.found, task.name
-    kinds = (
-        "rm" if task.options.restores("post-data") else "r"
-    )  # materialized views are filled after the data
+    # Materialised views are filled after the data.
+    kinds = "rm" if task.options.restores("post-data") else "r"
     expected = {
         (t.schema, t.name): t
         for t in found.tables

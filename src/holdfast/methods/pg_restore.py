@@ -22,8 +22,14 @@ from holdfast.system.stop import Stop
 Section = Literal["pre-data", "data", "post-data"]
 Tell = Callable[[str], None]
 
-# What a setting of the database or the role must not do to the restoring session itself.
-OVERRIDES = {"default_transaction_read_only": "off", "statement_timeout": "0", "lock_timeout": "0"}
+# What a setting of the database, the role or the server must not do to the restoring session itself. Without
+# array_nulls a NULL in an array is read as the word.
+OVERRIDES = {
+    "default_transaction_read_only": "off",
+    "statement_timeout": "0",
+    "lock_timeout": "0",
+    "array_nulls": "on",
+}
 
 # What --verbose prints of its progress, by the message texts of pg_restore 10 to 18.
 _PROGRESS = re.compile(

@@ -124,6 +124,12 @@ _SIGNS = (
         " the database.",
     ),
     _sign(
+        r"cannot attach index .+ as a partition of index .+\nDETAIL:\s+The index definitions do not match",
+        "PostgreSQL does not bring such a constraint of a partitioned table (EXCLUDE, WITHOUT OVERLAPS) back from a dump of"
+        " its own. Restore --section pre-data and --section data; then `holdfast export --format archive`, and pg_restore"
+        " --section=post-data of that, without --exit-on-error: all else of it comes back.",
+    ),
+    _sign(
         r"cannot drop .+ because other objects depend on it",
         "Something that the backup does not know needs what --clean replaces: drop it first, or restore beside it (--as"
         " NEW_NAME).",

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 
+from holdfast.methods.pg_restore import OVERRIDES
 from holdfast.model.catalog import Database, LeftOut
 from holdfast.postgres import server
 from holdfast.postgres.archive import TocReader
@@ -16,8 +17,6 @@ from holdfast.postgres.statement_names import filled_by
 from holdfast.postgres.tools import Toolset
 
 LABEL = "holdfast compare"
-# What a setting of the database or the role must not do to a session of ours.
-WRITING = {"default_transaction_read_only": "off", "statement_timeout": "0", "lock_timeout": "0"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +56,7 @@ class Subject:
 def session(where: Conninfo) -> Iterator[server.Connection]:
     """Connect to a scratch server, whatever is set for the database or the role there. Raise SourceError."""
     with closing(server.connect(where, application_name=LABEL)) as connection:
-        server.pin(connection, server.ENDLESS | WRITING)
+        server.pin(connection, server.ENDLESS | OVERRIDES)
         yield connection
 
 

@@ -90,6 +90,12 @@ class Conninfo:
         """Name another database of the same server, as the same user."""
         return replace(self, params={**self.params, "dbname": name})
 
+    def with_setting(self, name: str, value: str) -> Conninfo:
+        """Have a server setting in every session from its first moment, after the options that there are."""
+        given = self.params.get("options", "" if self.isolated else os.environ.get("PGOPTIONS", ""))
+        options = " ".join(filter(None, [given, _options({name: value})]))
+        return replace(self, params={**self.params, "options": options})
+
     def at_server(self) -> Conninfo:
         """Name the database `postgres` where none is named anywhere: libpq would guess the user's name."""
         if self.database or _from_service(self.params, os.environ) or os.environ.get("PGDATABASE"):

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 
 from holdfast.model.errors import IntegrityError
+from holdfast.postgres import column_lists
 from holdfast.postgres.data_digest import DataDigest, Listener, Name, Rows
 from holdfast.postgres.multiset import LongLine
 from holdfast.postgres.trail import Follower, Trail
@@ -52,7 +53,8 @@ class DataReader:
     """Takes a script in chunks of any size and fills `digest`. Raise IntegrityError where it cannot be understood.
 
     Names are read in `codec`. What comes as it came `before` is not looked at line by line, so that a listener hears
-    nothing of it.
+    nothing of it. Rows of the tables in `orders` are put into the order of the list of columns there, but for those of
+    more than 4 MiB.
     """
 
     def __init__(
@@ -60,11 +62,14 @@ class DataReader:
         codec: str = "utf-8",
         listener: Listener | None = None,
         before: Mapping[Name, Rows] | None = None,
+        orders: Mapping[Name, bytes] | None = None,
     ) -> None:
         self.digest = DataDigest()
         self._codec = codec
         self._listener = listener
         self._before = before or {}
+        self._orders = orders or {}
+        self._order: tuple[int, ...] = ()
         self._follower: Follower | None = None
         self._trail = Trail()
         self._rest = b""
@@ -148,6 +153,8 @@ class DataReader:
         self._table = (self._word(schema or self._schema), self._word(name))
         self._rows = self.digest.tables.setdefault(self._table, Rows())
         self._rows.columns.add(columns)
+        wanted = self._orders.get(self._table)
+        self._order = () if wanted is None else column_lists.places(columns, wanted)
 
     def _begin_rows(self) -> None:
         self._trail = Trail(self._rows.lines.sum)
@@ -278,10 +285,11 @@ class DataReader:
 
     def _take(self, lines: Sequence[bytes], data: bytes, end: int) -> None:
         """Take rows, which are what stands before `end`."""
-        self._rows.lines.add(lines)
+        rows = column_lists.put(lines, self._order) if self._order else lines
+        self._rows.lines.add(rows)
         self._trail.note(memoryview(data)[:end], self._rows.lines)
-        if self._listener is not None and lines:
-            self._listener.lines(self._table, lines)
+        if self._listener is not None and rows:
+            self._listener.lines(self._table, rows)
 
     def _add_line(self, text: bytes) -> None:
         self._long = LongLine()

@@ -207,7 +207,11 @@ def _hint(error: psycopg.Error, message: str) -> str | None:
     return _LOST if error.sqlstate is None else None
 
 
-_SAID = {"pooling mode": POOLER, "conflict with recovery": STANDBY}
+_SAID = {
+    "pooling mode": POOLER,
+    "conflict with recovery": STANDBY,
+    "exceeds temp_file_limit": "Raise temp_file_limit, or work_mem, for the role or the database.",
+}
 _LOST = "The connection was lost; see the server's log."
 _KINDS: tuple[tuple[tuple[type[psycopg.Error], ...], str], ...] = (
     (

@@ -9,7 +9,8 @@ from psycopg.rows import TupleRow
 # In one message, and without a limit first: the owner's may be a millisecond.
 _OWN = sql.SQL(
     "BEGIN; SET LOCAL statement_timeout = 0; SELECT pg_catalog.set_config('search_path', 'pg_catalog', false),"
-    " pg_catalog.set_config('statement_timeout', '0', false)"
+    " pg_catalog.set_config('statement_timeout', '0', false),"
+    " pg_catalog.set_config('idle_in_transaction_session_timeout', '0', false)"
     " WHERE pg_catalog.pg_backend_pid() OPERATOR(pg_catalog.=) {}; COMMIT"
 )
 
