@@ -54,7 +54,7 @@ def test_the_end_of_a_long_log_is_sent(receiver: Receiver) -> None:
 
 
 def test_a_monitor_is_not_told_what_it_finds_out_by_itself(receiver: Receiver) -> None:
-    kinds: tuple[Kind, ...] = ("recovery", "anomaly", "overdue")
+    kinds: tuple[Kind, ...] = ("recovery", "anomaly", "overdue", "loss")
     for kind in kinds:
         channel(receiver.url).send(event(kind))
     assert receiver.got.empty()

@@ -35,6 +35,14 @@ def event(kind: Kind, **changes: Any) -> Event:  # noqa: ANN401 - the fields of 
         },
         "recovery": {"failures": 3, "since": NOW - timedelta(days=1)},
         "overdue": {"run_id": None, "since": NOW - timedelta(days=3), "interval_seconds": 86400},
+        "loss": {
+            "job": "catalog",
+            "target": "",
+            "run_id": None,
+            "since": NOW,
+            "error_code": "vanished",
+            "error": "the ledger was gone",
+        },
         "anomaly": {
             "backup_id": "20261122T020000Z-7f3a",
             "findings": (Finding(database="app", measure="rows", value=3, expected=1000.5),),

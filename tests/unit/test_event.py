@@ -24,6 +24,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
         ("recovery", "Holdfast: backup of shop on db1 works again"),
         ("overdue", "Holdfast: backup of shop on db1 is OVERDUE"),
         ("anomaly", "Holdfast: backup of shop on db1 is unusual"),
+        ("loss", "Holdfast: the ledger on db1 has LOST what it knew"),
     ],
 )
 def test_the_subject_says_it_all(kind: Kind, words: str) -> None:

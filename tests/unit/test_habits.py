@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -11,11 +12,12 @@ import pytest
 from holdfast.ledger import Ledger, facts, habits, scheduling
 from holdfast.metrics import collector
 from holdfast.metrics.host import Surroundings
+from holdfast.model import layout, manifest
 from holdfast.model.overview import Configured
 from holdfast.model.planning import Timetable
 from holdfast.model.run import Run, Status
 from holdfast.model.schedule import parse
-from support.model_values import NOW
+from support.model_values import NOW, sample_backup
 
 HOUR = timedelta(hours=1)
 SERIES = 'holdfast_backup_usual_interval_seconds{target="shop"}'
@@ -30,6 +32,12 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 def ended(ledger: Ledger, at: datetime, how: Status = "succeeded") -> None:
     begun = ledger.begin(Run(job="backup", target="shop", started_at=at))
     ledger.finish(begun.id, status=how, now=at)
+
+
+def came_to_light(ledger: Ledger, at: datetime, *, imported: bool = False) -> None:
+    made = dataclasses.replace(sample_backup(layout.new_backup_id(at, "0000")), imported=imported)
+    ledger.record_backup(made, manifest=manifest.dump(made), signature=b"", coverage=None)
+    ledger.record_copy(made.id, "a", "complete", at)
 
 
 def told(ledger: Ledger) -> str:
@@ -64,4 +72,19 @@ def test_with_a_schedule_nothing_is_usual(ledger: Ledger) -> None:
         ended(ledger, NOW + number * HOUR)
     assert told(ledger) == "3600.0"
     scheduling.configure(ledger, ["shop"], {("backup", "shop"): Timetable(schedule=parse("@daily"))}, NOW)
+    assert told(ledger) == "NaN"
+
+
+def test_where_another_host_takes_them_what_lies_in_the_stores_is_usual(ledger: Ledger) -> None:
+    for number in range(6):
+        assert told(ledger) == ("NaN" if number < 4 else "21600.0")
+        came_to_light(ledger, NOW + number * 6 * HOUR)
+    for row in ledger.backups()[1:]:  # retention took them away
+        ledger.forget_backup(row.backup.id)
+    assert habits.interval(ledger, "shop") == 6 * HOUR
+
+
+def test_what_was_imported_makes_no_habit(ledger: Ledger) -> None:
+    for number in range(6):
+        came_to_light(ledger, NOW + number * HOUR, imported=True)
     assert told(ledger) == "NaN"

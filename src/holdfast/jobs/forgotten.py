@@ -1,10 +1,36 @@
-"""Says in words what the ledger of this host has lost, and what to do about it."""
+"""Says in words what the ledger of this host has lost, and what to do about it; and when that is news."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from holdfast.jobs.news import Desk, News
+from holdfast.ledger import losses
 from holdfast.ledger.ledger import Ledger
 from holdfast.ledger.losses import Loss
+from holdfast.model.codec import time_text
+from holdfast.model.event import Event, one_line
 from holdfast.system import lasting
+
+
+def news(desk: Desk) -> Iterator[News]:
+    """Tell of each loss, and of its end for those who were told of it."""
+    for loss in losses.known(desk.ledger):
+        told = f"loss {loss.reason} {time_text(loss.at)}."
+        event = Event(
+            kind="recovery" if loss.settled else "loss",
+            job="catalog",
+            target="",
+            host=desk.host,
+            at=desk.now,
+            since=loss.at,
+            error_code=None if loss.settled else loss.reason,
+            error=None if loss.settled else one_line(sentence(desk.ledger, loss)),
+        )
+        if loss.settled:
+            yield News(event=event, key=f"recovery {told}", after=(told,))
+        else:
+            yield News(event=event, key=told)
 
 
 def sentence(ledger: Ledger, loss: Loss) -> str:

@@ -77,24 +77,30 @@ class Desk:
         for key, expected in standings.expected(self.ledger).items():
             job, target = key
             good, pause = lasts[key].good if key in lasts else 0, pauses.get(target)
-            known = [self._ended_at(good), backups.get(target) if job == "backup" else None]
+            known = [self.ended_at(good), backups.get(target) if job == "backup" else None]
             if job == "restore_test":  # wherever it was made, and by whomever
                 known = [tests.get(target)]
             success = max(filter(None, known), default=None)
             since = max(filter(None, [success, expected.since, pause.until if pause else None]))
             if (pause is not None and pause.holds(self.now)) or not is_overdue(expected, since, self.now):
                 continue
-            event = Event(
-                kind="overdue",
-                job=job,
-                target=target,
-                host=self.host,
-                at=self.now,
-                since=since,
-                last_success_at=success,
-                interval_seconds=expected.interval_seconds,
-            )
-            yield News(event=event, key=f"{_trouble_key('overdue', key, good)} {time_text(since)}")
+            yield self.overdue_event(key, good, since, success, expected.interval_seconds)
+
+    def overdue_event(
+        self, key: Key, good: int, since: datetime, success: datetime | None, seconds: int
+    ) -> News:
+        """That a job did not succeed for too long; `good` is its last run that did, `seconds` how often it should."""
+        event = Event(
+            kind="overdue",
+            job=key[0],
+            target=key[1],
+            host=self.host,
+            at=self.now,
+            since=since,
+            last_success_at=success,
+            interval_seconds=seconds,
+        )
+        return News(event=event, key=f"{trouble_key('overdue', key, good)} {time_text(since)}")
 
     def event(self, kind: Kind, key: Key, run: Run) -> Event:
         """The facts of a run."""
@@ -125,11 +131,11 @@ class Desk:
             self.event("failure", key, trouble.last),
             failures=trouble.failures,
             since=trouble.first.started_at,
-            last_success_at=self._ended_at(last.good),
+            last_success_at=self.ended_at(last.good),
         )
         yield News(
             event=event,
-            key=_trouble_key("failure", key, last.good),
+            key=trouble_key("failure", key, last.good),
             monitors_key=f"failure {trouble.last.id}.",
         )
 
@@ -140,10 +146,10 @@ class Desk:
             self.event("recovery", key, run),
             failures=trouble.failures if trouble else 0,
             since=trouble.first.started_at if trouble else None,
-            last_success_at=self._ended_at(before),
+            last_success_at=self.ended_at(before),
         )
-        told = (_trouble_key("failure", key, before), _trouble_key("overdue", key, before))
-        yield News(event=event, key=_trouble_key("recovery", key, before), after=told)
+        told = (trouble_key("failure", key, before), trouble_key("overdue", key, before))
+        yield News(event=event, key=trouble_key("recovery", key, before), after=told)
 
     def _copies(self, key: Key) -> Iterator[News]:
         """Each store has a history of its own; what could not be copied is not tried again by itself."""
@@ -173,7 +179,8 @@ class Desk:
         history = scheduling.history(self.ledger, key, self.now)
         return None if history is None else planning.retry_at(timetable, history)
 
-    def _ended_at(self, number: int) -> datetime | None:
+    def ended_at(self, number: int) -> datetime | None:
+        """When a run ended, by its id; None for 0."""
         run = standings.run(self.ledger, number) if number else None
         return None if run is None else run.finished_at
 
@@ -189,6 +196,6 @@ def is_overdue(expected: Expected, since: datetime, now: datetime) -> bool:
     return now - since > SLOTS_MISSED * timedelta(seconds=expected.interval_seconds)
 
 
-def _trouble_key(kind: Kind, key: Key, good: int) -> str:
+def trouble_key(kind: Kind, key: Key, good: int) -> str:
     """What goes wrong until it goes well again is one thing: named after the run before that went well."""
     return f"{kind} {key[0]} {key[1]} {good}."

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
+from holdfast.jobs import forgotten, silence
 from holdfast.jobs.courier import PATIENCE, Courier
 from holdfast.jobs.finding import Finding
 from holdfast.jobs.news import Desk, News
@@ -26,6 +27,7 @@ from holdfast.system import logs
 from holdfast.system.clock import Clock
 
 _TIDY = 86400.0
+_LEDGER: Key = ("catalog", "")
 _JOIN = 1.0
 
 
@@ -41,6 +43,8 @@ class Subscription:
     def wants(self, kind: Kind, key: Key) -> bool:
         """Whether the channel is to be told."""
         job, target = key
+        if job == "catalog":  # of the host's ledger, which all its targets and jobs have in common
+            return ("failure" if kind == "loss" else kind) in self.on
         return kind in self.on and job in self.jobs and (self.targets is None or target in self.targets)
 
 
@@ -98,7 +102,9 @@ class Notifier:
             return
         with self._guarded():
             key: Key = (run.job, run.target)
-            self._tell(key, self._desk().of(key, standings.last(self.ledger, key)))
+            desk = self._desk()
+            self._tell(key, desk.of(key, standings.last(self.ledger, key)))
+            self._tell(_LEDGER, forgotten.news(desk))
 
     def look(self) -> None:
         """See what has become news by the time alone, and what other processes left behind; about once a minute."""
@@ -111,7 +117,8 @@ class Notifier:
                 if last.failing or self._settled.get(key) != last:
                     self._tell(key, desk.of(key, last))
                     self._settled[key] = last
-            for news in desk.overdue(found):
+            self._tell(_LEDGER, forgotten.news(desk))
+            for news in (*desk.overdue(found), *silence.news(desk, found)):
                 self._tell((news.event.job, news.event.target), [news])
             for channel in outbox.waiting(self.ledger, desk.now) & self._couriers.keys():
                 self._couriers[channel].wake()

@@ -19,11 +19,6 @@ from holdfast.model.run import Run
 from holdfast.model.target import Target
 
 OLD = timedelta(hours=48)
-_HABITS, _HABIT_SLACK, _HABIT_LEAST = (
-    3,
-    timedelta(hours=2),
-    timedelta(hours=26),
-)  # as in HoldfastBackupStopped
 _SLOTS, _SLACK = 2, timedelta(minutes=10)  # as in the alert HoldfastBackupOverdue
 
 
@@ -135,7 +130,7 @@ def limit(target: Target | None, usual: timedelta | None) -> timedelta:
     timetable = target.backup if target is not None else None
     if timetable is not None:
         return _SLOTS * timetable.schedule.interval + _SLACK
-    return OLD if usual is None else max(_HABITS * usual + _HABIT_SLACK, _HABIT_LEAST)
+    return OLD if usual is None else habits.allowed(usual)
 
 
 def _problems(

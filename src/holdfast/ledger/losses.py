@@ -20,24 +20,39 @@ KEYS = {  # by the words of model.overview
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loss:
-    """What was lost and when that was found. `set_aside` is where a damaged ledger lies."""
+    """What was lost and when that was found. `set_aside` is where a damaged ledger lies.
+
+    It is settled once a person had the ledger rebuilt since.
+    """
 
     reason: str
     at: datetime
     set_aside: str | None
+    settled: bool = False
 
 
-def unsettled(ledger: Ledger) -> tuple[Loss, ...]:
-    """The losses since a person last had the ledger rebuilt."""
+def known(ledger: Ledger) -> tuple[Loss, ...]:
+    """The last loss of each kind."""
     settled = ledger.meta_get(SETTLE_AFTER)
     found = []
     for reason, key in KEYS.items():
         text = ledger.meta_get(key)
-        if text is None or (settled is not None and parse_time(text) <= parse_time(settled)):
+        if text is None:
             continue
-        aside = ledger.meta_get(database.SET_ASIDE) if reason == "damaged" else None
-        found.append(Loss(reason=reason, at=parse_time(text), set_aside=aside))
+        found.append(
+            Loss(
+                reason=reason,
+                at=parse_time(text),
+                set_aside=ledger.meta_get(database.SET_ASIDE) if reason == "damaged" else None,
+                settled=settled is not None and parse_time(text) <= parse_time(settled),
+            )
+        )
     return tuple(found)
+
+
+def unsettled(ledger: Ledger) -> tuple[Loss, ...]:
+    """The losses since a person last had the ledger rebuilt."""
+    return tuple(loss for loss in known(ledger) if not loss.settled)
 
 
 def of_which_it_tells(ledger: Ledger, backup: Backup, *, host: str, signer: str | None) -> str | None:

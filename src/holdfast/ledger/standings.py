@@ -140,6 +140,18 @@ def newest_backups(ledger: Ledger) -> Mapping[str, datetime]:
     return {str(row["target"]): parse_time(str(row["finished_at"])) for row in found}
 
 
+def unscheduled(ledger: Ledger) -> dict[str, tuple[datetime, ...]]:
+    """When the newest backups of each target without a schedule were finished, whoever took them, the newest first."""
+    found = ledger.read(
+        "SELECT target FROM targets EXCEPT SELECT target FROM schedules WHERE job = 'backup'", []
+    )
+    query = "SELECT finished_at FROM backups WHERE target = ? ORDER BY id DESC LIMIT 8"
+    return {
+        target: tuple(parse_time(str(row["finished_at"])) for row in ledger.read(query, [target]))
+        for target in (str(each["target"]) for each in found)
+    }
+
+
 def copies(ledger: Ledger, target: str) -> tuple[Copies, ...]:
     """How the copies of a target's backups to each store stand. What was there once and is gone is another matter."""
     found = ledger.read(

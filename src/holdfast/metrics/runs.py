@@ -58,7 +58,7 @@ INTERVAL = Family(
 )
 HABIT = Family(
     name="holdfast_backup_usual_interval_seconds",
-    help="What usually lies between the backups of a target without a schedule that are taken on this host; else NaN.",
+    help="What usually lies between the backups of a target without a schedule, taken by cron or another host; else NaN.",
     labels=("target",),
 )
 PAUSED = Family(

@@ -15,7 +15,7 @@ VERSION = 1  # of the JSON, counted up when a key goes away or changes its meani
 ERROR_LENGTH = 1000
 FINDINGS = 20
 
-Kind = Literal["start", "success", "failure", "recovery", "anomaly", "overdue", "test"]
+Kind = Literal["start", "success", "failure", "recovery", "anomaly", "overdue", "loss", "test"]
 
 _JOBS = {
     "restore_test": "restore test",
@@ -57,7 +57,8 @@ class Event:
     """One thing to tell. Texts hold no secrets; what does not apply to the kind is None, 0 or empty.
 
     `at` is when it came to be; `since` when a failing began, or from when on a success was expected; `store` where a
-    copy was to go. `log` is the end of the run's log, which heartbeats send.
+    copy was to go. A loss is of the host's ledger, and so has the job `catalog` and no target; the recovery from it, too.
+    `log` is the end of the run's log, which heartbeats send.
     """
 
     kind: Kind
@@ -97,6 +98,9 @@ def one_line(text: str, limit: int = ERROR_LENGTH) -> str:
 
 def subject(event: Event) -> str:
     """One line that says what happened, to which target, where."""
+    if event.job == "catalog":
+        what = {"loss": "has LOST what it knew", "recovery": "was rebuilt"}.get(event.kind, event.kind)
+        return one_line(f"Holdfast: the ledger on {event.host} {what}", 200)
     job, to = _JOBS.get(event.job, event.job), f" to {event.store}" if event.store else ""
     where = f"{event.target}{to} on {event.host}"
     text = {
@@ -106,6 +110,7 @@ def subject(event: Event) -> str:
         "recovery": f"{job} of {where} works again",
         "anomaly": f"{job} of {where} is unusual",
         "overdue": f"{job} of {where} is OVERDUE",
+        "loss": f"{job} of {where} has LOST what it knew",
         "test": f"test from {event.host}",
     }[event.kind]
     return one_line(f"Holdfast: {text}", 200)
@@ -139,7 +144,6 @@ def as_json(event: Event) -> dict[str, Json]:
 def _facts(event: Event) -> list[tuple[str, str]]:
     every = None if event.interval_seconds is None else timedelta(seconds=event.interval_seconds)
     again = event.kind == "recovery"
-    late = event.kind == "overdue"
     failed_backup = event.kind == "failure" and event.job == "backup"  # it has an id, and is in no store
     return [
         ("begun", _when(event.started_at)),
@@ -148,12 +152,18 @@ def _facts(event: Event) -> list[tuple[str, str]]:
             "attempts failed" if again else "failed in a row",
             str(event.failures) if event.failures > 1 else "",
         ),
-        ("had failed since" if again else "waiting since" if late else "failing since", _when(event.since)),
+        (_since(event.kind), _when(event.since)),
         ("expected every", "" if every is None else str(every)),
         ("last success" if not again else "success before", _last_success(event)),
         ("backup", "" if failed_backup else event.backup_id or ""),
         ("error", f"{event.error_code}: {event.error}" if event.error_code else ""),
     ]
+
+
+def _since(kind: Kind) -> str:
+    return {"recovery": "had failed since", "overdue": "waiting since", "loss": "found"}.get(
+        kind, "failing since"
+    )
 
 
 def _last_success(event: Event) -> str:
@@ -182,13 +192,18 @@ def _what_to_do(event: Event) -> list[str]:
             return [advice, f"On {event.host}: `holdfast check --target {event.target}`, `holdfast status`."]
         case "overdue":
             return [
-                "See whether the daemon runs there, and what keeps it from its work.",
+                "See whether the daemon, or the cron that calls Holdfast, runs, and what keeps it from its work.",
                 f"On {event.host}: `holdfast status`, `holdfast check --target {event.target}`.",
             ]
         case "anomaly":
             return [
                 "Were rows or tables lost, or were they meant to go? Until that is known, let no older backup be deleted.",
                 f"On {event.host}: `holdfast show {event.backup_id}`.",
+            ]
+        case "loss":
+            return [
+                "No backup is lost by that. What failed since is in no ledger, and retention waits for a new backup.",
+                f"On {event.host}: `holdfast status`, then `holdfast catalog rebuild`, which ends this.",
             ]
         case "test":
             return ["Notifications reach you here. There is nothing to do."]
