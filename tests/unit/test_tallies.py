@@ -14,11 +14,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from holdfast.ledger import CopyState, Ledger, database, facts, scheduling
+from holdfast.ledger.ledger import GONE
 from holdfast.model import manifest
 from holdfast.model.errors import NotFoundError
 from holdfast.model.overview import RunTally
+from holdfast.model.planning import Timetable
 from holdfast.model.proof import Level, Proof
 from holdfast.model.run import Run, Status
+from holdfast.model.schedule import parse
 from support.model_values import NOW, sample_backup
 
 IDS = [f"2026112{day}T020000Z-7f3a" for day in range(1, 5)]
@@ -177,3 +180,25 @@ def _undo(connection: sqlite3.Connection) -> None:
         ALTER TABLE backups DROP COLUMN objects; ALTER TABLE backups DROP COLUMN complete;
         """
     )
+
+
+def test_a_damaged_copy_is_told_until_it_is_mended_whatever_is_read_after_it() -> None:
+    with fresh() as ledger:
+        record(ledger, IDS[0])
+        for state, error, damaged in (
+            ("damaged", "a byte differs", {("target1", "disk"): 1}),
+            ("complete", None, {}),
+            ("missing", GONE, {("target1", "disk"): 1}),
+            ("missing", "no room", {}),  # it never came to be
+        ):
+            ledger.record_copy(IDS[0], "disk", state, NOW, error)  # type: ignore[arg-type] # a state
+            assert facts.overview(ledger.path, NOW).damaged == damaged
+        key: scheduling.Key = ("verify", "target1")
+        run = Run(job="verify", target="target1", started_at=NOW, status="failed")
+        for by_plan in (False, True):
+            if by_plan:
+                scheduling.configure(ledger, ["target1"], {key: Timetable(schedule=parse("@daily"))}, NOW)
+            ledger.begin(dataclasses.replace(run, slot=NOW if by_plan else None))
+            ledger.begin(run)
+            ledger.begin(dataclasses.replace(run, status="succeeded"))  # the other copy
+            assert facts.overview(ledger.path, NOW).in_a_row.get(key, 0) == int(by_plan)

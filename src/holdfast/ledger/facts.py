@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote
 
-from holdfast.ledger import database, habits, losses, restore_tests, rows
+from holdfast.ledger import covers, database, habits, losses, restore_tests, rows
 from holdfast.ledger.ledger import Ledger
 from holdfast.model.codec import parse_time, time_text
 from holdfast.model.overview import (
@@ -77,10 +77,6 @@ _WAITING = f"""
     SELECT target, proof, count(*) FROM backups AS b
     WHERE target IN (SELECT key FROM json_each(:needed)) AND complete > 0 AND NOT {_ENOUGH} GROUP BY 1, 2
 """  # noqa: S608 - our own text
-_COVERED = """
-    SELECT b.target, c.store, count(*) FROM copies AS c JOIN backups AS b ON b.id = c.backup_id
-    WHERE c.covered IS NOT NULL GROUP BY b.target, c.store
-"""
 _HOLDINGS = """
     SELECT target, store, backups, bytes, objects, (
         SELECT count(*) FROM backups AS b WHERE b.target = h.target AND b.complete > 0 AND b.id > h.newest
@@ -93,13 +89,20 @@ _LAST_RUNS = """
     ON r.id = (SELECT max(id) FROM runs WHERE target = t.target AND job = t.job AND status = t.status)
     ORDER BY r.id
 """
+# When the daemon verifies, each copy has a run besides that of the slot, which is the one that tells how it went: a whole
+# copy that is read after a damaged one makes up for nothing.
 _IN_A_ROW = """
     SELECT job, target, (
         SELECT count(*) FROM runs AS r WHERE r.target = t.target AND r.job = t.job AND r.status IN ('failed', 'lost')
-        AND r.id > coalesce(
-            (SELECT max(id) FROM runs WHERE target = t.target AND job = t.job AND status = 'succeeded'), 0
-        )
-    ) FROM (SELECT DISTINCT job, target FROM run_tallies WHERE status IN ('failed', 'lost')) AS t
+        AND (t.any OR r.slot IS NOT NULL) AND r.id > coalesce((
+            SELECT id FROM runs WHERE target = t.target AND job = t.job AND status = 'succeeded'
+            AND (t.any OR slot IS NOT NULL) ORDER BY id DESC LIMIT 1
+        ), 0)
+    ) FROM (
+        SELECT DISTINCT job, target, job <> 'verify' OR NOT EXISTS (
+            SELECT 1 FROM schedules AS s WHERE s.job = r.job AND s.target = r.target
+        ) AS any FROM run_tallies AS r WHERE status IN ('failed', 'lost')
+    ) AS t
 """
 _TESTS = """
     SELECT target, outcome, at, seconds, restore_seconds, archive_bytes FROM restore_tests AS t
@@ -181,7 +184,8 @@ def overview(
             holdings={
                 (target, store): StoreHolding(*held) for target, store, *held in connection.execute(_HOLDINGS)
             },
-            covered={(target, store): count for target, store, count in connection.execute(_COVERED)},
+            covered=covers.covered(connection),
+            damaged=covers.damaged(connection),
             tallies=tuple(RunTally(*row) for row in connection.execute("SELECT * FROM run_tallies")),
             last_runs=tuple(map(_run, connection.execute(_LAST_RUNS))),
             running=tuple(map(_run, connection.execute(_RUNNING))),

@@ -41,6 +41,11 @@ COVERED = Family(
     help="Backups in the store that somebody deleted or wrote over, and that are read from the versions beneath.",
     labels=("target", "store"),
 )
+DAMAGED = Family(
+    name="holdfast_store_damaged_backups",
+    help="Backups in the store that were found damaged or gone, and that nobody has repaired, removed or forgotten since.",
+    labels=("target", "store"),
+)
 DELETED = Family(
     name="holdfast_retention_last_deleted",
     help="Backups that retention took away the last time; NaN before the first time.",
@@ -62,7 +67,7 @@ ELSEWHERE = Family(
     help="1 where another host had the lease for that work in the store when this one last wanted it, else 0.",
     labels=("target", "store", "kind"),
 )
-FAMILIES = (UP, LAST_PROBE, BYTES, OBJECTS, LAG, LOCKED, COVERED, DELETED, BLOCKED, ELSEWHERE)
+FAMILIES = (UP, LAST_PROBE, BYTES, OBJECTS, LAG, LOCKED, COVERED, DAMAGED, DELETED, BLOCKED, ELSEWHERE)
 
 
 def families(scene: Scene) -> Iterator[Filled]:
@@ -78,6 +83,7 @@ def families(scene: Scene) -> Iterator[Filled]:
     ends = [(store, overview.locked_until.get(store)) for store in scene.configured.locking]
     yield LOCKED, [((store,), NAN if end is None else end - scene.now) for store, end in ends]
     yield COVERED, [(place, overview.covered.get(place, 0)) for place in places]
+    yield DAMAGED, [(place, overview.damaged.get(place, 0)) for place in places]
     pruned = [(target, overview.pruned.get(target)) for target in scene.targets]
     yield DELETED, [((target,), NAN if each is None else each) for target, each in pruned]
     causes = [(target, cause) for target in scene.targets for cause in CAUSES]

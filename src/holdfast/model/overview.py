@@ -166,7 +166,8 @@ class Overview:
     `losses` says when the ledger was found to have lost what it knew, by one of LOSSES; `rebuilt_at` when a person last
     had it rebuilt, 0 for never.
     `habits` are the seconds that usually lie between the backups of a target that has no schedule, where that is known.
-    `covered` counts the copies that somebody deleted or wrote over, by target and store.
+    `covered` counts the copies that somebody deleted or wrote over, `damaged` those that were found damaged or gone, by
+    target and store.
     """
 
     configured_at: Mapping[str, float] = field(default_factory=dict)
@@ -177,6 +178,7 @@ class Overview:
     backups: Mapping[tuple[str, str], int] = field(default_factory=dict)
     holdings: Mapping[tuple[str, str], StoreHolding] = field(default_factory=dict)
     covered: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    damaged: Mapping[tuple[str, str], int] = field(default_factory=dict)
     tallies: tuple[RunTally, ...] = ()
     last_runs: tuple[RunFacts, ...] = ()
     running: tuple[RunFacts, ...] = ()
