@@ -6,7 +6,7 @@ import gc
 import io
 import sys
 
-gc.set_threshold(50_000, 10, 10)  # what is imported stays: looking for garbage in it is a tenth of the start
+gc.set_threshold(200_000, 10, 10)  # what is imported stays: looking for garbage in it is a tenth of the start
 
 from holdfast.cli import main as run  # noqa: E402 - after that
 from holdfast.system import stdio  # noqa: E402 - after that

@@ -14,14 +14,13 @@ from pathlib import Path
 
 from holdfast import config as configuration
 from holdfast import config_flags, config_stores
-from holdfast.jobs import catalog, find, past, project_address
+from holdfast.jobs import catalog, find, past
 from holdfast.jobs.notifying import Notifier
 from holdfast.jobs.services import Keys, Nobody, Reporter, Services, Watcher
 from holdfast.ledger.ledger import BackupRow, Ledger
 from holdfast.model.errors import ConfigError, KeyFileError, NotFoundError, StoreError, UsageError
 from holdfast.model.target import Target, needed
 from holdfast.model.testing import RestoreTesting
-from holdfast.postgres import conninfo
 from holdfast.stores.base import Store, hurry
 from holdfast.streams import age_keys, sign
 from holdfast.system import logs, signals
@@ -134,22 +133,6 @@ class App:
         """How backups of a target are tested, by the config; by the defaults for one that it does not have."""
         own = next((each for each in self.targets if each.name == target), None)
         return own.restore_test if own is not None else RestoreTesting()
-
-    def destination(self, url: str | None, target: str) -> conninfo.Conninfo:
-        """Where to restore: the server of `url`, else the target's own."""
-        if url is not None:
-            if not url.strip():  # libpq would take it for the server of this machine
-                raise UsageError("--to is empty", hint="Give the URL of the server to restore into.")
-            where = conninfo.parse(url)
-            if where.password:
-                logs.register_secret(where.password)
-            return where
-        own = next((each for each in self.targets if each.name == target), None)
-        if own is None:
-            raise UsageError(
-                f"target {target} is not in the config", hint="Say where to restore with --to URL."
-            )
-        return project_address.address(own, self.stop)
 
 
 @contextmanager

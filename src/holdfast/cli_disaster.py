@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from holdfast.cli_options import ConfigPath, Quiet, Set, common, opened_app
+from holdfast.cli_options import ConfigPath, Quiet, Set, common, destination, opened_app
 from holdfast.model.errors import UsageError
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def disaster(
         raise UsageError("nobody can answer here", hint="Say --yes to take every step unasked.")
     with opened_app(config, overrides, quiet=quiet) as opened:
         (chosen_target,) = opened.chosen([target])
-        into = None if drill else opened.destination(to, target)
+        into = None if drill else destination(opened, to, target)
         name = f"{target}-drill" if drill else target
         with job.protocol(opened.services, name) as protocol:
             walk = cli_walk.Walk(

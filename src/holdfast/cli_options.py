@@ -17,6 +17,7 @@ from holdfast.model.errors import UsageError
 if TYPE_CHECKING:
     from holdfast.app import App
     from holdfast.jobs.reading import Opened
+    from holdfast.postgres.conninfo import Conninfo
 
 _PAIR = re.compile(r'(?P<old>("[^"]*"|[^"=])+)=(?P<new>.+)', re.DOTALL)  # at the first = outside of quotes
 
@@ -116,3 +117,24 @@ def backup_before_migration(
     newest = opened.find(word, target=target, before=None, fresh=True)
     row = before_migration(opened.services, version, newest.backup.target, opened.stop)
     return open_best(opened.services, row, store)
+
+
+def destination(opened: App, url: str | None, target: str) -> Conninfo:
+    """Tell where to restore: the server of `url`, else the target's own. Raise UsageError where there is neither."""
+    from holdfast.jobs import project_address
+    from holdfast.postgres import conninfo
+    from holdfast.system import logs
+
+    if url is None:
+        own = next((each for each in opened.targets if each.name == target), None)
+        if own is None:
+            raise UsageError(
+                f"target {target} is not in the config", hint="Say where to restore with --to URL."
+            )
+        return project_address.address(own, opened.stop)
+    if not url.strip():  # libpq would take it for the server of this machine
+        raise UsageError("--to is empty", hint="Give the URL of the server to restore into.")
+    where = conninfo.parse(url)
+    if where.password:
+        logs.register_secret(where.password)
+    return where

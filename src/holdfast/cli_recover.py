@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from holdfast import cli_asking
-from holdfast.cli_options import Before, Json, Quiet, pair, parse_time
+from holdfast.cli_options import Before, Json, Quiet, destination, pair, parse_time
 from holdfast.model.errors import CancelledError, RestoreTestError, UsageError
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def recover(
             return 0
         row = job.choose(found, target=target, backup=backup, before=parse_time(before))
         wish = Wish(
-            into=opened.destination(to, row.backup.target),
+            into=destination(opened, to, row.backup.target),
             database=database,
             roles=True,
             tablespaces=dict(pair(text, "--tablespace-map", "PATH") for text in tablespace_map or ()),

@@ -21,6 +21,7 @@ from holdfast.cli_options import (
     backup_before_migration,
     chosen_backup,
     common,
+    destination,
     opened_app,
     pair,
 )
@@ -166,7 +167,7 @@ def restore(
         else:
             chosen = chosen_backup(opened, word, target=target, before=before, store=store)
         wish = Wish(
-            into=opened.destination(to, chosen.backup.target),
+            into=destination(opened, to, chosen.backup.target),
             database=database,
             rename=rename,
             tablespaces=dict(pair(text, "--tablespace-map", "PATH") for text in tablespace_map or ()),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from holdfast.cli_options import ConfigPath, Json, Quiet, Set, common, opened_app
+from holdfast.cli_options import ConfigPath, Json, Quiet, Set, common, destination, opened_app
 from holdfast.model.errors import UsageError
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def swap(
 
     with opened_app(config, overrides, quiet=quiet, seconds=_SECONDS_FOR_STORES) as opened:
         chosen = target if to is not None else _target(opened, target)
-        into = opened.destination(to, chosen or "")
+        into = destination(opened, to, chosen or "")
         options = render_swap.server_options(config=config or common.config, to=to, target=chosen)
         if dry_run:
             planned = job.plan(opened.services, into, live, other)

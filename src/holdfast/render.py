@@ -1,6 +1,6 @@
 """Everything that people read: tables, sentences, progress bars and JSON. The only module that formats for people.
 
-Facts go to stdout, progress and warnings to stderr. Rich is imported only where a table or a bar is drawn.
+Facts go to stdout, progress and warnings to stderr. Rich is imported only where a bar is drawn.
 """
 
 from __future__ import annotations
@@ -37,15 +37,9 @@ def line(text: str = "") -> None:
 
 
 def _print(text: str) -> None:
-    with _heard():
-        print(text, flush=True)
-
-
-@contextmanager
-def _heard() -> Iterator[None]:
-    """Raise Error where stdout takes nothing any more, as on a full disk. That its reader has gone is the caller's."""
+    """Print to stdout. Raise Error where that takes nothing any more, as on a full disk; that its reader has gone is the caller's."""
     try:
-        yield
+        print(text, flush=True)
     except BrokenPipeError:
         raise
     except OSError as failure:
@@ -85,24 +79,24 @@ def error(value: Error, *, prefix: str = "") -> None:
 def table(
     columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: frozenset[str] = frozenset()
 ) -> None:
-    """Print a table; on a narrow or absent terminal every cell stays whole."""
-    from rich.console import Console  # noqa: PLC0415 - slow to import
-    from rich.table import Table  # noqa: PLC0415 - slow to import
+    """Print a table, with the columns in `right` flush right. Every cell stays whole, however narrow the terminal is."""
+    lines = [columns, *([_one_line(cell) for cell in cells] for cells in rows)]
+    widths = [max(map(_width, cells)) for cells in zip(*lines, strict=True)]
+    for cells in lines:
+        padded = []
+        for title, cell, width in zip(columns, cells, widths, strict=True):
+            blanks = " " * (width - _width(cell))
+            padded.append(blanks + cell if title in right else cell + blanks)
+        _print("  ".join(padded).rstrip())
 
-    drawn = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        drawn.add_column(
-            column, justify="right" if column in right else "left", no_wrap=True, overflow="ignore"
-        )
-    for cells in rows:
-        drawn.add_row(*map(_one_line, cells))
-    console = Console(highlight=False, markup=False, emoji=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, markup=False, emoji=False, width=10_000)
-    with _heard(), console.capture() as captured:
-        console.print(drawn)
-    for text in captured.get().split("\n")[:-1]:
-        _print(text.rstrip())  # not by way of line(): rich's own bold is meant
+
+def _width(text: str) -> int:
+    """Tell how many columns of a terminal a text takes."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len  # noqa: PLC0415 - slow to import, and needed for few names
+
+    return cell_len(text)
 
 
 def copies(row: BackupRow) -> str:

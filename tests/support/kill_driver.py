@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from holdfast.app import App, open_app
+from holdfast.cli_options import destination
 from holdfast.jobs import restore, storage_restore, storage_save
 from holdfast.jobs.backup import backup
 from holdfast.jobs.copies import catch_up
@@ -153,7 +154,7 @@ def _newest(services: Services, target: Target) -> Opened:
 def _restore(app: App, services: Services, target: Target, jobs: int = 1) -> None:
     opened = _newest(services, target)
     wish = restore.Wish(
-        into=app.destination(None, target.name),
+        into=destination(app, None, target.name),
         database=opened.backup.databases[0],
         rename=HALF,
         roles=True,
@@ -163,13 +164,13 @@ def _restore(app: App, services: Services, target: Target, jobs: int = 1) -> Non
 
 
 def _beside(app: App, services: Services, target: Target) -> None:
-    wish = TablesWish(into=app.destination(None, target.name), rename={"item": "item_back"})
+    wish = TablesWish(into=destination(app, None, target.name), rename={"item": "item_back"})
     restore_tables(services, _newest(services, target), wish, app.stop)
 
 
 def _swapped(app: App, services: Services, target: Target) -> None:
     opened = _newest(services, target)
-    wish = restore.Wish(into=app.destination(None, target.name), database=opened.backup.databases[0])
+    wish = restore.Wish(into=destination(app, None, target.name), database=opened.backup.databases[0])
     restore_swapped(services, opened, wish, app.stop)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.app import open_app
+from holdfast.cli_options import destination
 from holdfast.jobs.find import open_best
 from holdfast.jobs.restore_tables import TablesWish, restore_tables
 from support.kill_driver import Fatal, Point
@@ -31,7 +32,7 @@ def main(config: str, database: str, text: str, wish: dict[str, Any]) -> None:
     with open_app(Path(config), (), reporter=_Deadly(point), quiet=True) as app:
         chosen = open_best(app.services, app.find("latest", target=None, before=None, fresh=True), None)
         services = dataclasses.replace(app.services, stage=point.stage)
-        into = app.destination(None, chosen.backup.target)
+        into = destination(app, None, chosen.backup.target)
         restore_tables(services, chosen, TablesWish(into=into, into_database=database, **wish), app.stop)
 
 

@@ -11,7 +11,6 @@ from holdfast.jobs.services import Services
 from holdfast.jobs.spread import Spread, spread
 from holdfast.jobs.troubles import troubles
 from holdfast.ledger import drills, habits, locks, losses, retention, scheduling
-from holdfast.ledger.facts import LATELY
 from holdfast.ledger.ledger import BackupRow
 from holdfast.model.drill import Drill
 from holdfast.model.planning import Pause
@@ -117,7 +116,7 @@ def _unlocked(services: Services, name: str, target: Target | None, now: datetim
     locking = {store for store, place in target.places.items() if place.lock is not None}
     for store, found in locks.lapsed(services.ledger, name, now).items():
         pruned = retention.last(services.ledger, name, store)
-        here = target.prune is not None or (pruned is not None and pruned > now - LATELY)
+        here = target.prune is not None or (pruned is not None and pruned > now - retention.LATELY)
         if store in locking and here:
             yield f"locked no more in {store}: {', '.join(found[:3])}"
 

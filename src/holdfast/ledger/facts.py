@@ -8,12 +8,13 @@ import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from urllib.parse import quote
 
 from holdfast.ledger import covers, database, habits, losses, restore_tests, rows
 from holdfast.ledger.ledger import Ledger
+from holdfast.ledger.retention import LATELY
 from holdfast.model.codec import parse_time, time_text
 from holdfast.model.overview import (
     DaemonFacts,
@@ -123,9 +124,6 @@ _LOCKS = """
         OR EXISTS (SELECT 1 FROM retention AS r WHERE r.target = b.target AND r.store = l.store AND r.at > :lately)
     ) GROUP BY l.store
 """
-LATELY = timedelta(
-    days=7
-)  # a host that pruned since then is one that prunes, though no schedule of it says so
 _KEYS_OF_TIMES = ", ".join(f"'{key}'" for key in (*losses.KEYS.values(), losses.SETTLE_AFTER))
 _TIMES_KEPT = f"SELECT key, value FROM meta WHERE key IN ({_KEYS_OF_TIMES})"  # noqa: S608 - our own text
 _RUNNING = """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from holdfast.ledger import rows
 from holdfast.ledger.ledger import Ledger
@@ -13,6 +13,8 @@ from holdfast.ledger.measures import ACKED
 from holdfast.model.codec import from_json, parse_time, time_text, to_json
 from holdfast.model.pruning import Reference, Refusal
 
+# A host that pruned within this time is one that prunes, even if no schedule of it says so.
+LATELY = timedelta(days=7)
 _REFERENCE, _ACCEPTED = "clock_reference", "clock_accepted_run"
 
 
