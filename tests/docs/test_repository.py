@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 from holdfast.ledger import database
 
 ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "src/holdfast"
 NOT_OURS = {".git", ".venv", ".cache", "dist", "build", "node_modules", "__pycache__"}
 LINES = {"src": 320, "tests": 400}  # "about 300"; a test file may list more cases
 LONG_BY_NATURE: frozenset[str] = frozenset()  # a path here needs a reason beside it
@@ -183,6 +185,25 @@ def test_links_between_documents_lead_somewhere() -> None:
         if "://" not in link and not (ROOT / name).parent.joinpath(link).exists()
     ]
     assert dead == []
+
+
+def test_the_source_map_names_what_there_is() -> None:
+    page = (ROOT / "docs/explanation/design.md").read_text()
+    named = set(re.findall(r"`([a-z_/]+\*?(?:\.py|/))`", page)) - {"src/holdfast/"}
+    assert len(named) > 40
+    assert [name for name in named if not list(PACKAGE.glob(name))] == []
+    layers = {f"{path.name}/" for path in PACKAGE.iterdir() if (path / "__init__.py").exists()}
+    assert layers <= named
+
+
+def test_the_docstring_of_a_package_names_modules_that_there_are() -> None:
+    missing = {
+        f"{path.parent.name}.{name}"
+        for path in PACKAGE.glob("*/__init__.py")
+        for name in re.findall(r"`([a-z_0-9]+)`", ast.get_docstring(ast.parse(path.read_text())) or "")
+        if not (path.parent / f"{name}.py").exists()
+    }
+    assert missing == set()
 
 
 def test_decision_records_are_numbered_and_short() -> None:

@@ -1,1 +1,1 @@
-"""What monitoring is told: families of metrics by topic, and the endpoint that answers with them."""
+"""What monitoring is told: the families of metrics by topic, `collector` for a scrape, and the `endpoint` that answers."""

@@ -1,1 +1,1 @@
-"""What the APIs of hosting platforms are asked."""
+"""The APIs of hosting platforms, Supabase's so far: `exchange` sends a request, `shapes` reads the answer strictly."""
