@@ -12,8 +12,6 @@ from holdfast.model.script_reading import Reading
 from holdfast.render import line, table
 from holdfast.words import many, size, when
 
-Facts = dict[str, Json]
-
 
 def facts(value: ImportReport) -> list[Json]:
     """What became of each file."""

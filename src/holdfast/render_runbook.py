@@ -22,7 +22,7 @@ def runbook(kit: Kit, target: KitTarget) -> Section:
     return Section(title, tuple(_steps(kit, target)))
 
 
-def recover_command(store: KitStore, target: str, *, to: str = _SERVER) -> str:
+def recover_command(store: KitStore, target: str) -> str:
     """The command that brings a target back from a store."""
     settings = (word for option in store.options for word in ("--set", f"stores.main.{option}"))
     words = [
@@ -35,7 +35,7 @@ def recover_command(store: KitStore, target: str, *, to: str = _SERVER) -> str:
         target,
         *settings,
         "--to",
-        to,
+        _SERVER,
     ]
     return shlex.join(words)
 

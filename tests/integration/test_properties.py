@@ -10,7 +10,7 @@ from psycopg import sql
 from holdfast.model.catalog import Properties
 from holdfast.model.errors import NotFoundError, SourceError
 from holdfast.postgres.conninfo import Conninfo
-from holdfast.postgres.contents import is_empty, what_is_there
+from holdfast.postgres.contents import what_is_there
 from holdfast.postgres.properties import (
     create_database_sql,
     drop_database,
@@ -183,12 +183,12 @@ def test_dropping_leaves_the_slot_of_a_publisher_alone(cluster: Cluster, databas
 
 def test_a_fresh_database_is_empty(database: Conninfo) -> None:
     with connect(database, application_name="test") as conn:
-        assert is_empty(conn)
+        assert not what_is_there(conn)
         assert what_is_there(conn) == ""
         conn.execute("CREATE TEMPORARY TABLE passing (x integer)")
         conn.execute("DROP SCHEMA public")
         conn.execute("CREATE SCHEMA public")
-        assert is_empty(conn)
+        assert not what_is_there(conn)
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def test_a_fresh_database_is_empty(database: Conninfo) -> None:
 def test_any_object_of_a_user_fills_a_database(database: Conninfo, statement: str, told: str) -> None:
     execute(database, statement)
     with connect(database, application_name="test") as conn:
-        assert not is_empty(conn)
+        assert what_is_there(conn)
         assert what_is_there(conn) == told
 
 
@@ -221,7 +221,7 @@ def test_an_extension_fills_a_database_as_one_object(cluster: Cluster, database:
     name = needs_extension(cluster, "hstore", "vector")
     execute(database, f"CREATE EXTENSION {name}")
     with connect(database, application_name="test") as conn:
-        assert not is_empty(conn)
+        assert what_is_there(conn)
         assert what_is_there(conn) == f"1 extension ({name})"
 
 

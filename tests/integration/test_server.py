@@ -110,12 +110,7 @@ def test_facts_tell_the_server_and_the_role(cluster: Cluster, database: Conninfo
     assert told.version_num == cluster.version_num
     assert told.version_text.startswith(str(told.version_num // 10000))
     assert str(told.system_identifier).isdigit()
-    assert (told.user, told.is_superuser, told.can_read_all_data, told.bypasses_row_security) == (
-        "postgres",
-        True,
-        True,
-        True,
-    )
+    assert (told.user, told.is_superuser) == ("postgres", True)
     assert (told.encoding, told.in_recovery, told.pooler) == ("UTF8", False, False)
     assert told.data_directory == str(cluster.data_dir)
 
@@ -128,7 +123,7 @@ def test_facts_do_without_what_a_plain_role_may_not_ask(cluster: Cluster, databa
         told = facts(conn)
         assert conn.execute("SELECT 1").fetchall() == [(1,)]
     assert (told.system_identifier, told.data_directory) == (None, None)
-    assert (told.is_superuser, told.can_read_all_data, told.bypasses_row_security) == (False, False, False)
+    assert not told.is_superuser
 
 
 def test_databases_are_listed_with_what_they_allow(cluster: Cluster, database: Conninfo) -> None:

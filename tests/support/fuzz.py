@@ -354,7 +354,7 @@ READERS = (
     ),
     Reader(
         "schedule",
-        lambda data: schedule.parse(_text(data)).next_slot(NOW),
+        lambda data: next(schedule.parse(_text(data)).slots(NOW)),
         lambda: (b"*/5 2-4 * * mon", b"@daily", b"every 6h"),
         (ValueError,),
     ),

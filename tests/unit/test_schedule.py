@@ -134,8 +134,8 @@ def test_slots_are_strictly_increasing_and_the_next_one_is_found_from_anywhere(
     assert after < slots[0]
     assert all(earlier < later for earlier, later in pairwise(slots))
     for earlier, later in pairwise(slots):
-        assert schedule.next_slot(earlier) == later
-        assert schedule.next_slot(later - timedelta(seconds=1)) == later
+        assert next(schedule.slots(earlier)) == later
+        assert next(schedule.slots(later - timedelta(seconds=1))) == later
     assert list(schedule.slots_between(after, slots[-1])) == slots
 
 
@@ -157,7 +157,7 @@ def test_no_minute_that_the_rule_names_is_lost(rule: str, zone: str, day: date) 
 
 @given(seconds=st.integers(1, 366 * 86400), after=times)
 def test_an_interval_is_the_same_on_all_hosts(seconds: int, after: datetime) -> None:
-    slot = parse(f"every {seconds}s").next_slot(after)
+    slot = next(parse(f"every {seconds}s").slots(after))
     assert slot.timestamp() % seconds == 0
     assert timedelta(0) < slot - after <= timedelta(seconds=seconds)
 

@@ -11,7 +11,6 @@ from holdfast.postgres.tools import (
     Toolset,
     choose,
     choose_for_restore,
-    choose_server,
     find_toolsets,
     version_num,
 )
@@ -112,12 +111,6 @@ def test_a_restore_names_the_client_that_reads_the_archive() -> None:
     with pytest.raises(NoToolsError, match="an archive of pg_dump 16") as caught:
         choose_for_restore(tools(15), 150003, "16.1")
     assert "postgresql-client-16" in (caught.value.hint or "")
-
-
-def test_a_scratch_cluster_is_never_older_than_the_server() -> None:
-    assert choose_server(tools(15, 16), 150003).major == 15
-    with pytest.raises(NoToolsError, match="PostgreSQL 17 or later"):
-        choose_server(tools(15, 16), 170003)
 
 
 def _fake(directory: Path, said: str, *programs: str) -> Path:

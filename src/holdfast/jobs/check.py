@@ -45,7 +45,7 @@ def check(services: Services, targets: tuple[Target, ...], *, encrypted: bool) -
     """Look at the keys, the state directory, every store and every target."""
     yield from check_keys.check_keys(services.keys, encrypted=encrypted)
     yield from check_keys.check_known(services)
-    yield _check_space("state directory", services.state_dir)
+    yield _check_space(services.state_dir)
     yield from _check_lasting(services.state_dir)
     yield from _check_spool(services.spool_dir)
     for store in services.stores.values():
@@ -68,7 +68,7 @@ def _check_spool(path: Path) -> Iterator[Finding]:
         yield Finding(level="warn", subject="spool directory", message=error.message, hint=error.hint)
 
 
-def _check_space(subject: str, path: Path) -> Finding:
+def _check_space(path: Path) -> Finding:
     from shutil import disk_usage  # noqa: PLC0415 - only here
 
     try:
@@ -77,11 +77,11 @@ def _check_space(subject: str, path: Path) -> Finding:
     except OSError as error:
         return Finding(
             level="fail",
-            subject=subject,
+            subject="state directory",
             message=f"{path}: {error.strerror}",
             hint="Set daemon.state_dir to a directory that this user can write.",
         )
-    return room(subject, str(path), free)
+    return room("state directory", str(path), free)
 
 
 def _check_lasting(path: Path) -> Iterator[Finding]:

@@ -31,7 +31,7 @@ def check_platform(target: Target, stop: Stop) -> Iterator[Finding]:
             message=f"project {found.name} ({found.ref}) is {found.status}",
             hint=None if healthy else "See the dashboard.",
         )
-        if api.read_only().enabled:
+        if api.read_only():
             yield Finding(level="warn", subject=subject, message="the database is read-only", hint=_FULL)
     if project.storage is not None:
         buckets = bucket_files(target, stop).buckets()

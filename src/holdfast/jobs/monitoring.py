@@ -51,17 +51,11 @@ class Monitoring:
 
 @contextmanager
 def probing(
-    services: Callable[[], Services],
-    stop: Stop,
-    keep: Callable[[tuple[Tried, ...]], None],
-    *,
-    seconds: float = PROBE_SECONDS,
+    services: Callable[[], Services], stop: Stop, keep: Callable[[tuple[Tried, ...]], None]
 ) -> Iterator[None]:
     """Try the stores again and again until the `with` ends, and hand out how they are. One that is away holds up nobody."""
     with stop.derived() as inner:
-        thread = threading.Thread(
-            target=_probe_all, args=(services, inner, keep, seconds), name="probe", daemon=True
-        )
+        thread = threading.Thread(target=_probe_all, args=(services, inner, keep), name="probe", daemon=True)
         thread.start()
         try:
             yield
@@ -71,7 +65,7 @@ def probing(
 
 
 def _probe_all(
-    services: Callable[[], Services], stop: Stop, keep: Callable[[tuple[Tried, ...]], None], seconds: float
+    services: Callable[[], Services], stop: Stop, keep: Callable[[tuple[Tried, ...]], None]
 ) -> None:
     while not stop.requested:
         now = services()
@@ -81,7 +75,7 @@ def _probe_all(
             return
         except LedgerError as trouble:
             now.reporter.warn("the ledger could not tell what the stores hold", error=str(trouble))
-        stop.wait(seconds)
+        stop.wait(PROBE_SECONDS)
 
 
 def probe(ledger: Ledger, stores: Mapping[str, Store], clock: Clock, stop: Stop) -> tuple[Tried, ...]:

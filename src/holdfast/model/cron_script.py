@@ -179,7 +179,7 @@ class _Interpreter:
 
     def _written(self, path: str) -> None:
         """Read the name of a file that a dump goes into: the directory, and the pattern of names."""
-        shown = self._script.with_places(path, "{database}")
+        shown = self._script.with_places(path)
         if re.search(r"\.log$|^/dev/|^/proc/", shown) or shown in {UNKNOWN, ""}:
             return
         folder, name = posixpath.split(shown)
@@ -214,9 +214,7 @@ class _Interpreter:
         if reading.days is None:
             reading.missed.append((command.line, "find (its age is not known)"))
         if words and words[0].startswith(("/", ".", "~")) and UNKNOWN not in words[0]:
-            reading.directory = reading.directory or self._static(
-                self._script.with_places(words[0], "{database}")
-            )
+            reading.directory = reading.directory or self._static(self._script.with_places(words[0]))
 
     def _tail(self, command: Command, words: tuple[str, ...]) -> None:
         found = re.search(r"-n\s*\+([0-9]{1,6})\b", " ".join(words))
@@ -237,7 +235,7 @@ class _Interpreter:
             if posixpath.basename(command.words[0]) == "rclone":
                 self._reading.missed.append((command.line, "rclone (its remote is in a config of its own)"))
             return
-        shown = self._script.with_places(target[-1], "{database}")
+        shown = self._script.with_places(target[-1])
         scheme, _, path = shown.partition("://")
         bucket, _, key = path.partition("/")
         if UNKNOWN in bucket or "{" in bucket:

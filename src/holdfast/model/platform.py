@@ -77,11 +77,3 @@ class PoolerAddress:
     database: str
     mode: Literal["session", "transaction"]
     primary: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReadOnly:
-    """Whether the platform made the database read-only, as it does when the disk is full."""
-
-    enabled: bool
-    override_until: datetime | None

@@ -88,10 +88,6 @@ class Schedule:
         first = (after - _EPOCH) // step + 1
         return (_EPOCH + step * number for number in count(first))
 
-    def next_slot(self, after: datetime) -> datetime:
-        """The first slot later than `after`."""
-        return next(self.slots(after))
-
     def slots_between(self, after: datetime, until: datetime) -> Iterator[datetime]:
         """The slots later than `after`, up to `until` included, in their order."""
         return takewhile(lambda slot: slot <= until, self.slots(after))

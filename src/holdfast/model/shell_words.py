@@ -53,9 +53,9 @@ class Script:
             return (word,)
         return tuple(dict.fromkeys(self.lists.get(found[1], ())))
 
-    def with_places(self, word: str, place: str) -> str:
-        """Write a word with `place` where something of several stands."""
-        word = re.sub(f"{_MARK}.+?{_MARK}", place, word).replace(EVERY_DATABASE, place)
+    def with_places(self, word: str) -> str:
+        """Write a word with `{database}` where something of several stands."""
+        word = re.sub(f"{_MARK}.+?{_MARK}", "{database}", word).replace(EVERY_DATABASE, "{database}")
         return word.replace(UNKNOWN, "*")
 
 

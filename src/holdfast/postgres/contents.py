@@ -64,11 +64,6 @@ _KINDS: tuple[tuple[str, LiteralString], ...] = (
 )
 
 
-def is_empty(conn: Connection) -> bool:
-    """Whether the database is as CREATE DATABASE from template0 leaves it, grants and settings aside."""
-    return not _found(conn)
-
-
 def what_is_there(conn: Connection) -> str:
     """Sum up what the database holds, for a refusal: `3 relations (orders, …), 1 large object`; empty: nothing."""
     return ", ".join(

@@ -28,14 +28,10 @@ _ASCII_UPPER = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeftOutBy:
-    """What a selection leaves out: reasons by the table's OID, for the whole table and for its rows only.
-
-    `unmatched` are the patterns that match nothing, with their option.
-    """
+    """What a selection leaves out: reasons by the table's OID, for the whole table and for its rows only."""
 
     tables: Mapping[int, str]
     data: Mapping[int, str]
-    unmatched: tuple[str, ...]
 
 
 def to_regex(pattern: str, *, kind: Kind) -> tuple[str | None, str]:
@@ -167,10 +163,7 @@ def _left_out_by(conn: Connection, selection: Selection) -> LeftOutBy:
         for pattern, oids in matches["exclude_table_data"].items()
         for oid in oids
     }
-    unmatched = tuple(
-        f"{option} {pattern!r}" for option in matches for pattern, oids in matches[option].items() if not oids
-    )
-    return LeftOutBy(tables=tables, data=data, unmatched=unmatched)
+    return LeftOutBy(tables=tables, data=data)
 
 
 def _all_tables(conn: Connection) -> list[TupleRow]:

@@ -77,14 +77,14 @@ def find_relations(text: str, names: Collection[Name], *, option: str = "--table
     return found
 
 
-def find_schemas(text: str, names: Collection[str], *, option: str = "--schema") -> frozenset[str]:
+def find_schemas(text: str, names: Collection[str]) -> frozenset[str]:
     """Find what a schema's name, or a pattern, means. Raise NotFoundError, with the nearest names."""
-    parts = _split(text, option)
+    parts = _split(text, "--schema")
     found = _matching(_pattern(parts[0]), names, lambda name: name) if len(parts) == 1 else frozenset()
     found = found or frozenset(name for name in names if name == text)
     if not found:
         known = {name: shown(None, name) for name in names}
-        raise NotFoundError(f"{option} {text}: the backup holds no such schema", hint=_nearest(text, known))
+        raise NotFoundError(f"--schema {text}: the backup holds no such schema", hint=_nearest(text, known))
     return found
 
 

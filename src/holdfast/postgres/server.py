@@ -70,8 +70,6 @@ class ServerFacts:
     in_recovery: bool
     user: str
     is_superuser: bool
-    can_read_all_data: bool
-    bypasses_row_security: bool
     encoding: str
     data_directory: str | None
     pooler: bool
@@ -136,26 +134,21 @@ def connect(conninfo: Conninfo, *, application_name: str, timeout: float = 30) -
 def facts(conn: Connection) -> ServerFacts:
     """Ask the server what it is. Raise SourceError."""
     version = conn.info.server_version
-    # The membership is asked for by name: a cast would fail where the role does not exist (before 14).
     row = _row(
         conn,
-        "SELECT current_setting('server_version'), pg_is_in_recovery(), r.rolname::text, r.rolsuper, r.rolbypassrls,"
-        " EXISTS (SELECT FROM pg_roles a WHERE a.rolname = 'pg_read_all_data' AND pg_has_role(a.oid, 'USAGE')),"
+        "SELECT current_setting('server_version'), pg_is_in_recovery(), r.rolname::text, r.rolsuper,"
         " current_setting('server_encoding'), pg_backend_pid() FROM pg_roles r WHERE r.rolname = current_user",
     )
-    superuser: bool = row[3]
     return ServerFacts(
         version_text=row[0],
         version_num=version,
         system_identifier=_allowed(conn, "SELECT system_identifier::text FROM pg_control_system()"),
         in_recovery=row[1],
         user=row[2],
-        is_superuser=superuser,
-        can_read_all_data=superuser or row[5],
-        bypasses_row_security=superuser or row[4],
-        encoding=row[6],
+        is_superuser=row[3],
+        encoding=row[4],
         data_directory=_allowed(conn, "SELECT current_setting('data_directory', true)"),
-        pooler=row[7] != conn.info.backend_pid,
+        pooler=row[5] != conn.info.backend_pid,
     )
 
 

@@ -157,22 +157,6 @@ def connects(toolset: Toolset, where: Conninfo, *, application_name: str) -> Non
         proc.output_of(proc.Command(argv=argv, env=given.env, pass_fds=given.pass_fds), Stop())
 
 
-def choose_server(servers: Iterable[Toolset], server_version_num: int) -> Toolset:
-    """Choose the server programs for a scratch cluster that stands in for a server: of its own major, else newer.
-
-    Raise NoToolsError when all are older.
-    """
-    known = tuple(servers)
-    wanted = major(server_version_num)
-    chosen = _nearest(known, wanted)
-    if chosen is None:
-        raise NoToolsError(
-            f"a scratch cluster needs the server programs of PostgreSQL {wanted} or later, and {_found(known)}",
-            hint=f"Install them: postgresql-{wanted} (apt), postgresql{wanted}-server (dnf), postgresql@{wanted} (brew).",
-        )
-    return chosen
-
-
 def _archive_format(number: int) -> int:
     """Give the minor of the archive format that a major writes and at most reads; K_VERS_SELF of pg_dump's source.
 

@@ -15,7 +15,7 @@ from urllib.parse import quote, urlsplit
 
 from holdfast.model.errors import ProviderError
 from holdfast.model.event import one_line
-from holdfast.model.platform import BackupSchedule, PlatformBackups, PoolerAddress, ReadOnly, Standing
+from holdfast.model.platform import BackupSchedule, PlatformBackups, PoolerAddress, Standing
 from holdfast.providers import shapes, supabase_shapes
 from holdfast.providers.exchange import Answer, Ask, Bounds, Method, check_address, exchange
 from holdfast.providers.shapes import Shape, ShapeError
@@ -81,7 +81,7 @@ class SupabaseApi:
         """The add-ons that were bought, such as pitr_7 and ipv4_default."""
         return self._shaped(supabase_shapes.addons, self._get("/billing/addons"))
 
-    def read_only(self) -> ReadOnly:
+    def read_only(self) -> bool:
         """Whether the platform made the database read-only."""
         return self._shaped(supabase_shapes.read_only, self._get("/readonly"))
 

@@ -13,7 +13,6 @@ from holdfast.model.platform import (
     PlatformBackup,
     PlatformBackups,
     PoolerAddress,
-    ReadOnly,
     Standing,
 )
 from holdfast.providers.shapes import Shape, ShapeError
@@ -100,13 +99,9 @@ def addons(answer: Shape) -> tuple[str, ...]:
     return tuple(each.at("variant").at("id").text() for each in chosen)
 
 
-def read_only(answer: Shape) -> ReadOnly:
+def read_only(answer: Shape) -> bool:
     """Read GET …/readonly."""
-    until = answer.at("override_active_until")
-    return ReadOnly(
-        enabled=answer.at("enabled").truth(),
-        override_until=until.moment() if until.there and until.value else None,
-    )
+    return answer.at("enabled").truth()
 
 
 def banned(answer: Shape) -> tuple[str, ...]:

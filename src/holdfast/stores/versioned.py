@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain, groupby
@@ -81,16 +81,13 @@ class VersionedStore:
 
     read_only = False
 
-    def __init__(
-        self, inner: Store, locks: Locks, folders: Folders, *, now: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, inner: Store, locks: Locks, folders: Folders) -> None:
         self.inner = inner
         self.name = inner.name
         self.location = inner.location
         self.only_hides = False
         self._locks = locks
         self._folders = folders
-        self._now = now
         self._keeps: bool | None = None
         self._seen: dict[str, _Seen] = {}
 
@@ -235,12 +232,12 @@ class VersionedStore:
     def _look(self, folder: str) -> _Seen | None:
         """Look at a folder, unless that was done just now; None where there are no versions."""
         known = self._seen.get(folder)
-        if known is not None and self._now() < known.at + _LASTING:
+        if known is not None and time.monotonic() < known.at + _LASTING:
             return known
         versions = self._versions(folder)
         if versions is None:
             return None
-        self._seen[folder] = _Seen(at=self._now(), covered={}, counts=False)  # an empty one
+        self._seen[folder] = _Seen(at=time.monotonic(), covered={}, counts=False)  # an empty one
         for _ in self._looked_at(versions):
             pass
         return self._seen[folder]
@@ -284,7 +281,7 @@ class VersionedStore:
                 there={each.key for each in found if each.current is not None},
             )
         if folder is not None:
-            self._seen[folder] = _Seen(at=self._now(), covered=covered, counts=counts)
+            self._seen[folder] = _Seen(at=time.monotonic(), covered=covered, counts=counts)
         for each in found:
             shown = each.first if counts and each.covered is not None else each.current
             if shown is not None:
