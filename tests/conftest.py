@@ -6,7 +6,7 @@ import shutil
 import signal
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,8 @@ from hypothesis import HealthCheck, settings
 
 from holdfast.postgres.conninfo import Conninfo
 from holdfast.postgres.scratch import Cluster
+from support import cluster_copies
+from support.kill_driver import killer
 from support.postgres import new_database, running_cluster
 
 # Nothing is timed in a test: the machine may be busy.
@@ -71,6 +73,12 @@ def unset_logs() -> Iterator[None]:
     structlog.reset_defaults()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _copies() -> Iterator[None]:
+    yield
+    cluster_copies.forget()
+
+
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     """Run a PostgreSQL cluster for the whole session (one per xdist worker); over TCP with a password, too."""
@@ -90,6 +98,13 @@ def database(cluster: Cluster) -> Iterator[Conninfo]:
     """Create a fresh, empty database in `cluster`, dropped after the test."""
     with new_database(cluster) as conninfo:
         yield conninfo
+
+
+@pytest.fixture(scope="session")
+def kill() -> Iterator[Callable[..., int]]:
+    """Run the process whose children kill themselves in the midst of a job (`support.kill_driver`)."""
+    with killer() as process:
+        yield process
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from datetime import time as time_of_day
 import pytest
 
 from holdfast.model.errors import CancelledError, ConfigError, Error, ProviderError
+from holdfast.providers import supabase_api as supabase_api_client
 from holdfast.providers.exchange import Bounds
 from holdfast.providers.supabase_api import SupabaseApi
 from holdfast.system.stop import Stop
@@ -29,7 +30,8 @@ def platform() -> Iterator[Platform]:
 
 
 @pytest.fixture
-def api(platform: Platform) -> SupabaseApi:
+def api(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> SupabaseApi:
+    monkeypatch.setattr(supabase_api_client, "_FIRST_PAUSE", 0.05)
     return SupabaseApi(ref=REF, token=TOKEN, url=platform.url, patience=5)
 
 

@@ -200,6 +200,7 @@ def test_a_difference_between_the_servers_fails_the_demo(
     show_same(original, same.read(second.conninfo, clients, Stop()))
 
 
-def test_the_url_leads_to_the_throwaway_server(pair: tuple[Cluster, Cluster]) -> None:
-    there = conninfo.parse(url(pair[0].conninfo), environ={})
-    assert query(there, "SELECT current_setting('data_directory')") == [(str(pair[0].data_dir),)]
+def test_the_url_leads_to_the_throwaway_server() -> None:
+    with running_cluster(tcp=False) as server:
+        there = conninfo.parse(url(server.conninfo), environ={})
+        assert query(there, "SELECT current_setting('data_directory')") == [(str(server.data_dir),)]

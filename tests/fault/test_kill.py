@@ -19,7 +19,7 @@ from holdfast.postgres.conninfo import Conninfo
 from holdfast.postgres.scratch import Cluster
 from support import moto_server as moto
 from support.faults import BYTES, assert_no_drafts, assert_nothing_runs, fill
-from support.kill_driver import SURVIVED, killer
+from support.kill_driver import SURVIVED
 from support.oracle import asked_of
 from support.postgres import new_database
 from support.world import Recorder, write_config
@@ -57,12 +57,6 @@ MORE_AFTER = (
     ("stage:begun#2", False),  # of the copy
     (f"bytes:copy to b:{BYTES // 8}", False),
 )
-
-
-@pytest.fixture(scope="module")
-def kill() -> Iterator[Kill]:
-    with killer() as process:
-        yield process
 
 
 @pytest.fixture(scope="module")

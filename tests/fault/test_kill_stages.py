@@ -20,7 +20,7 @@ from holdfast.system.stop import Stop
 from support import moto_server as moto
 from support import scripts
 from support.faults import assert_nothing_runs, fill
-from support.kill_driver import HALF, SURVIVED, THEIRS, killer
+from support.kill_driver import HALF, SURVIVED, THEIRS
 from support.leftovers import gone, processes
 from support.oracle import Oracle, oracle_of
 from support.postgres import execute, new_database, query
@@ -98,12 +98,6 @@ IMPORTING = (
     "stage:recorded",
     "stage:recorded#2",
 )
-
-
-@pytest.fixture(scope="module")
-def kill() -> Iterator[Kill]:
-    with killer() as process:
-        yield process
 
 
 @pytest.fixture

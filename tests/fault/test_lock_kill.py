@@ -9,18 +9,11 @@ import pytest
 
 from holdfast.postgres.scratch import Cluster
 from support.home import Home
-from support.kill_driver import killer
 from support.locked_bucket import days_left, held, locked_home, locking_server
 from support.oracle import asked_of
 
 pytestmark = [pytest.mark.extended, pytest.mark.fault("attack.lock")]
 Kill = Callable[..., int]
-
-
-@pytest.fixture(scope="module")
-def kill() -> Iterator[Kill]:
-    with killer() as process:
-        yield process
 
 
 @pytest.fixture(scope="module")

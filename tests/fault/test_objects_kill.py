@@ -14,7 +14,7 @@ from holdfast.jobs import storage_restore, storage_save
 from holdfast.jobs.prune import Wish, complain, prune
 from holdfast.jobs.storage_folder import Folder
 from support.buckets import REF, S3, emptied, fill
-from support.kill_driver import OUT, killer
+from support.kill_driver import OUT
 from support.moto_server import ACCESS_KEY, SECRET_KEY, moto_server
 from support.oracle import asked_of
 from support.world import Recorder, write_config
@@ -24,12 +24,6 @@ pytestmark = pytest.mark.fault("kill.objects")
 Kill = Callable[..., int]
 URL = "postgresql://nobody@127.0.0.1:1/"
 THREE_DAYS = 3 * 86400
-
-
-@pytest.fixture(scope="module")
-def kill() -> Iterator[Kill]:
-    with killer() as process:
-        yield process
 
 
 @pytest.fixture(scope="module")

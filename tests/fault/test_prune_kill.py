@@ -15,7 +15,7 @@ from holdfast.jobs.prune import Wish, complain, prune
 from holdfast.jobs.reading import stored_chunks
 from holdfast.model import layout
 from support import moto_server as moto
-from support.kill_driver import SURVIVED, killer
+from support.kill_driver import SURVIVED
 from support.marked import bury
 from support.oracle import asked_of
 from support.shelved import gives_back, shelved
@@ -47,12 +47,6 @@ POINTS = (
     "stage:prune:recorded",
 )
 FEW = ("stage:tombstone_signed", "stage:prune:manifest", "stage:prune:object_removed#5")
-
-
-@pytest.fixture(scope="module")
-def kill() -> Iterator[Kill]:
-    with killer() as process:
-        yield process
 
 
 @pytest.fixture(scope="module")

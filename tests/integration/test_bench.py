@@ -29,7 +29,7 @@ def shell(script: str) -> tuple[str, ...]:
 @pytest.fixture
 def store() -> Iterator[S3Store]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         thread.start()
         yield S3Store(
             S3Settings(

@@ -32,6 +32,12 @@ def well() -> Sequence[str]:
     return ()
 
 
+@pytest.fixture(autouse=True)
+def quick_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the endpoint notice at once that it is to end."""
+    monkeypatch.setattr(endpoint, "_TICK", 0.01)
+
+
 @contextmanager
 def serving(
     collect: Callable[[], bytes] = lambda: TEXT,

@@ -13,6 +13,12 @@ from support import certificates
 from support.home import Done, called
 
 
+@pytest.fixture(autouse=True)
+def quick_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the endpoint notice at once that it is to end."""
+    monkeypatch.setattr(endpoint, "_TICK", 0.01)
+
+
 def ask(folder: Path, address: tuple[str, int], **more: str) -> Done:
     env = {
         "HOLDFAST_STORE": str(folder / "store"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,7 +16,6 @@ from holdfast.model import layout
 from holdfast.model.lease import LASTS, MARGIN
 from support import moto_server as moto
 from support.home import called
-from support.kill_driver import killer
 from support.marked import bury
 from support.shelved import shelved
 from support.world import Recorder, write_config
@@ -39,7 +38,7 @@ def keys(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 
 def test_what_a_killed_pruner_began_another_host_finishes_when_its_lease_is_over(
-    keys: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    keys: str, kill: Callable[..., int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "one").mkdir()
     config = write_config(tmp_path / "one", NOWHERE, stores={"a": keys}, more=RULES)
@@ -51,8 +50,7 @@ def test_what_a_killed_pruner_began_another_host_finishes_when_its_lease_is_over
             shelved(services, store, backup_id)
         bury(services, store, ids[0], at=now - timedelta(days=4))
     shutil.copytree(tmp_path / "one", tmp_path / "two")  # a machine that was copied
-    with killer() as kill:
-        assert kill(config, "stage:prune:object_removed", job="prune") == -9
+    assert kill(config, "stage:prune:object_removed", job="prune") == -9
     two = tmp_path / "two" / "holdfast.toml"
     done = called("prune", "--config", two, cwd=tmp_path)
     assert done.returncode == 11

@@ -47,6 +47,12 @@ def monitoring(ledger: Ledger) -> Monitoring:
     )
 
 
+@pytest.fixture(autouse=True)
+def quick_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the endpoint notice at once that it is to end."""
+    monkeypatch.setattr(endpoint, "_TICK", 0.01)
+
+
 @contextmanager
 def served(ledger: Ledger) -> Iterator[str]:
     watched = monitoring(ledger)

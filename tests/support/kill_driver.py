@@ -16,6 +16,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -221,6 +222,7 @@ def serve() -> None:
         child = os.fork()
         if child == 0:
             try:
+                os.environ["TMPDIR"] = tempfile.tempdir = order["tmp"]
                 run(Path(order["config"]), order["point"], order["pid"], job=order["job"])
             finally:
                 sys.stderr.flush()
@@ -248,7 +250,13 @@ def killer() -> Iterator[Callable[..., int]]:
         orders, answers = process.stdin, process.stdout
 
         def kill(config: Path, point: str, pid: int | None = None, *, job: str = "backup") -> int:
-            order = {"config": str(config), "point": point, "pid": pid, "job": job}
+            order = {
+                "config": str(config),
+                "point": point,
+                "pid": pid,
+                "job": job,
+                "tmp": tempfile.gettempdir(),
+            }
             print(json.dumps(order), file=orders, flush=True)
             return int(answers.readline())
 

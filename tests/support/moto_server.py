@@ -6,12 +6,18 @@ import functools
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Thread
 
 import boto3
 import botocore.session
 from botocore.config import Config
 from moto import backends
-from moto.server import ThreadedMotoServer
+from moto.moto_server.werkzeug_app import (
+    DomainDispatcherApplication,
+    MotoRequestHandler,
+    create_backend_app,
+)
+from werkzeug.serving import make_server
 
 from holdfast.stores.s3 import S3Settings
 
@@ -26,16 +32,20 @@ botocore.session.create_loader = functools.cache(botocore.session.create_loader)
 def moto_server() -> Iterator[str]:
     """Start a server with a bucket named `backups`; give its URL."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
+    app = DomainDispatcherApplication(create_backend_app)
+    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=MotoRequestHandler)
+    # Moto's own ThreadedMotoServer takes half a second to end.
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
     try:
-        host, port = server.get_host_and_port()
-        url = f"http://{host}:{port}"
+        url = f"http://127.0.0.1:{server.server_port}"
         raw_client(url).create_bucket(Bucket=BUCKET)
         yield url
     finally:
         backends.get_backend("s3").reset()  # all servers of a process share what they hold
-        server.stop()
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 def raw_client(url: str, access_key: str = ACCESS_KEY, secret_key: str = SECRET_KEY):  # type: ignore[no-untyped-def]  # noqa: ANN201 - boto3 makes its clients at run time

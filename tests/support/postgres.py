@@ -22,6 +22,7 @@ from holdfast.postgres.conninfo import Conninfo, child
 from holdfast.postgres.properties import drop_database
 from holdfast.postgres.scratch import Cluster, scratch_cluster
 from holdfast.postgres.server import connect
+from support import cluster_copies
 
 
 @contextlib.contextmanager
@@ -39,7 +40,11 @@ def running_cluster(
         "max_prepared_transactions": "5",
         **(settings or {}),
     }
-    with scratch_cluster(settings=usual, tcp=tcp, bin_dir=bin_dir, parent=parent) as cluster:
+    with contextlib.ExitStack() as stack:
+        with cluster_copies.copied():
+            cluster = stack.enter_context(
+                scratch_cluster(settings=usual, tcp=tcp, bin_dir=bin_dir, parent=parent)
+            )
         yield cluster
 
 
