@@ -24,6 +24,7 @@ from holdfast import __version__, app
 from holdfast.config import Config
 from holdfast.jobs import monitoring
 from holdfast.jobs.dispatch import Dispatcher
+from holdfast.jobs.lookout import Lookout
 from holdfast.jobs.services import Reporter
 from holdfast.jobs.setup import Setup
 from holdfast.ledger import facts, scheduling
@@ -46,6 +47,7 @@ _WRITE = 60.0
 _STOP_SECONDS = 8.0  # of the ten that a stop may take
 _LAST_WORDS = 1.0  # for the ledger, after those
 _NOTIFY_SECONDS = 1.0  # of those
+_STORES: Key = ("catalog", "all")
 
 
 def run(path: Path | None, overrides: Sequence[str], *, reporter: Reporter, quiet: bool) -> None:
@@ -125,6 +127,7 @@ class _Daemon:
         self._ticked = self._answered = self._written = self._clock.monotonic()
         self._stores: tuple[Tried, ...] = ()  # not yet in the ledger
         self._up: dict[str, bool] = {}
+        self._lookout = Lookout()
         self.left: list[str] = []
 
     @contextmanager
@@ -140,7 +143,7 @@ class _Daemon:
             self._scheduler.start()
             self._begin_ticking()
             deciding.start()
-            self._dispatcher.also(("catalog", "all"), lambda: app.fill(setup.services))
+            self._look_through(setup, first=True)
             self._dispatcher.look_at_all()
             self._dispatcher.ask(self._notifier.look)
             service.ready(self._status)
@@ -218,6 +221,20 @@ class _Daemon:
             self._dispatcher.ask(lambda: scheduling.ticked(self._ledger, now, clock_suspect=suspect))
             self._dispatcher.ask(self._record_stores)
             self._dispatcher.ask(self._notifier.look)
+        self._look_through(self._dispatcher.setup)
+
+    def _look_through(self, setup: Setup, *, first: bool = False) -> None:
+        """Fill a ledger that is new, and have the stores looked through where others write; a first backup may be owed a test."""
+        due = self._lookout.is_due(setup, self._clock.monotonic())
+
+        def work() -> None:
+            if first:
+                app.fill(setup.services)
+            if due and self._lookout.look(setup.services):
+                self._dispatcher.look_at_all()
+
+        if first or due:
+            self._dispatcher.also(_STORES, work)
 
     def reload(self, path: Path | None, overrides: Sequence[str], *, quiet: bool) -> None:
         """Work by the config as it is now; one with anything wrong in it is refused whole."""

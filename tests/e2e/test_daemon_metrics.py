@@ -141,3 +141,12 @@ def test_a_truncated_table_is_noticed_in_the_next_backup(home: Home) -> None:
         "tables": False,
         "rows": True,
     }
+
+
+def test_a_daemon_without_a_schedule_learns_what_others_took_before_it_began(home: Home) -> None:
+    assert home.facts("list") == []
+    home.run("backup", "--set", "daemon.state_dir=elsewhere")
+    with daemon(home.config) as running:
+        url = f"http://{address(running)}/metrics"
+        wait_until(lambda: value(ask(url), "holdfast_backups", target="shop", proof="stored") == 1, running)
+        running.end()

@@ -133,7 +133,8 @@ def the_clock_went_back(place: Yard) -> None:
 def the_ledger_was_rolled_back(place: Yard) -> None:
     services = place.made.services = replace(place.services, host=sample_backup().host)
     backup_id = layout.new_backup_id(place.clock.now(), "0001")
-    shelved(services, place.stores["a"], backup_id, data=b"x" * 1000)
+    signer = services.keys.signer().public.text
+    shelved(services, place.stores["a"], backup_id, data=b"x" * 1000, signer=signer)
     rebuild(services, quick=True, forget=False)
 
 

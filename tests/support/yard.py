@@ -54,7 +54,10 @@ class Yard:
     def put(self, at: datetime, *, store: str = "a", size: int = 1000, server: str = "7") -> str:
         """Commit a backup of that time, and let the ledger know it."""
         backup_id = layout.new_backup_id(at, "0000")
-        made = shelved(self.services, self.stores[store], backup_id, data=b"x" * size, server=server)
+        signer = self.services.keys.signer().public.text
+        made = shelved(
+            self.services, self.stores[store], backup_id, data=b"x" * size, signer=signer, server=server
+        )
         folder = f"shop/{backup_id}"
         objects = self.stores[store].objects
         self.services.ledger.record_backup(

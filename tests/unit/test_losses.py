@@ -15,7 +15,10 @@ from holdfast.jobs.status import status
 from holdfast.ledger import Ledger, losses
 from holdfast.ledger.losses import Loss
 from holdfast.model import layout
+from holdfast.model.backup import Backup
 from holdfast.model.run import Run
+from holdfast.stores.base import Store
+from holdfast.streams import sign
 from holdfast.system import lasting
 from support.clock import FakeClock
 from support.memory_store import MemoryStore
@@ -40,6 +43,11 @@ def home(tmp_path: Path) -> Iterator[World]:
         yield made
 
 
+def ours(services: Services, store: Store, *backup_id: str) -> Backup:
+    """Put a backup into the store that the host signed, as it says."""
+    return shelved(services, store, *backup_id, signer=services.keys.signer().public.text)
+
+
 def found(services: Services) -> tuple[Loss, ...]:
     """What is lost, once the stores were looked through as prune does."""
     rebuild(services, quick=True, forget=False)
@@ -47,7 +55,7 @@ def found(services: Services) -> tuple[Loss, ...]:
 
 
 def test_a_backup_of_ours_that_no_run_tells_of_is_a_loss_until_a_rebuild(home: World) -> None:
-    shelved(home.services, home.services.stores["a"])
+    ours(home.services, home.services.stores["a"])
     assert found(home.services) == (Loss(reason="rolled_back", at=LATER, set_aside=None),)
     assert any("put back to an earlier state" in event for event, _ in home.recorder.warnings)
     [told] = status(home.services, [home.target])
@@ -57,18 +65,23 @@ def test_a_backup_of_ours_that_no_run_tells_of_is_a_loss_until_a_rebuild(home: W
 
 
 def test_what_a_run_tells_of_is_no_loss_though_it_died(home: World) -> None:
-    made = shelved(home.services, home.services.stores["a"])
+    made = ours(home.services, home.services.stores["a"])
     home.services.ledger.begin(
         Run(job="backup", target="shop", status="lost", started_at=NOW, backup_id=made.id)
     )
     assert found(home.services) == ()
 
 
-def test_the_backups_of_others_and_of_the_time_before_the_ledger_are_no_loss(home: World) -> None:
-    shelved(home.services, home.services.stores["a"], layout.new_backup_id(NOW - timedelta(days=2), "0000"))
-    assert found(home.services) == ()
-    shelved(home.services, home.services.stores["a"])
-    assert found(dataclasses.replace(home.services, host="another")) == ()
+def test_the_backups_of_others_are_no_loss(home: World) -> None:
+    theirs = sign.generate()
+    other = dataclasses.replace(home.services, keys=dataclasses.replace(home.keys, signing=theirs))
+    both = dataclasses.replace(home.keys, trusted=(*home.keys.trusted, theirs.public))
+    here = dataclasses.replace(home.services, keys=both)
+    for days in (2, 0):
+        ours(other, other.stores["a"], layout.new_backup_id(NOW - timedelta(days=days), "0000"))
+        assert found(here) == ()
+    ours(home.services, home.services.stores["a"])
+    assert found(dataclasses.replace(here, host="another")) == ()
 
 
 def test_a_ledger_in_a_damaged_ones_place_says_so_at_every_start(tmp_path: Path) -> None:
@@ -85,9 +98,7 @@ def test_a_ledger_in_a_damaged_ones_place_says_so_at_every_start(tmp_path: Path)
 
 def test_a_ledger_that_is_gone_is_a_loss_where_this_host_signed_backups_before(home: World) -> None:
     before = layout.new_backup_id(NOW - timedelta(days=2), "0000")
-    signing = home.keys.signing
-    assert signing is not None
-    shelved(home.services, home.services.stores["a"], before, signer=signing.public.text)
+    ours(home.services, home.services.stores["a"], before)
     assert found(home.services) == (Loss(reason="vanished", at=LATER, set_aside=None),)
     [told] = status(home.services, [home.target])
     assert "the ledger was gone" in told.notes[0]
@@ -98,10 +109,8 @@ def test_a_ledger_that_is_gone_is_a_loss_where_this_host_signed_backups_before(h
 def test_in_a_pod_that_was_given_a_directory_for_its_life_no_ledger_is_missed(
     home: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    signing = home.keys.signing
-    assert signing is not None
     before = layout.new_backup_id(NOW - timedelta(days=2), "0000")
-    shelved(home.services, home.services.stores["a"], before, signer=signing.public.text)
+    ours(home.services, home.services.stores["a"], before)
     monkeypatch.setattr(lasting, "_mounts", lambda: POD)
     assert found(home.services) == ()
 

@@ -217,6 +217,8 @@ class Dispatcher:
                 self._begin(task, work)
 
     def _has_room(self, task: _Task) -> bool:
+        if task.key in self._running:
+            return False
         tasks = [running.task for running in self._running.values()]
         limit = {"dumps": self.setup.max_dumps, "tests": _TESTS_AT_ONCE, "rest": _REST_AT_ONCE}[task.pool]
         if sum(1 for other in tasks if other.pool == task.pool) >= limit:

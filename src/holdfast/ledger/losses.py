@@ -58,7 +58,7 @@ def unsettled(ledger: Ledger) -> tuple[Loss, ...]:
 def of_which_it_tells(ledger: Ledger, backup: Backup, *, host: str, signer: str | None) -> str | None:
     """The loss that a backup tells of which lies in a store and is not known here; None for none.
 
-    `signer` is the public key of this host's signatures. A run names its backup before the first byte is written, so
+    `signer` is the public key of this host's signatures, if it has one. A run names its backup before the first byte is written, so
     that not even a kill explains why no run here tells of one that this host took.
     """
     made = ledger.meta_get("created_at")
@@ -66,11 +66,13 @@ def of_which_it_tells(ledger: Ledger, backup: Backup, *, host: str, signer: str 
         return None
     if ledger.read("SELECT 1 FROM runs WHERE backup_id = ? AND job = 'backup' LIMIT 1", [backup.id]):
         return None
+    if backup.signer != signer:  # of another host, or of a prover or writer beside this one
+        return None
     if backup.started_at > parse_time(made):
         return "rolled_back" if backup.host == host else None
     # By the signature alone: in a container the host's name may be another one each time.
     said = any(ledger.meta_get(key) for key in (KEYS["damaged"], KEYS["vanished"], SETTLE_AFTER))
-    return "vanished" if backup.signer == signer and not said else None
+    return None if said else "vanished"
 
 
 def record(ledger: Ledger, reason: str, now: datetime) -> None:
