@@ -67,6 +67,35 @@ def test_over_several_sessions_it_finds_the_same(database: Conninfo) -> None:
     assert several.digest.tables.keys() == {f"public.t{n}" for n in range(20)}
 
 
+def test_a_table_whose_rows_the_hash_of_an_enum_distributes_is_read_as_one(
+    cluster: Cluster, database: Conninfo
+) -> None:
+    """The hash is of the value's oid: in two databases the same rows lie in other partitions."""
+    made = (
+        "CREATE TYPE mood AS ENUM ('a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j', 'k', 'l', 'm', 'n', 'o', 'p')",
+        "CREATE TABLE moods (m mood, n int) PARTITION BY HASH (m)",
+        "CREATE TABLE moods_0 PARTITION OF moods FOR VALUES WITH (MODULUS 2, REMAINDER 0)",
+        "CREATE TABLE moods_1 (n int, m mood)",
+        "ALTER TABLE moods ATTACH PARTITION moods_1 FOR VALUES WITH (MODULUS 2, REMAINDER 1)",
+        "INSERT INTO moods SELECT m, i FROM unnest(enum_range(NULL::mood)) WITH ORDINALITY x(m, i)",
+        "CREATE TABLE years (y int) PARTITION BY HASH (y)",
+        "CREATE TABLE years_0 PARTITION OF years FOR VALUES WITH (MODULUS 1, REMAINDER 0)",
+    )
+    execute(database, *made)
+    with new_database(cluster) as other, ExitStack() as stack:
+        execute(other, *made)
+        found = [
+            survey(
+                [stack.enter_context(closing(connect(each, application_name=NAME)))],
+                Stop(),
+                foreign_code=False,
+            )
+            for each in (database, other)
+        ]
+    assert found[0].digest.tables == found[1].digest.tables
+    assert found[0].digest.tables.keys() == {"public.moods", "public.years_0"}
+
+
 def test_a_stop_ends_the_reading_of_a_table(cluster: Cluster, database: Conninfo) -> None:
     stop = Stop()
     with waiting_at_b(cluster, database, stop) as found:

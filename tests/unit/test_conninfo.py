@@ -218,3 +218,16 @@ def test_connecting_gives_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PGCONNECT_TIMEOUT", raising=False)
     assert "connect_timeout='30'" in parse("host=h", environ={}).dsn()
     assert "connect_timeout='5'" in parse("host=h connect_timeout=5", environ={}).dsn()
+
+
+def test_a_setting_goes_behind_the_options_that_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PGSERVICE", raising=False)
+    monkeypatch.setenv("PGOPTIONS", "-c a=b")
+    assert parse("host=h").with_setting("x", "off").params["options"] == "-c a=b -c x=off"
+    assert parse("options='-c c=d'").with_setting("x", "off").params["options"] == "-c c=d -c x=off"
+    isolated = Conninfo(isolated=True).with_setting("x", "off")
+    assert isolated.params["options"] == "-c x=off"
+
+
+def test_a_setting_does_not_hide_the_options_of_a_service() -> None:
+    assert "options" not in parse("service=s").with_setting("x", "off").params

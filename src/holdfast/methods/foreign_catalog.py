@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
 from holdfast.model import catalog as model
@@ -17,6 +19,8 @@ _KINDS = {
     "FOREIGN TABLE": "f",
 }
 _NOWHERE = "-"  # what a plain dump writes for no schema
+_PARTITIONED = re.compile(r"\n\)\s+PARTITION BY (?:RANGE|LIST|HASH) \([^;]*\);\s*\Z")
+_WITHOUT_ROWS = "the dump was made without its rows"
 
 
 @dataclass(slots=True)
@@ -31,12 +35,14 @@ class CatalogBuilder:
     properties: model.Properties = told_properties.UNKNOWN
     schema_objects: tuple[SchemaObject, ...] | None = None
 
-    def add(self, desc: str, namespace: str | None, name: str | None, *, oid: int = 0) -> None:
-        """Take note of one entry of the dump's table of contents."""
+    def add(
+        self, desc: str, namespace: str | None, name: str | None, *, oid: int = 0, definition: str = ""
+    ) -> None:
+        """Take note of one entry of the dump's table of contents; by its kind a partitioned table is like any other."""
         schema = "" if namespace in {None, _NOWHERE} else str(namespace)
         if desc in _KINDS:
-            table = model.Table(oid=oid, schema=schema, name=name or "", kind=_KINDS[desc])
-            self.tables.append(table)
+            kind = "p" if desc == "TABLE" and _PARTITIONED.search(definition) else _KINDS[desc]
+            self.tables.append(model.Table(oid=oid, schema=schema, name=name or "", kind=kind))
         elif desc == "SEQUENCE":
             self.sequences.append(model.Named(schema=schema, name=name or ""))
         elif desc == "SCHEMA":
@@ -45,6 +51,13 @@ class CatalogBuilder:
             self.extensions.add(name or "")
         elif desc == "BLOB":
             self.large_objects += 1
+
+    def filled(self, oids: Collection[int]) -> None:
+        """Take note of all tables whose rows are in the dump: of the others it has none."""
+        self.tables = [
+            table if table.kind != "r" or table.oid in oids else replace(table, data_left_out=_WITHOUT_ROWS)
+            for table in self.tables
+        ]
 
     def tell(self, statement: Statement) -> None:
         """Take note of a statement about the database itself."""

@@ -12,7 +12,7 @@ from holdfast.model import catalog as model
 from holdfast.model.backup import PartFormat, Role
 from holdfast.model.errors import IntegrityError
 from holdfast.postgres import archive, blocks, playing, script
-from holdfast.postgres.entries import Entry, Header
+from holdfast.postgres.entries import Entry, Header, data_tables
 from holdfast.postgres.schema_reading import SchemaCollector
 from holdfast.postgres.statements import Statement, classify, split_statements, words
 from holdfast.postgres.tar_archive import TarReader, begins_tar, watch_tar
@@ -108,6 +108,7 @@ def _custom(chunks: Iterator[bytes]) -> Found:
     known = header is not None and header.int_size == _INT_SIZE
     if known and (finder.inside or filled - finder.found.keys()):
         raise IntegrityError("it is damaged between its table of contents and its end")
+    contents.filled(data_tables(reader.entries))
     contents.schema_objects = schema.objects
     return _found("custom", header, contents)
 
@@ -117,6 +118,7 @@ def _tar(chunks: Iterator[bytes]) -> Found:
     toc = archive.TocReader(keep=_keeping(contents, schema), definitions=_defines(schema), tar=True)
     for _ in watch_tar(chunks, TarReader(toc)):
         pass
+    contents.filled(data_tables(toc.entries))
     contents.schema_objects = schema.objects
     return _found("tar", toc.header, contents)
 
@@ -133,7 +135,7 @@ def _keeping(contents: CatalogBuilder, schema: SchemaCollector) -> Callable[[Ent
     """Note each entry, and have the reader keep those with data."""
 
     def keep(entry: Entry) -> bool:
-        contents.add(entry.desc, entry.namespace, entry.tag, oid=entry.oid)
+        contents.add(entry.desc, entry.namespace, entry.tag, oid=entry.oid, definition=entry.definition or "")
         if entry.desc == "DATABASE" and entry.owner:
             contents.owned_by(entry.owner)
         if _of_database(entry.desc, entry.tag):

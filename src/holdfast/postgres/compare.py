@@ -73,9 +73,9 @@ SEQUENCES: LiteralString = (
     " WHERE c.relkind = 'S' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' ORDER BY 1"
 )
 # `(t.*)` is the row even where a column is named t. The sums are numeric, so that they cannot overflow.
-ROWS = sql.SQL(
+_ROWS = sql.SQL(
     "SELECT concat_ws(' ', count(*), sum(hashtextextended(r, 0)::numeric), sum(hashtextextended(r, 1)::numeric))"
-    ' FROM (SELECT (t.*)::text COLLATE "C" AS r FROM ONLY {} t OFFSET 0) rows'
+    ' FROM (SELECT (t.*)::text COLLATE "C" AS r FROM {} t OFFSET 0) rows'
 )
 SEQUENCE = sql.SQL("SELECT concat_ws(' ', last_value, is_called) FROM {}")
 
@@ -96,8 +96,13 @@ LARGE_OBJECTS: LiteralString = (
 )
 
 
+def rows_of(name: sql.Identifier, *, with_partitions: bool = False) -> sql.Composed:
+    """Write the query for the text that tells a table's content."""
+    return _ROWS.format(name if with_partitions else sql.SQL("ONLY {}").format(name))
+
+
 def _table(conn: Connection, name: sql.Identifier) -> str:
-    return _text(conn, ROWS.format(name))
+    return _text(conn, rows_of(name))
 
 
 def _text(conn: Connection, query: sql.Composed) -> str:

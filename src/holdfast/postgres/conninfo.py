@@ -91,10 +91,12 @@ class Conninfo:
         return replace(self, params={**self.params, "dbname": name})
 
     def with_setting(self, name: str, value: str) -> Conninfo:
-        """Have a server setting in every session from its first moment, after the options that there are."""
-        given = self.params.get("options", "" if self.isolated else os.environ.get("PGOPTIONS", ""))
-        options = " ".join(filter(None, [given, _options({name: value})]))
-        return replace(self, params={**self.params, "options": options})
+        """Have a server setting in every session, after the options that there are; not where it would hide a service's."""
+        outside = {} if self.isolated else os.environ
+        if "options" not in self.params and _from_service(self.params, outside):
+            return self
+        given = [self.params.get("options", outside.get("PGOPTIONS")), _options({name: value})]
+        return replace(self, params={**self.params, "options": " ".join(filter(None, given))})
 
     def at_server(self) -> Conninfo:
         """Name the database `postgres` where none is named anywhere: libpq would guess the user's name."""
@@ -118,9 +120,7 @@ class Conninfo:
         if self.password:
             left_out |= {"passfile"}  # or it would hide the password
         params = {key: value for key, value in self.params.items() if key not in left_out}
-        if dbname is not None:
-            params["dbname"] = dbname
-        return keyword_string(params)
+        return keyword_string(params if dbname is None else params | {"dbname": dbname})
 
     @property
     def safe(self) -> str:
@@ -133,8 +133,7 @@ class Conninfo:
         return place + (f"/{database}" if database else "") + (f" as {user}" if user else "")
 
     def _shown(self, key: str, variable: str | None = None) -> str | None:
-        name = f"PG{key.upper()}" if variable is None else variable
-        outside = None if self.isolated else os.environ.get(name)
+        outside = None if self.isolated else os.environ.get(variable or f"PG{key.upper()}")
         return self.params.get(key) or outside or None
 
 
