@@ -20,7 +20,7 @@ from holdfast.model.errors import SourceError, UsageError
 from holdfast.postgres.conninfo import Conninfo
 from holdfast.postgres.scratch import Cluster
 from holdfast.postgres.server import connect
-from support.postgres import execute, query
+from support.postgres import execute, needs_extension, query
 from support.restoring import create, drop, put_back, take
 from support.tables import Content, bring_back, content, unlike
 from support.world import World, world
@@ -164,6 +164,56 @@ def test_an_exclusion_constraint_brings_the_operator_classes_that_it_needs(
             loss.bring_back(tables=("ranges", "excluding"))
         else:
             loss.bring_back(tables=("excluding",))
+        assert loss.changes() == []
+
+
+def test_rows_that_the_hash_of_an_enum_moves_are_not_missed(cluster: Cluster, tmp_path: Path) -> None:
+    made = (
+        "CREATE TYPE mood AS ENUM ('a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j', 'k', 'l', 'm', 'n', 'o', 'p')",
+        "CREATE TABLE moods (m mood) PARTITION BY HASH (m)",
+        *(
+            f"CREATE TABLE moods_{n} PARTITION OF moods FOR VALUES WITH (MODULUS 4, REMAINDER {n})"
+            for n in range(4)
+        ),
+        "INSERT INTO moods SELECT m FROM unnest(enum_range(NULL::mood)) WITH ORDINALITY x(m, i), generate_series(1, i)",
+    )
+    with backed_up(cluster, tmp_path, *made) as loss:
+        execute(loss.where, "DROP TABLE moods", "DROP TYPE mood")
+        loss.bring_back(tables=("moods",))
+        counts = query(loss.where, "SELECT m::text, count(*) FROM moods GROUP BY 1 ORDER BY 1")
+    assert counts == [(letter, number) for number, letter in enumerate("abcdefghijklmnop", 1)]
+
+
+def test_a_key_without_overlaps_brings_the_operator_classes_that_it_needs(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    if cluster.version_num < 180000:
+        pytest.skip("this PostgreSQL knows no such key")
+    needs_extension(cluster, "btree_gist")
+    made = (
+        "CREATE EXTENSION btree_gist",
+        "CREATE TABLE stays (room int, during daterange, PRIMARY KEY (room, during WITHOUT OVERLAPS))",
+        "INSERT INTO stays VALUES (1, '[2026-01-01,2026-01-05)'), (1, '[2026-01-05,2026-01-06)')",
+    )
+    with backed_up(cluster, tmp_path, *made) as loss:
+        assert loss.bring_back(rename={"stays": "s"}).skipped == ()
+        execute(loss.where, "DROP TABLE s")
+        assert loss.changes() == []
+
+
+def test_a_not_null_that_a_partition_calls_by_another_name_keeps_its_own(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    made = (
+        "CREATE TABLE days (d int CONSTRAINT days_d_not_null NOT NULL, e int NOT NULL) PARTITION BY RANGE (d)",
+        "CREATE TABLE first (e int NOT NULL, d int CONSTRAINT own NOT NULL)",
+        "ALTER TABLE days ATTACH PARTITION first FOR VALUES FROM (0) TO (10)",
+        "INSERT INTO days VALUES (1, 2)",
+    )
+    with backed_up(cluster, tmp_path, *made) as loss:
+        loss.bring_back(rename={"days": "old_days", "first": "old_first"})
+        assert query(loss.where, "SELECT d, e FROM old_days") == [(1, 2)]
+        execute(loss.where, "DROP TABLE old_days")
         assert loss.changes() == []
 
 

@@ -39,6 +39,19 @@ def test_a_complaint_has_its_advice(complaint: str, advice: str) -> None:
     assert advice in (restore_hints.hint(complaint, 150000) or "")
 
 
+@pytest.mark.parametrize(
+    ("said", "advice"),
+    [
+        ("ERROR:  invalid page in block 3 of relation base/5/16384", "data is damaged"),
+        ("ERROR:  missing chunk number 0 for toast value 16390 in pg_toast_16384", "data is damaged"),
+        ("DETAIL:  It seems to have just been dropped or renamed.", "try again"),
+        ("ERROR:  invalid memory alloc request size 1258291203", "1 GB"),
+    ],
+)
+def test_what_a_damaged_or_changing_server_says_has_its_advice(said: str, advice: str) -> None:
+    assert advice in (dump_hints.hint(said) or "")
+
+
 def test_a_table_that_goes_while_a_dump_begins_has_its_advice() -> None:
     said = 'ERROR:  relation "public.t" does not exist\npg_dump: detail: Query was: LOCK TABLE public.t IN ACCESS SHARE MODE'
     assert "try again" in (dump_hints.hint(said) or "")

@@ -53,5 +53,8 @@ def test_an_exclusion_constraint_is_told_from_other_keys(schema: str, name: str,
     )
     excluding = f"{begin}EXCLUDE USING gist (a WITH =);\n"
     assert exclusion(excluding) == excluding
+    temporal = f'{begin}PRIMARY KEY (a, "b, c", during WITHOUT OVERLAPS);\n'
+    assert exclusion(temporal) == temporal
     assert exclusion(f'{begin}UNIQUE (a, " EXCLUDE USING gist");\n') is None
+    assert exclusion(f'{begin}UNIQUE (a, "b WITHOUT OVERLAPS");\n') is None
     assert exclusion(None) is None

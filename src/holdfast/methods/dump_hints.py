@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from holdfast.postgres.errors import STANDBY
+from holdfast.postgres.errors import DAMAGED, SIGNS_OF_DAMAGE, STANDBY
 
 
 def hint(stderr: str) -> str | None:
@@ -48,6 +48,18 @@ _HINTS = (
         '" does not exist\npg_dump: detail: Query was: LOCK TABLE',
         "It was dropped or renamed while the dump began: try again.",
     ),
+    ("just been dropped or renamed", "It was dropped or renamed since the backup began: try again."),
     ("server version mismatch", "Install the client programs of the server's own major version."),
     ("No space left on device", "The disk is full."),
+    *((sign, DAMAGED) for sign in SIGNS_OF_DAMAGE),
+    *(
+        (
+            sign,
+            (
+                "A row is more text than PostgreSQL gives out at once (1 GB), or it is damaged: look for it by pg_column_size;"
+                " make it smaller, or leave the rows of its table out with exclude_table_data."
+            ),
+        )
+        for sign in ("invalid memory alloc request size", "Cannot enlarge string buffer")
+    ),
 )

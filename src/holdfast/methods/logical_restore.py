@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -30,7 +30,6 @@ from holdfast.postgres import (
     stand_ins,
 )
 from holdfast.postgres.public_schema import PUBLIC, make_public
-from holdfast.postgres.relation_names import Name
 from holdfast.postgres.stand_ins import NOTHING, StoodIn
 from holdfast.postgres.statements import quoted_name
 from holdfast.system.stop import Stop
@@ -269,11 +268,11 @@ def compared(into: Destination, task: Task, *, stop: Stop) -> Restored:
         # What was there before the backup's tables were made anew gave its own grants to them.
         givers = restored.default_grants(snap.connection, found.schemas, ()) if task.options.clean else ()
     counted = {(t.schema, t.name): t.rows for t in there.tables}
-    moved = _moved({key: table.rows or 0 for key, table in expected.items()}, counted, roots)
+    lacking = partitions.lacking({key: table.rows or 0 for key, table in expected.items()}, counted, roots)
     wrong: list[str] = []
     for key, table in expected.items():
         rows = counted.get(key)
-        if rows != table.rows and roots.get(key) not in moved:
+        if rows != table.rows and lacking.get(roots.get(key, key)) != 0:
             text = f"{table.schema}.{table.name}: {table.rows} rows in the backup, {_rows(rows)} restored"
             (notes if table.kind == "m" else wrong).append(text)
     if wrong:
@@ -294,19 +293,6 @@ def compared(into: Destination, task: Task, *, stop: Stop) -> Restored:
         rows=sum(t.rows or 0 for t in expected.values()) if expected or not found.tables else None,
         notes=tuple(notes),
     )
-
-
-def _moved(
-    expected: Mapping[Name, int], counted: Mapping[Name, int | None], roots: Mapping[Name, Name]
-) -> frozenset[Name]:
-    """Give the partitioned tables whose partitions hold other numbers of rows, and the same together.
-
-    The hash of an enum's value is another after each restore, and chooses the partition.
-    """
-    totals: dict[Name, int] = {}
-    for leaf, root in roots.items():
-        totals[root] = totals.get(root, 0) + expected.get(leaf, 0) - (counted.get(leaf) or 0)
-    return frozenset(root for root, total in totals.items() if total == 0)
 
 
 def _rows(count: int | None) -> str:

@@ -31,7 +31,29 @@ def _rule(text: str, says: str, hint: str, *, retryable: bool = False) -> _Rule:
     return _Rule(text=re.compile(text, re.IGNORECASE), says=says, hint=hint, retryable=retryable)
 
 
+DAMAGED = (
+    "The server's data is damaged: keep the backups that there are (holdfast pin), look at its disk and its log, and restore"
+    " the last good one beside it. exclude_tables or exclude_table_data lets the rest be backed up meanwhile."
+)
+# What the server says then; an operating system's own error among it.
+SIGNS_OF_DAMAGE = (
+    "invalid page in block",
+    "invalid page header",
+    "could not read block",
+    "unexpected chunk",
+    "missing chunk number",
+    " data is corrupt",
+    "could not access status of transaction",
+    'could not open file "base/',
+    'could not read file "base/',
+    "query to get data of sequence",
+)
 _CONNECTING = (
+    _rule(
+        "|".join(SIGNS_OF_DAMAGE),
+        "the database's own catalogs cannot be read",
+        DAMAGED,
+    ),
     _rule(
         r"password authentication failed|no password supplied|authentication failed for user",
         "authentication failed",
@@ -224,6 +246,7 @@ _KINDS: tuple[tuple[tuple[type[psycopg.Error], ...], str], ...] = (
         "Raise max_locks_per_transaction, or give the server more memory.",
     ),
     ((errors.AdminShutdown, errors.CrashShutdown), _LOST),
+    ((errors.DataCorrupted, errors.IndexCorrupted, errors.IoError, errors.UndefinedFile), DAMAGED),
 )
 
 

@@ -44,3 +44,16 @@ def together(digest: DataDigest, grouped: Mapping[Name, Name]) -> dict[Name, Row
         into.columns |= rows.columns
         into.lines.add_all(rows.lines)
     return tables
+
+
+def lacking(
+    expected: Mapping[Name, int], counted: Mapping[Name, int | None], roots: Mapping[Name, Name]
+) -> dict[Name, int]:
+    """Tell how many rows all partitions of each root lack together.
+
+    The hash of an enum's value is another after each restore, and chooses the partition.
+    """
+    totals: dict[Name, int] = {}
+    for leaf, root in roots.items():
+        totals[root] = totals.get(root, 0) + expected.get(leaf, 0) - (counted.get(leaf) or 0)
+    return totals

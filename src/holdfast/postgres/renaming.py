@@ -26,18 +26,22 @@ _TAKEN: LiteralString = (
     " JOIN pg_namespace n ON n.oid = space WHERE nspname = ANY(%s)"
 )
 _OF: LiteralString = (
-    "WITH named AS (SELECT c.oid, n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+    "WITH RECURSIVE named AS (SELECT c.oid, n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
     " JOIN ROWS FROM (pg_catalog.unnest(%s::text[]), pg_catalog.unnest(%s::text[])) a(space, name)"
     " ON nspname = space AND relname = name)"
 )
+# With a NOT NULL those of all children get the new name, too (18): where one has another name, that cannot be.
 _PARTS: LiteralString = (
-    f"{_OF} SELECT named.nspname::text, relname::text, kind, s.nspname::text, name::text FROM named JOIN ("
+    f"{_OF}, below(top, oid) AS (SELECT oid, oid FROM named UNION SELECT top, inhrelid FROM below JOIN pg_inherits"
+    " ON inhparent = below.oid) SELECT named.nspname::text, relname::text, kind, s.nspname::text, name::text FROM named JOIN ("
     " SELECT 'INDEX', indrelid, relnamespace, c.relname FROM pg_index JOIN pg_class c ON c.oid = indexrelid"
     " UNION ALL SELECT 'SEQUENCE', refobjid, relnamespace, c.relname FROM pg_depend JOIN pg_class c ON c.oid = objid"
     " AND relkind = 'S' WHERE classid = 'pg_class'::regclass AND refclassid = 'pg_class'::regclass AND deptype IN ('a', 'i')"
     " UNION ALL SELECT 'STATISTICS', stxrelid, stxnamespace, stxname FROM pg_statistic_ext"
     " UNION ALL SELECT 'CONSTRAINT', conrelid, connamespace, conname FROM pg_constraint"
-    " WHERE contype IN ('c', 'f', 'n') AND coninhcount = 0"
+    " k WHERE contype IN ('c', 'f', 'n') AND coninhcount = 0 AND (contype <> 'n' OR connoinherit OR NOT EXISTS (SELECT FROM below b"
+    " WHERE b.top = k.conrelid AND NOT EXISTS (SELECT FROM pg_constraint o WHERE o.conrelid = b.oid AND o.contype = 'n'"
+    " AND o.conname = k.conname)))"
     ") p(kind, oid, space, name) USING (oid) JOIN pg_namespace s ON s.oid = p.space ORDER BY 1, 2, 3, 5"
 )
 _PARENTS: LiteralString = (

@@ -16,7 +16,10 @@ _DROP = re.compile(rf"DROP \w+ (?:IF EXISTS )?{_NAME} ON {_RELATION};\s*+\Z")
 _INDEX = re.compile(rf"CREATE (?:UNIQUE )?INDEX {_NAME} ON (?:ONLY )?{_RELATION} ")
 _STATISTICS = re.compile(rf" FROM {_RELATION};?\s*+\Z")
 _COPY = re.compile(rf"COPY {_RELATION} ")
-_EXCLUSION = re.compile(rf"ALTER TABLE (?:ONLY )?{_NAME}\.{_NAME}\s+ADD CONSTRAINT {_NAME} EXCLUDE ")
+_EXCLUSION = re.compile(
+    rf"ALTER TABLE (?:ONLY )?{_NAME}\.{_NAME}\s+ADD CONSTRAINT {_NAME} "
+    rf"(?:EXCLUDE |(?:PRIMARY KEY|UNIQUE) \((?:{_NAME}, )+{_NAME} WITHOUT OVERLAPS\))"
+)
 
 # In which statement of an entry the name is looked for, and how.
 BY_DEFINITION = {"INDEX": _INDEX.match, "STATISTICS": _STATISTICS.search}
@@ -39,7 +42,7 @@ def relation_of(desc: str, definition: str | None, drop: str | None) -> str | No
 
 
 def exclusion(definition: str | None) -> str | None:
-    """Give the definition of a constraint if it is one that excludes."""
+    """Give the definition of a constraint if it is one that excludes, as a key WITHOUT OVERLAPS (18) does."""
     return definition if definition is not None and _EXCLUSION.match(definition) else None
 
 
