@@ -13,7 +13,7 @@ from holdfast.methods.identity_definitions import Contents, compare_definitions,
 from holdfast.methods.identity_dump import Look
 from holdfast.methods.identity_examples import second_look
 from holdfast.methods.identity_globals import compare_globals
-from holdfast.methods.identity_reading import read_archived, read_both
+from holdfast.methods.identity_reading import SESSIONS, begin_both, read_archived
 from holdfast.methods.identity_zone import settle
 from holdfast.methods.subject import Subject
 from holdfast.model.comparison import Comparison, Phase, Validity
@@ -21,7 +21,7 @@ from holdfast.model.errors import IntegrityError, SourceError
 from holdfast.postgres.data_digest import DataDigest
 from holdfast.postgres.zones import Times
 from holdfast.system import clock
-from holdfast.system.beside import beside
+from holdfast.system.crew import crew
 from holdfast.system.stop import Stop
 
 __all__ = ["Archived", "Subject", "compare_database", "compare_globals", "read_archive"]
@@ -89,11 +89,12 @@ def compare_database(
         found = belongings.check_validity(subject, limited, with_amcheck=with_amcheck)
         return found, Phase(name="validity", seconds=phases.now() - began)
 
-    with phases.phase("rows"):  # the server writes rows in one process: another has time to look at indexes
-        both, ((validity, unchecked), took) = beside(
-            lambda limited: read_both(subject, look, limited, known=known), checked, stop
-        )
-        settled = settle(subject, look, both, times, stop)
+    with phases.phase("rows"):
+        with crew(SESSIONS, stop) as hands:
+            reading = begin_both(hands, subject, look, known=known)
+            checking = hands.begin(checked)
+        (validity, unchecked), took = checking.result()
+        settled = settle(subject, look, reading(stop), times, stop)
         look = settled.look
         reordered = reorder(subject, look, settled.both, stop)
         look, both = reordered.look, reordered.both

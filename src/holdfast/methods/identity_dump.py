@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 
 from holdfast.methods.subject import Subject, session
@@ -13,7 +14,7 @@ from holdfast.postgres.data_script import DataReader
 from holdfast.postgres.relation_names import Name
 from holdfast.postgres.restored import tables
 from holdfast.postgres.statements import quoted_name
-from holdfast.system.beside import beside
+from holdfast.system.crew import Crew
 from holdfast.system.stop import Stop
 
 _WORTH_TWO = 64 * 1024 * 1024  # a second pg_dump reads the whole catalog first
@@ -41,20 +42,32 @@ class Look:
     orders: Mapping[Name, bytes] = field(default_factory=dict)
 
 
-def dumped(subject: Subject, look: Look, stop: Stop, *, known: DataDigest | None = None) -> DataDigest:
-    """Dump and digest what the look wants. Raise SourceError.
+def dumped(subject: Subject, look: Look, stop: Stop) -> DataDigest:
+    """Dump and digest what the look wants, in one session. Raise SourceError."""
+    return _dumped(subject, look, [], None, stop)
+
+
+def begin_dump(
+    hands: Crew, subject: Subject, look: Look, known: DataDigest | None
+) -> Callable[[], DataDigest]:
+    """Begin the same; what is given gives it when the crew was left.
 
     Where the archive is `known`, rows are known again, and there are two sessions if that is quicker: each is bound by
     the one server process that writes its rows.
     """
     apart = [] if known is None or look.tables else _apart(subject, known)
+
+    def begin(which: list[str]) -> Future[DataDigest]:
+        return hands.begin(lambda stop: _dumped(subject, look, which, known, stop))
+
+    rest = begin([f"--exclude-table-data={name}" for name in apart])
     if not apart:
-        return _dumped(subject, look, [], known, stop)
-    rest, half = beside(
-        lambda limited: _dumped(subject, look, [f"--exclude-table-data={n}" for n in apart], known, limited),
-        lambda limited: _dumped(subject, look, [f"--table={name}" for name in apart], known, limited),
-        stop,
-    )
+        return rest.result
+    half = begin([f"--table={name}" for name in apart])
+    return lambda: _together(rest.result(), half.result())
+
+
+def _together(rest: DataDigest, half: DataDigest) -> DataDigest:
     return replace(
         rest,
         tables=rest.tables | half.tables,

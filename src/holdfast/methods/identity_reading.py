@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from holdfast.methods.identity_dump import Look, dumped
+from holdfast.methods.identity_dump import Look, begin_dump, dumped
 from holdfast.methods.subject import Subject, session
 from holdfast.postgres import scripts
 from holdfast.postgres.data_digest import DataDigest, Rows
 from holdfast.postgres.data_script import DataReader
 from holdfast.postgres.partitions import groups, read_roots, together
 from holdfast.postgres.relation_names import Name
-from holdfast.system.beside import beside
+from holdfast.system.crew import Crew, crew
 from holdfast.system.stop import Stop
+
+SESSIONS = 2  # with the server: each keeps a processor busy, and is waited for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,16 +38,26 @@ def read_archived(subject: Subject, look: Look, stop: Stop) -> DataDigest:
     return ours.finish()
 
 
-def read_both(subject: Subject, look: Look, stop: Stop, *, known: DataDigest | None = None) -> Both:
-    """Digest both sides at the same time, or the restored one, where the other is `known` already.
+def read_both(subject: Subject, look: Look, stop: Stop) -> Both:
+    """Digest both sides at the same time. Raise IntegrityError or SourceError, of the side that failed first."""
+    with crew(SESSIONS, stop) as hands:
+        reading = begin_both(hands, subject, look)
+    return reading(stop)
 
-    Raise IntegrityError or SourceError, of the side that failed first.
+
+def begin_both(
+    hands: Crew, subject: Subject, look: Look, *, known: DataDigest | None = None
+) -> Callable[[Stop], Both]:
+    """Begin to digest both sides, or the restored one where the archive is `known` already.
+
+    What is given gives them when the crew was left.
     """
-    archived, restored = beside(
-        lambda limited: known or read_archived(subject, look, limited),
-        lambda limited: dumped(subject, look, limited, known=known),
-        stop,
-    )
+    reading = hands.begin(lambda stop: known or read_archived(subject, look, stop))
+    dumping = begin_dump(hands, subject, look, known)
+    return lambda stop: _both(subject, look, reading.result(), dumping(), stop)
+
+
+def _both(subject: Subject, look: Look, archived: DataDigest, restored: DataDigest, stop: Stop) -> Both:
     if archived.inserts - look.inserts:  # known only now, and rare: no dump of ours has statements for rows
         look = replace(look, inserts=frozenset(archived.inserts))
         restored = dumped(subject, look, stop)
