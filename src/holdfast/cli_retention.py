@@ -140,11 +140,11 @@ def anomaly_list(
 ) -> None:
     """List what is unusual about backups and was not acknowledged. Until then nothing is removed."""
     from holdfast import render, render_retention
-    from holdfast.jobs import keeping
+    from holdfast.jobs.unusual import unusual
 
     with opened_app(config, overrides, quiet=quiet) as opened:
         names = [each.name for each in opened.chosen([target] if target is not None else [])]
-        found = [each for name in names for each in keeping.unusual(opened.services, name)]
+        found = [each for name in names for each in unusual(opened.services, name)]
     if as_json:
         render.facts([render_retention.unusual_facts(each) for each in found])
     else:

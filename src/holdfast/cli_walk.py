@@ -15,7 +15,7 @@ from holdfast.jobs import hooks
 from holdfast.jobs.find import find, open_best
 from holdfast.jobs.status import status
 from holdfast.model.errors import CancelledError, NotFoundError, RestoreTestError, UsageError
-from holdfast.model.shell_word import shell_word
+from holdfast.model.shell_quoting import shell_word
 from holdfast.system import logs
 from holdfast.words import duration, many, size
 
@@ -73,7 +73,7 @@ class Walk:
         if self.asks and not cli_asking.agreed(f"   {question}", self.stop):
             self.protocol.note("answered: no")
             raise CancelledError(
-                "the walk was ended here", hint=f"What was done stands in {self.protocol.path}."
+                "the walk was ended here", hint=f"What was done is written down in {self.protocol.path}."
             )
         self.protocol.note("answered: yes" if self.asks else "not asked")
 
@@ -267,7 +267,7 @@ def verify(walk: Walk, chosen: Opened, into: Conninfo, done: Sequence[BroughtBac
     failed = [answer.name for answer in answers if answer.problem is not None]
     if failed and (walk.drill or not walk.asks):
         raise RestoreTestError(
-            f"a check of the owner does not hold: {', '.join(failed)}",
+            f"a check of the owner's failed: {', '.join(failed)}",
             hint="Look whether the backup lacks something, or whether the check asks too much of it.",
         )
     walk.ask("Did you look into it, and is it what you need?")

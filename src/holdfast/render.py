@@ -20,8 +20,8 @@ from holdfast.words import duration, many, size, when
 if TYPE_CHECKING:  # every command prints something, and none needs all of the jobs for it
     from holdfast.jobs.backup import Taken
     from holdfast.jobs.catalog import Rebuilt
+    from holdfast.jobs.check_finding import Finding
     from holdfast.jobs.copies import CaughtUp
-    from holdfast.jobs.finding import Finding
     from holdfast.jobs.verify import Verified
     from holdfast.ledger.ledger import BackupRow, Copy
     from holdfast.model.catalog import Coverage
@@ -106,7 +106,9 @@ def copies(row: BackupRow) -> str:
 
 
 def _copy(value: Copy) -> str:
-    said = [*((value.state,) * (value.state != "complete")), *(("covered",) * (value.covered is not None))]
+    said: list[str] = [] if value.state == "complete" else [value.state]
+    if value.covered is not None:
+        said.append("covered")
     return f"{value.store} ({', '.join(said)})" if said else value.store
 
 
@@ -117,9 +119,11 @@ def backups(rows: Sequence[BackupRow]) -> None:
             "no backups known; `holdfast catalog rebuild` looks through the stores, `holdfast backup` takes one"
         )
         return
-    known = any(migrations(row) for row in rows)  # most have no use for the column
+    columns = ["ID", "TARGET", "STARTED", "TOOK", "SIZE", "STORED", "PROOF", "COPIES"]
+    if known := any(migrations(row) for row in rows):  # most have no use for the column
+        columns.append("MIGRATION")
     table(
-        ("ID", "TARGET", "STARTED", "TOOK", "SIZE", "STORED", "PROOF", "COPIES", *(("MIGRATION",) * known)),
+        columns,
         (
             (
                 row.backup.id,
@@ -130,7 +134,7 @@ def backups(rows: Sequence[BackupRow]) -> None:
                 size(row.backup.stored_size),
                 row.proof,
                 copies(row),
-                *((migrations(row),) * known),
+                *([migrations(row)] if known else []),
             )
             for row in rows
         ),

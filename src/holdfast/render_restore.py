@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from holdfast.jobs.restore import Report
 from holdfast.jobs.restore_plan import Plan, Planned
-from holdfast.jobs.tables_report import RestoredTable, TablesReport
+from holdfast.jobs.restore_tables_report import RestoredTable, TablesReport
 from holdfast.methods.logical_globals import Applied
 from holdfast.model.codec import Json, time_text, to_json
 from holdfast.render import line

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from holdfast.jobs.keeping import Unusual
 from holdfast.jobs.prune import Pruned
 from holdfast.jobs.prune_future import Future
 from holdfast.jobs.prune_plan import Decision, Plan
+from holdfast.jobs.unusual import Unusual
 from holdfast.ledger.ledger import BackupRow
 from holdfast.ledger.locks import CopyLock
 from holdfast.ledger.marks import Kept

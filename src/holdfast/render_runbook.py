@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from holdfast.jobs.kit import Kit, KitStore, KitTarget
 from holdfast.model.document import Block, Commands, Paragraph, Section
-from holdfast.model.shell_word import shell_word
+from holdfast.model.shell_quoting import shell_word
 from holdfast.system import logs
 from holdfast.words import duration, many
 

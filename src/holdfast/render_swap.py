@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from holdfast.jobs.swap import Plan, SwapReport
-from holdfast.jobs.written import SequenceChange, TableChange, Written
+from holdfast.jobs.written_since import SequenceChange, TableChange, Written
 from holdfast.model.codec import Json, to_json
-from holdfast.model.shell_word import shell_word
+from holdfast.model.shell_quoting import shell_word
 from holdfast.postgres import conninfo
 from holdfast.postgres.statements import quoted_name
 from holdfast.render import line

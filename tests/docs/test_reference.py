@@ -28,10 +28,10 @@ from holdfast import (
 )
 from holdfast.jobs.backup import Taken
 from holdfast.jobs.catalog import Rebuilt
+from holdfast.jobs.check_finding import Finding
 from holdfast.jobs.copies import CaughtUp
 from holdfast.jobs.export import Exported
 from holdfast.jobs.export_csv import TableFile
-from holdfast.jobs.finding import Finding
 from holdfast.jobs.importing import ImportReport, Outcome
 from holdfast.jobs.proofs import Shown
 from holdfast.jobs.recover import Found

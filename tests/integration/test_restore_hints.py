@@ -310,17 +310,12 @@ def fed(source: Cluster, shop: World, opened: Opened, name: str, old: bytes, new
     assert old in archive
     create(source, "again")
     try:
-        with destination(source.conninfo, dump_version=None) as into, pytest.raises(SourceError) as caught:
-            pg_restore.run(
-                into,
-                "again",
-                iter([archive.replace(old, new, 1)]),
-                pg_restore.Options(),
-                single_transaction=True,
-                tablespaces=True,
-                stop=shop.stop,
-                warn=lambda _: None,
+        with destination(source.conninfo, dump_version=None) as into:
+            work = pg_restore.Restoring(
+                into=into, database="again", tablespaces=True, stop=shop.stop, warn=lambda _: None
             )
+            with pytest.raises(SourceError) as caught:
+                pg_restore.run(work, iter([archive.replace(old, new, 1)]), single_transaction=True)
     finally:
         drop(source, "again")
     return caught.value.message, caught.value.hint or ""

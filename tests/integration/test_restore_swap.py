@@ -15,7 +15,7 @@ import pytest
 from holdfast.jobs.reading import Opened
 from holdfast.jobs.restore import Wish
 from holdfast.jobs.swap import SwapReport, plan_restore, restore_swapped, swap
-from holdfast.jobs.written import DefinitionChange, SequenceChange, TableChange, Written
+from holdfast.jobs.written_since import DefinitionChange, SequenceChange, TableChange, Written
 from holdfast.methods.pg_restore import Options
 from holdfast.model.errors import BusyError, CancelledError, Error, NotFoundError, UsageError
 from holdfast.postgres import swapping

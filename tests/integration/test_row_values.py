@@ -8,7 +8,6 @@ import pytest
 
 from holdfast.methods import pg_restore
 from holdfast.methods.destination import destination
-from holdfast.methods.pg_restore import Options
 from holdfast.model.errors import SourceError
 from holdfast.postgres.scratch import Cluster
 from holdfast.system.stop import Stop
@@ -57,17 +56,10 @@ def test_no_value_of_a_row_is_repeated(
     execute(there, "DROP SCHEMA public CASCADE", "CREATE SCHEMA public", *tables)
     if "UNIQUE" in definition:
         execute(there, ROW)
-    with destination(cluster.conninfo, dump_version=None) as into, pytest.raises(SourceError) as caught:
-        pg_restore.run(
-            into,
-            "there",
-            iter([rows[kind]]),
-            Options(),
-            single_transaction=True,
-            tablespaces=False,
-            stop=Stop(),
-            warn=lambda _: None,
-        )
+    with destination(cluster.conninfo, dump_version=None) as into:
+        work = pg_restore.Restoring(into=into, database="there", stop=Stop(), warn=lambda _: None)
+        with pytest.raises(SourceError) as caught:
+            pg_restore.run(work, iter([rows[kind]]), single_transaction=True)
     said = str(caught.value)
     assert told in said
     assert not [piece for piece in ("topsecret", "more", "yes", "\t") if piece in said]

@@ -14,7 +14,7 @@ import pytest
 
 from holdfast.jobs.swap import Plan, SwapReport, plan, swap
 from holdfast.model.errors import BusyError, CancelledError, Error, NotFoundError, UsageError
-from holdfast.postgres import marks, swapping
+from holdfast.postgres import swapping, unfinished
 from holdfast.postgres.conninfo import Conninfo
 from holdfast.postgres.errors import PermanentSourceError
 from holdfast.postgres.scratch import Cluster
@@ -189,11 +189,11 @@ def test_a_prepared_transaction_is_named_with_what_to_do(
 @pytest.mark.usefixtures("both")
 def test_a_half_restored_database_takes_nobodys_place(shop: World, server: Cluster) -> None:
     with connect(server.conninfo, application_name="test") as connection:
-        marks.mark(connection, "new", "20261122T020000Z-7f3a")
+        unfinished.mark(connection, "new", "20261122T020000Z-7f3a")
         with pytest.raises(UsageError, match="'new' is only half restored"):
             swapped(shop, server)
         assert_nothing_changed(server)
-        marks.clear(connection, "new")
+        unfinished.clear(connection, "new")
     swapped(shop, server)
 
 

@@ -33,11 +33,11 @@ from holdfast.jobs.prune import Wish, complain, prune
 from holdfast.jobs.reading import Opened
 from holdfast.jobs.reencrypt import copy_to
 from holdfast.jobs.restore_tables import restore_tables
+from holdfast.jobs.restore_tables_report import TablesWish
 from holdfast.jobs.restore_test import run_one
 from holdfast.jobs.services import Services
 from holdfast.jobs.storage_folder import Folder
 from holdfast.jobs.swap import restore_swapped
-from holdfast.jobs.tables_report import TablesWish
 from holdfast.methods.pg_restore import Options
 from holdfast.model.target import Target
 from holdfast.stores.base import Store

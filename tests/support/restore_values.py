@@ -6,7 +6,7 @@ from pathlib import Path
 
 from holdfast.jobs.restore import Report
 from holdfast.jobs.restore_plan import Plan, Planned, Problem, Staging
-from holdfast.jobs.tables_report import RestoredTable, TablesReport
+from holdfast.jobs.restore_tables_report import RestoredTable, TablesReport
 from holdfast.methods.logical_globals import Applied
 from holdfast.methods.logical_restore import Restored
 from holdfast.postgres.selecting import Skipped

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from holdfast.jobs.keeping import Unusual
 from holdfast.jobs.prune import Pruned
 from holdfast.jobs.prune_future import Future
 from holdfast.jobs.prune_look import Shelf
 from holdfast.jobs.prune_plan import Decision, Plan
 from holdfast.jobs.prune_steps import Locked
+from holdfast.jobs.unusual import Unusual
 from holdfast.ledger.marks import Kept
 from holdfast.model.mark import Mark
 from holdfast.model.pruning import Refusal

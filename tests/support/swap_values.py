@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from holdfast.jobs.swap import Plan, SwapReport
-from holdfast.jobs.written import DefinitionChange, SequenceChange, TableChange, Unread, Written
+from holdfast.jobs.written_since import DefinitionChange, SequenceChange, TableChange, Unread, Written
 from holdfast.postgres.property_changes import PropertyChanges
 
 

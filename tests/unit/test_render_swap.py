@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from holdfast import render_swap
 from holdfast.jobs.swap import Plan, SwapReport
-from holdfast.jobs.written import (
+from holdfast.jobs.written_since import (
     DefinitionChange,
     SequenceChange,
     TableChange,

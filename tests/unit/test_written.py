@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from holdfast.jobs.written import DefinitionChange, SequenceChange, TableChange, Unread, written
+from holdfast.jobs.written_since import DefinitionChange, SequenceChange, TableChange, Unread, written
 from holdfast.postgres.compare import Digest
 from holdfast.postgres.survey import LARGE_OBJECTS, Survey
 

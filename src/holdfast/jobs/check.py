@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from holdfast.jobs import check_keys, conditions, emptied, mixed, one_place, project_address
+from holdfast.jobs.check_finding import Finding, guarded, room
 from holdfast.jobs.check_locks import check_locks
 from holdfast.jobs.check_plans import check_plan
 from holdfast.jobs.check_platform import check_platform
 from holdfast.jobs.check_stores import check_store
-from holdfast.jobs.finding import Finding, guarded, room
 from holdfast.jobs.services import Services
 from holdfast.methods import dump_hints, supabase_dump
 from holdfast.methods.logical import choose_databases

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from holdfast.jobs.finding import Finding
+from holdfast.jobs.check_finding import Finding
 from holdfast.jobs.platform import api_of
 from holdfast.jobs.storage_access import bucket_files
 from holdfast.model.platform import HEALTHY

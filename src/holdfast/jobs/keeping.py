@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from holdfast.jobs import fence, locking, marks, mixed, prune_steps, runner
+from holdfast.jobs import fence, locking, marks, prune_steps, runner
 from holdfast.jobs.find import places
 from holdfast.jobs.prune_look import pinned
 from holdfast.jobs.services import Services
 from holdfast.jobs.writing import Place
 from holdfast.ledger import marks as kept_marks
-from holdfast.ledger import retention as ledger
 from holdfast.ledger.ledger import BackupRow
 from holdfast.model.errors import Error, NotFoundError, UsageError
 from holdfast.model.mark import Ack, Pin
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unusual:
-    """A backup that keeps retention from its work: measures far from expected, a date that cannot be true, or another server's turn."""
-
-    target: str
-    backup_id: str
-    findings: tuple[str, ...]
 
 
 def pin(services: Services, row: BackupRow, *, why: str, until: datetime | None) -> tuple[str, ...]:
@@ -35,7 +24,8 @@ def pin(services: Services, row: BackupRow, *, why: str, until: datetime | None)
     now = services.clock.now()
     if until is not None and until <= now:
         raise UsageError(
-            "the pin would be over already", hint="Give a later --until, or none: then it holds for good."
+            "the pin would be over already: --until is in the past",
+            hint="Give a later --until, or none: then it holds for good.",
         )
     at = _last_word(services, row, now)
 
@@ -97,27 +87,6 @@ def undelete(services: Services, row: BackupRow) -> tuple[str, ...]:
     if failed is not None and not done:
         raise failed
     return tuple(done)
-
-
-def unusual(services: Services, target: str) -> tuple[Unusual, ...]:
-    """What nobody has acknowledged of a target, the oldest backup first."""
-    found: dict[str, list[str]] = {}
-    for each in ledger.unusual(services.ledger, target):
-        text = (
-            f"{each.measure} of database {each.database}: {each.value:,}, expected about {each.expected:,.0f}"
-        )
-        found.setdefault(each.backup_id, []).append(text)
-    now, acks = services.clock.now(), kept_marks.of_target(services.ledger, target, "ack")
-    for row in services.ledger.backups(target):
-        if row.backup.started_at > now and row.backup.id not in acks:
-            text = f"dated {row.backup.started_at:%Y-%m-%d %H:%M:%SZ}, which is later than now"
-            found.setdefault(row.backup.id, []).append(text)
-    for backup_id, text in mixed.turns(services, target).items():
-        found.setdefault(backup_id, []).append(text)
-    return tuple(
-        Unusual(target=target, backup_id=backup_id, findings=tuple(texts))
-        for backup_id, texts in sorted(found.items())
-    )
 
 
 def _everywhere(services: Services, row: BackupRow, put: Callable[[Place], object]) -> tuple[str, ...]:

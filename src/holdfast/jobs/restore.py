@@ -18,7 +18,7 @@ from holdfast.model.backup import Part
 from holdfast.model.catalog import Catalog, Database
 from holdfast.model.errors import Error, IntegrityError, KeyFileError, NotFoundError, UsageError
 from holdfast.model.run import Run
-from holdfast.postgres import marks, tools
+from holdfast.postgres import tools, unfinished
 from holdfast.postgres.conninfo import Conninfo
 from holdfast.postgres.statements import quoted_name
 from holdfast.system import spool
@@ -185,7 +185,7 @@ def described(catalog: Catalog, part: Part) -> Database:
 
 def told(opened: Opened, into: Destination) -> Iterator[str]:
     """Give what the operator should know of the server that is restored into."""
-    for name in marks.left_behind(into.connection):
+    for name in unfinished.left_behind(into.connection):
         yield (
             f"database {name!r} was left half restored by a run that died;"
             f" drop it when nobody needs it: DROP DATABASE {quoted_name(name)};"
@@ -220,7 +220,6 @@ def _restore(
         spaces = logical_globals.has_tablespaces(into.connection, catalog.tablespaces)
         if not spaces and applied is None:
             warn(f"tablespaces are left out, as they are not here: {', '.join(sorted(catalog.tablespaces))}")
-        restored, held = [], []
         site = restore_supabase.Site(
             services=services,
             opened=opened,
@@ -230,26 +229,16 @@ def _restore(
             stop=stop,
             warn=warn,
         )
+        restored: list[Restored] = []
+        held: list[sameness.Held] = []
         for part in parts:
             stop.check()
             if (one := special.get(part.name)) is not None:
                 restored.append(restore_supabase.restore_part(site, one.again(catalog, into)))
-                continue
-            with restore_reading.archive(services, opened, part, wish.options.jobs, meter, stop) as archive:
-                task = Task(
-                    backup_id=opened.backup.id,
-                    found=described(catalog, part),
-                    name=wish.name(part),
-                    archive=archive,
-                    format=part.format,
-                    options=wish.options,
-                    tablespaces=spaces,
-                    doing=services.reporter.doing,
-                )
-                restored.append(logical_restore.restore_database(into, task, stop=stop, warn=warn))
-                services.stage("restored")
-                if wish.thorough:
-                    held.append(sameness.hold_database(services, opened, part, into, task, stop))
+            else:
+                done, compared = _database(site, wish, part, described(catalog, part), tablespaces=spaces)
+                restored.append(done)
+                held += compared
         return Report(
             backup_id=opened.backup.id,
             target=opened.backup.target,
@@ -262,6 +251,29 @@ def _restore(
             warnings=tuple(warnings),
             sameness=_sameness(wish, into, None if special else text, applied, held, stop),
         )
+
+
+def _database(
+    site: restore_supabase.Site, wish: Wish, part: Part, found: Database, *, tablespaces: bool
+) -> tuple[Restored, list[sameness.Held]]:
+    """Restore one database, and hold it against the backup where that is wished."""
+    services, opened, stop = site.services, site.opened, site.stop
+    with restore_reading.archive(services, opened, part, wish.options.jobs, site.meter, stop) as archive:
+        task = Task(
+            backup_id=opened.backup.id,
+            found=found,
+            name=wish.name(part),
+            archive=archive,
+            format=part.format,
+            options=wish.options,
+            tablespaces=tablespaces,
+            doing=services.reporter.doing,
+        )
+        done = logical_restore.restore_database(site.into, task, stop=stop, warn=site.warn)
+        services.stage("restored")
+        if not wish.thorough:
+            return done, []
+        return done, [sameness.hold_database(services, opened, part, site.into, task, stop)]
 
 
 def _sameness(

@@ -13,8 +13,8 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 
 from holdfast.jobs.part_archive import in_words
-from holdfast.jobs.tables_report import TablesReport
-from holdfast.jobs.tables_work import Work, name_of, tables_of
+from holdfast.jobs.restore_tables_report import TablesReport
+from holdfast.jobs.restore_tables_work import Work, name_of, tables_of
 from holdfast.methods import scratch_database, tables_restore
 from holdfast.methods.destination import LABEL
 from holdfast.methods.scratch_database import ScratchDatabase
@@ -89,7 +89,7 @@ def _plan(work: Work) -> _Plan:
     for old, new in moves.items():
         if new in taken:
             raise UsageError(
-                f"database {work.goal.database!r} has already {shown(*new)}, as {shown(*old)} would be called",
+                f"database {work.goal.database!r} already has {shown(*new)}, as {shown(*old)} would be called",
                 hint="Choose another name, with --rename-table OLD=NEW or --into-schema.",
             )
     if doubles := [new for new, count in Counter(moves.values()).items() if count > 1]:
@@ -109,7 +109,7 @@ def _plan_of_schema(
     if there := presence.present(connection, work.archive.index, moved):
         titles = [work.archive.index.title(entry) for entry in moved if entry.dump_id in there]
         raise UsageError(
-            f"database {work.goal.database!r} has already {', '.join(titles[:10])}",
+            f"database {work.goal.database!r} already has {', '.join(titles[:10])}",
             hint="Choose a schema that is not there yet.",
         )
     moves = {name_of(entry): (new, entry.tag or "") for entry in relations if entry.namespace == old}

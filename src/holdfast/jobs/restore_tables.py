@@ -8,9 +8,9 @@ from holdfast.jobs import restore_beside, runner
 from holdfast.jobs.part_archive import open_archive
 from holdfast.jobs.reading import Opened, read_catalog
 from holdfast.jobs.restore import described, require_identity, told
+from holdfast.jobs.restore_tables_report import RestoredTable, TablesReport, TablesWish
+from holdfast.jobs.restore_tables_work import Work, tables_of
 from holdfast.jobs.services import Services
-from holdfast.jobs.tables_report import RestoredTable, TablesReport, TablesWish
-from holdfast.jobs.tables_work import Work, tables_of
 from holdfast.methods import restore_checks, tables_restore
 from holdfast.methods.destination import destination
 from holdfast.methods.tables_restore import Goal

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from holdfast.model import codec
 from holdfast.model.backup import Backup, Part
-from holdfast.model.shell_word import shell_word
+from holdfast.model.shell_quoting import shell_word
 
 _HEAD = """\
 Holdfast backup {id} of target {target}

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from holdfast.jobs import restore, runner, sameness
 from holdfast.jobs.reading import Opened
 from holdfast.jobs.services import Services
-from holdfast.jobs.written import Written, written
+from holdfast.jobs.written_since import Written, written
 from holdfast.model.errors import Error, NotFoundError, UsageError
 from holdfast.model.run import Run
-from holdfast.postgres import marks, properties, swap_checks, swapping
+from holdfast.postgres import properties, swap_checks, swapping, unfinished
 from holdfast.postgres.conninfo import Conninfo
 from holdfast.postgres.property_changes import PropertyChanges, property_changes
 from holdfast.postgres.server import Connection, connect
@@ -268,7 +268,7 @@ def _name_leftovers(services: Services, conn: Connection, live: str) -> None:
     longest, _ = properties.limits_of_name(conn, live)
     made = [
         name
-        for name in swap_checks.names(conn) - marks.half_restored(conn)  # those the restore names
+        for name in swap_checks.names(conn) - unfinished.half_restored(conn)  # those the restore names
         if swapping.has_such_name(name, live, _MAKING, longest=longest)
     ]
     for name in swap_checks.unused(conn, made):

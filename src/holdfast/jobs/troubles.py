@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from holdfast.jobs import keeping, news
+from holdfast.jobs import news
 from holdfast.jobs.services import Services
+from holdfast.jobs.unusual import unusual
 from holdfast.ledger import canaries, facts, restore_tests, retention, standings
 from holdfast.ledger.ledger import BackupRow
 from holdfast.model.run import Job
@@ -28,7 +29,7 @@ def troubles(services: Services, target: Target, last: BackupRow | None, now: da
             yield f"the {each.which} backup does not open ({each.backup_id}): {each.error}"
     refused = retention.refused(services.ledger, target.name)
     if not any(each.cause == "anomaly" for each in refused):
-        found = [each.backup_id for each in keeping.unusual(services, target.name)]
+        found = [each.backup_id for each in unusual(services, target.name)]
         if found:
             yield f"unusual, and acknowledged by nobody: {', '.join(found[-_SHOWN:])} (`holdfast anomaly list`)"
     yield from (f"retention refuses to go on in {each.store}: {each.said}" for each in refused)

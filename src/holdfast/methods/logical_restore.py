@@ -20,7 +20,6 @@ from holdfast.model.target import Selection
 from holdfast.postgres import (
     analyze,
     catalog,
-    marks,
     partitions,
     properties,
     restored,
@@ -28,6 +27,7 @@ from holdfast.postgres import (
     sessions,
     snapshot,
     stand_ins,
+    unfinished,
 )
 from holdfast.postgres.public_schema import PUBLIC, make_public
 from holdfast.postgres.stand_ins import NOTHING, StoodIn
@@ -135,7 +135,7 @@ def _prepare(into: Destination, task: Task, wanted: model.Properties, *, created
     ) as connection:
         if created:
             with suppress(SourceError):  # a help, and who may create a database may not always comment on it
-                marks.mark(into.connection, task.name, task.backup_id)
+                unfinished.mark(into.connection, task.name, task.backup_id)
             drop_what_was_dropped(connection, task.found)
             stand_ins.make(connection, task.stood_in)
         else:
@@ -165,51 +165,32 @@ def _finish(into: Destination, task: Task, wanted: model.Properties) -> None:
     """Take the mark away, and give the database what would have stood in the way before."""
     if not task.options.restores("pre-data"):
         return
-    marks.clear(into.connection, task.name)
+    unfinished.clear(into.connection, task.name)
     give(into, task.name, wanted, properties.property_statements, what="properties")
 
 
 def _run(into: Destination, task: Task, *, created: bool, whole: bool, stop: Stop, warn: Warn) -> None:
-    if task.format == "plain" and not isinstance(task.archive, Staged):
-        plain_restore.run(
-            into,
-            task.name,
-            task.archive,
-            single_transaction=not created,
-            stop=stop,
-            warn=warn,
-            on_table=task.doing,
-            hasty=created,
-        )
-    elif isinstance(task.archive, Staged):
+    work = pg_restore.Restoring(
+        into=into,
+        database=task.name,
+        options=task.options,
+        tablespaces=task.tablespaces,
+        hasty=created,  # the last statements, which take the mark away, are not
+        stop=stop,
+        warn=warn,
+        on_table=task.doing,
+    )
+    if isinstance(task.archive, Staged):
         first, then = event_triggers.apart(task.archive, task.only) if _fills(task) else (task.only, ())
         for only, jobs in ((first, task.options.jobs), (then, 1)):
             if only != ():
-                pg_restore.run_staged(
-                    into,
-                    task.name,
-                    task.archive.handle,
-                    replace(task.options, jobs=jobs),
-                    tablespaces=task.tablespaces,
-                    stop=stop,
-                    warn=warn,
-                    on_table=task.doing,
-                    hasty=created,  # the last statements, which take the mark away, are not
-                    only=only,
-                )
+                at_once = replace(work, options=replace(task.options, jobs=jobs))
+                pg_restore.run_staged(at_once, task.archive.handle, only=only)
+    elif task.format == "plain":
+        plain_restore.run(work, task.archive, single_transaction=not created)
     else:
-        pg_restore.run(
-            into,
-            task.name,
-            event_triggers.made_last(task.archive) if _fills(task) else task.archive,
-            task.options,
-            single_transaction=whole,
-            tablespaces=task.tablespaces,
-            stop=stop,
-            warn=warn,
-            on_table=task.doing,
-            hasty=created,
-        )
+        chunks = event_triggers.made_last(task.archive) if _fills(task) else task.archive
+        pg_restore.run(work, chunks, single_transaction=whole)
 
 
 def _fills(task: Task) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -62,78 +62,55 @@ class Options:
         return not self.sections or section in self.sections
 
 
-def run(  # noqa: PLR0913 - what pg_restore works on, how, and whom it tells
-    into: Destination,
-    database: str,
-    chunks: Iterator[bytes],
-    options: Options,
-    *,
-    single_transaction: bool,
-    tablespaces: bool,
-    stop: Stop,
-    warn: Tell,
-    on_table: Tell | None = None,
-    hasty: bool = False,
-) -> None:
-    """Feed an archive to pg_restore; `options.jobs` plays no part. Raise SourceError, with a hint where one is known.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restoring:
+    """One restore by a program or a session: into which database, how, and who hears of it.
 
     `on_table` is told of what is being restored: `table public.orders`, `index public.orders_pkey`. When `hasty`, no
     commit waits for the disk, and the caller makes the one that takes all of them there.
     """
+
+    into: Destination
+    database: str
+    options: Options = Options()
+    tablespaces: bool = False
+    hasty: bool = False
+    stop: Stop
+    warn: Tell
+    on_table: Tell | None = None
+
+    @property
+    def where(self) -> conninfo.Conninfo:
+        """The way to the database."""
+        return self.into.conninfo.with_database(self.database)
+
+
+def run(work: Restoring, chunks: Iterator[bytes], *, single_transaction: bool) -> None:
+    """Feed an archive to pg_restore; `options.jobs` plays no part. Raise SourceError, with a hint where one is known."""
     how = "--single-transaction" if single_transaction else "--exit-on-error"
-    flags = (how, *_flags(options, tablespaces=tablespaces))
-    where = into.conninfo.with_database(database)
     with (
         # Others may be at work where there is something to be restored into.
-        patient(where, waiter=LABEL, seconds=PATIENCE, stop=stop)
+        patient(work.where, waiter=LABEL, seconds=PATIENCE, stop=work.stop)
         if single_transaction
-        else nullcontext(stop) as limited,
-        _command(into, database, flags, _settings(into, hasty=hasty)) as command,
+        else nullcontext(work.stop) as limited,
+        _command(work, (how, *_flags(work))) as command,
     ):
-        replaced = options.clean and options.restores("pre-data")
-        _fed(
-            into,
-            command,
-            database,
-            cutting.without_drops(chunks, lambda entries: _needless(where, entries)) if replaced else chunks,
-            limited,
-            _Ear(warn, on_table),
-        )
+        if work.options.clean and work.options.restores("pre-data"):
+            chunks = cutting.without_drops(chunks, lambda entries: _needless(work.where, entries))
+        _fed(work, command, chunks, limited)
 
 
-def run_staged(  # noqa: PLR0913 - as for run
-    into: Destination,
-    database: str,
-    archive: int,
-    options: Options,
-    *,
-    tablespaces: bool,
-    stop: Stop,
-    warn: Tell,
-    on_table: Tell | None = None,
-    hasty: bool = False,
-    only: Sequence[int] | None = None,
-) -> None:
+def run_staged(work: Restoring, archive: int, *, only: Sequence[int] | None = None) -> None:
     """Let pg_restore work with `options.jobs` jobs on the file that the descriptor `archive` leads to. As `run`.
 
     `only` are the dump ids of what is restored, in the archive's order; None: all.
     """
-    flags = (f"--jobs={options.jobs}", "--exit-on-error", *_flags(options, tablespaces=tablespaces))
-    with (
-        spool.handed(b"".join(b"%d;\n" % number for number in only or ())) as listed,
-        _command(
-            into,
-            database,
-            (
-                *flags,
-                *([] if only is None else [f"--use-list={spool.path(listed)}"]),
-                spool.path(archive),
-            ),
-            _settings(into, hasty=hasty),
-        ) as command,
-    ):
-        inheriting = replace(command, pass_fds=(*command.pass_fds, archive, listed))
-        _fed(into, inheriting, database, (), stop, _Ear(warn, on_table))
+    flags = (f"--jobs={work.options.jobs}", "--exit-on-error", *_flags(work))
+    with spool.handed(b"".join(b"%d;\n" % number for number in only or ())) as listed:
+        chosen = () if only is None else (f"--use-list={spool.path(listed)}",)
+        with _command(work, (*flags, *chosen, spool.path(archive))) as command:
+            inheriting = replace(command, pass_fds=(*command.pass_fds, archive, listed))
+            _fed(work, inheriting, (), work.stop)
 
 
 def _needless(where: conninfo.Conninfo, entries: Sequence[Entry]) -> Collection[int]:
@@ -141,24 +118,25 @@ def _needless(where: conninfo.Conninfo, entries: Sequence[Entry]) -> Collection[
         return needless_drops(connection, entries)
 
 
-def _settings(into: Destination, *, hasty: bool) -> dict[str, str]:
-    settings = {**OVERRIDES, **noticing_loss(into.connection)}
-    if into.facts.version_num >= _WITH_IDLE_TIMEOUT:  # a slow store lets the session wait
+def _settings(work: Restoring) -> dict[str, str]:
+    settings = {**OVERRIDES, **noticing_loss(work.into.connection)}
+    if work.into.facts.version_num >= _WITH_IDLE_TIMEOUT:  # a slow store lets the session wait
         settings["idle_session_timeout"] = "0"
-    if into.facts.version_num >= _WITH_TRANSACTION_TIMEOUT:
+    if work.into.facts.version_num >= _WITH_TRANSACTION_TIMEOUT:
         settings["transaction_timeout"] = "0"
-    if hasty:
+    if work.hasty:
         settings["synchronous_commit"] = "off"
     return settings
 
 
-def _flags(options: Options, *, tablespaces: bool) -> tuple[str, ...]:
+def _flags(work: Restoring) -> tuple[str, ...]:
+    options = work.options
     chosen = (
         ("--clean", options.clean),
         ("--if-exists", options.clean),
         ("--no-owner", options.no_owner),
         ("--no-privileges", options.no_privileges),
-        ("--no-tablespaces", not tablespaces),
+        ("--no-tablespaces", not work.tablespaces),
         (f"--role={options.role}", options.role is not None),
         *((f"--section={section}", True) for section in options.sections),
     )
@@ -166,23 +144,19 @@ def _flags(options: Options, *, tablespaces: bool) -> tuple[str, ...]:
 
 
 @contextmanager
-def _command(
-    into: Destination, database: str, flags: tuple[str, ...], settings: Mapping[str, str]
-) -> Iterator[proc.Command]:
-    where = into.conninfo.with_database(database)
-    argv = (into.toolset.program("pg_restore"), f"--dbname={where.argv_dsn()}", *flags)
-    with conninfo.child(where, application_name=LABEL, options=settings) as child:
+def _command(work: Restoring, flags: tuple[str, ...]) -> Iterator[proc.Command]:
+    argv = (work.into.toolset.program("pg_restore"), f"--dbname={work.where.argv_dsn()}", *flags)
+    with conninfo.child(work.where, application_name=LABEL, options=_settings(work)) as child:
         yield proc.Command(argv=argv, env=child.env, pass_fds=child.pass_fds)
 
 
-def _fed(
-    into: Destination, command: proc.Command, database: str, chunks: Iterable[bytes], stop: Stop, ear: _Ear
-) -> None:
+def _fed(work: Restoring, command: proc.Command, chunks: Iterable[bytes], stop: Stop) -> None:
+    ear = _Ear(work.warn, work.on_table)
     try:
         proc.feed(command, chunks, stop, on_line=ear.hear, edit=ear.edit)
     except proc.ProcessError as error:
-        hint = restore_hints.hint(error.stderr, into.facts.version_num)
-        raise SourceError(f"database {database!r}: {error.message}", hint=hint) from error
+        hint = restore_hints.hint(error.stderr, work.into.facts.version_num)
+        raise SourceError(f"database {work.database!r}: {error.message}", hint=hint) from error
 
 
 class _Ear:

@@ -11,7 +11,7 @@ from holdfast.methods.pg_restore import Options
 from holdfast.model.backup import Part
 from holdfast.model.catalog import Database
 from holdfast.model.errors import Error, NotFoundError, UsageError
-from holdfast.postgres import contents, marks, readiness, server
+from holdfast.postgres import contents, readiness, server, unfinished
 from holdfast.postgres.errors import PermanentSourceError
 from holdfast.postgres.statements import quoted_name
 
@@ -97,7 +97,7 @@ def _non_empty(into: Destination, name: str) -> Iterator[Error]:
         "Nothing is ever overwritten unasked. Restore beside it (--database NAME --as NEW_NAME), restore into another"
         " server (--to URL), replace what it holds (--database NAME --clean), or drop or empty it yourself first."
     )
-    if name in marks.left_behind(into.connection):
+    if name in unfinished.left_behind(into.connection):
         hint = f"A restore that died left it half done. Drop it first: DROP DATABASE {quoted_name(name)};"
     yield UsageError(f"database {name!r} on {into.conninfo.safe} is not empty: it holds {holds}", hint=hint)
 

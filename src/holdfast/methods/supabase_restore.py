@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from holdfast.methods import logical_restore, plain_restore
 from holdfast.methods.destination import LABEL, Destination
 from holdfast.methods.logical_restore import Restored, Task
-from holdfast.methods.pg_restore import Options
+from holdfast.methods.pg_restore import Options, Restoring
 from holdfast.methods.staging import Staged
 from holdfast.model.catalog import Database, LeftOut
 from holdfast.model.errors import Error, UsageError
@@ -114,15 +114,8 @@ def _tables(connection: server.Connection) -> set[tuple[str, str]]:
 
 def restore(into: Destination, task: ProjectTask, *, stop: Stop, warn: Tell) -> Restored:
     """Restore it: one transaction, then what is tried by itself. Raise SourceError at the first real failure."""
-    plain_restore.run(
-        into,
-        task.name,
-        _script(into, task, stop),
-        single_transaction=True,
-        stop=stop,
-        warn=warn,
-        on_table=task.doing,
-    )
+    work = Restoring(into=into, database=task.name, stop=stop, warn=warn, on_table=task.doing)
+    plain_restore.run(work, _script(into, task, stop), single_transaction=True)
     refused = _late(into, task, stop)
     counting = Task(
         backup_id=task.backup_id,

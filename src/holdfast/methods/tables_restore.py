@@ -75,7 +75,7 @@ def refusals(goal: Goal, index: Belonging, selection: Selection) -> Iterator[Err
         yield from _not_ready(goal, selection)
     elif taken:
         yield UsageError(
-            f"database {database!r} has already {_some([index.title(entry) for entry in taken])}",
+            f"database {database!r} already has {_some([index.title(entry) for entry in taken])}",
             hint=_TAKEN_BY_OTHERS
             if all(entry.desc in INDEXES for entry in taken)
             else "--clean replaces them, --rename-table OLD=NEW and --into-schema SCHEMA put the backup's beside them.",
@@ -109,7 +109,7 @@ def _lacking(goal: Goal, selection: Selection) -> Iterator[Error]:
     owners = {entry.owner for entry in selection.entries if entry.owner and entry.desc in HOLDERS}
     if not goal.options.no_owner and (missing := readiness.missing_roles(goal.into.connection, owners)):
         yield NotFoundError(
-            f"the server has not the roles that own what is restored: {_some(missing)}",
+            f"the server lacks the roles that own what is restored: {_some(missing)}",
             hint="Create them, or add --no-owner.",
         )
 
@@ -166,18 +166,16 @@ def prepare(goal: Goal, entries: Iterable[Entry]) -> None:
 def feed(goal: Goal, chunks: Iterator[bytes], *, whole: bool = True) -> None:
     """Restore an archive, by default `whole`: in one transaction. Raise SourceError."""
     try:
-        pg_restore.run(
-            goal.into,
-            goal.database,
-            chunks,
-            goal.options,
-            single_transaction=whole,
-            tablespaces=False,
+        work = pg_restore.Restoring(
+            into=goal.into,
+            database=goal.database,
+            options=goal.options,
+            hasty=not whole,
             stop=goal.stop,
             warn=goal.warn,
             on_table=goal.doing,
-            hasty=not whole,
         )
+        pg_restore.run(work, chunks, single_transaction=whole)
     except SourceError as error:
         if goal.options.clean and "other objects depend on it" in error.message:
             error.hint = (

@@ -16,7 +16,7 @@ from psycopg.rows import TupleRow
 from psycopg.types.json import Jsonb
 
 from holdfast.model.errors import BusyError, SourceError
-from holdfast.postgres import encoding, names
+from holdfast.postgres import encoding, search_path
 from holdfast.postgres.conninfo import Conninfo
 from holdfast.postgres.errors import PermanentSourceError, connection_error, translate
 
@@ -123,7 +123,7 @@ def connect(conninfo: Conninfo, *, application_name: str, timeout: float = 30) -
     except psycopg.Error as error:
         raise connection_error(error, conninfo.safe) from error
     try:
-        names.pin(conn)
+        search_path.pin(conn)
         encoding.settle(conn)
     except psycopg.Error as error:
         conn.close()

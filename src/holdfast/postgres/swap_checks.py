@@ -12,7 +12,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from holdfast.model.errors import BusyError, NotFoundError, SourceError, UsageError
-from holdfast.postgres import marks, pooler
+from holdfast.postgres import pooler, unfinished
 from holdfast.postgres.conninfo import Conninfo
 from holdfast.postgres.errors import PermanentSourceError, translate
 from holdfast.postgres.server import Connection, connect
@@ -108,7 +108,7 @@ def examine(conn: Connection, live: str, other: str | None = None) -> Situation:
     """
     found = _find(conn, live)
     second = None if other is None else _find(conn, other)
-    if other in marks.half_restored(conn):
+    if other in unfinished.half_restored(conn):
         raise UsageError(
             f"{other!r} is only half restored: that is under way, or died",
             hint="Wait for it; or drop it, and restore anew.",
@@ -130,7 +130,9 @@ def examine(conn: Connection, live: str, other: str | None = None) -> Situation:
 def _find(conn: Connection, name: str) -> Found:
     rows = _rows(conn, _DATABASE, (name,))
     if not rows:
-        raise NotFoundError(f"the server has no database {name!r}")
+        raise NotFoundError(
+            f"the server has no database {name!r}", hint="`psql --list` shows those that it has."
+        )
     oid, owner, template, mine, size = rows[0]
     if template:
         raise UsageError(

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from holdfast.jobs import runner
 from holdfast.jobs.part_archive import PartArchive
 from holdfast.jobs.reading import Opened
+from holdfast.jobs.restore_tables_report import RestoredTable, TablesReport, TablesWish
 from holdfast.jobs.services import Services
-from holdfast.jobs.tables_report import RestoredTable, TablesReport, TablesWish
 from holdfast.methods import tables_restore
 from holdfast.methods.tables_restore import Goal
 from holdfast.model.catalog import Database

@@ -1,4 +1,4 @@
-"""Makes the names in a session's statements mean PostgreSQL's own things."""
+"""Pins a session's search_path, so that the names in its statements mean PostgreSQL's own things."""
 
 from __future__ import annotations
 
