@@ -126,7 +126,8 @@ def plain_chunks(
 ) -> Generator[bytes, None, None]:
     """Give what the dumping program printed; raise at the latest at the end unless every byte is as it was.
 
-    With `threads` reading, decompressing and checking go on beside one another, for who would wait for it. Raise KeyFileError when the part is encrypted and no identity here opens it.
+    With `threads` reading, decompressing and checking go on beside one another, for who would wait for it.
+    Raise KeyFileError when the part is encrypted and no identity here opens it.
     """
     where = f"{place.store.location}: {place.key(part.name)}"
     plain = Tally()

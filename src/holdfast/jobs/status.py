@@ -27,9 +27,10 @@ class TargetStatus:
 
     `limit_seconds` is how old that may be. `hidden` counts the backups that are on their way out.
 
-    `paused` says since when and until when the daemon begins nothing. `waiting` is the newest whole backup where it is newer than that and not in enough stores; `spread` tells how
-    3-2-1 is met. `problems` is empty when all is well; each is a sentence without a full stop. So is each of the `notes`,
-    which tell what the ledger of this host forgot, and make no target unsafe.
+    `paused` says since when and until when the daemon begins nothing. `waiting` is the newest whole backup where it is
+    newer than the last good one and not in enough stores; `spread` tells how 3-2-1 is met. `problems` is empty when all
+    is well; each is a sentence without a full stop. So is each of the `notes`, which tell what the ledger of this host
+    forgot, and make no target unsafe.
     """
 
     target: str
@@ -118,7 +119,7 @@ def _unlocked(services: Services, name: str, target: Target | None, now: datetim
         pruned = retention.last(services.ledger, name, store)
         here = target.prune is not None or (pruned is not None and pruned > now - retention.LATELY)
         if store in locking and here:
-            yield f"locked no more in {store}: {', '.join(found[:3])}"
+            yield f"no longer locked in {store}: {', '.join(found[:3])}"
 
 
 def limit(target: Target | None, usual: timedelta | None) -> timedelta:

@@ -225,7 +225,7 @@ def check_there(place: Place, segments: Iterable[Segment]) -> None:
         found = place.store.stat(place.key(segment.name))
         if found is None or found.size != segment.size:
             raise StoreError(
-                f"{place.store.location}: {place.key(segment.name)} was stored, and is there no more",
+                f"{place.store.location}: {place.key(segment.name)} was stored, but is no longer there",
                 hint="Somebody removed it, or the filesystem is not mounted any more.",
             )
         older = beneath.get(place.key(segment.name))
@@ -264,8 +264,8 @@ def _beneath(place: Place, name: str) -> IntegrityError:
 def discard(services: Services, place: Place) -> None:
     """Remove all objects of a backup that was not committed; the manifest first, if one lies there.
 
-    What a tombstone accounts for is left alone: it was a backup. Trouble is a warning: the failure that led here matters more, and the next run sweeps again.
-    That a mere writer may not delete is none: whoever prunes removes it.
+    What a tombstone accounts for is left alone: it was a backup. Trouble is a warning: the failure that led here
+    matters more, and the next run sweeps again. That a mere writer may not delete is none: whoever prunes removes it.
     """
     told = {"store": place.store.name, "backup": place.backup_id}
     try:

@@ -53,8 +53,8 @@ class BackupRow:
 
     `manifest` and `signature` are the stored bytes. `coverage` is None where the catalog was never opened here;
     `proof_at` is the time of the proof that gave the level, None for `stored`. `let_go` are the stores that held it
-    until a tombstone took it out of them on purpose, and `needed` is how many stores, `among` those of its target, have to have held it. `variants` are,
-    by store, the manifests of copies that were encrypted anew.
+    until a tombstone took it out of them on purpose, and `needed` is how many stores, `among` those of its target, have
+    to have held it. `variants` are, by store, the manifests of copies that were encrypted anew.
     """
 
     backup: Backup

@@ -26,9 +26,10 @@ class Subject:
     `archive` opens, each time anew, the archive as pg_restore was given it: bytes of pg_dump's custom format, whole.
     What the restore test kept out of it on purpose (subscriptions, event triggers, what fills a materialised view over
     foreign tables) is not in it, and is named in `left_out`: the kind in pg_dump's words in lower case, the name with
-    its schema. Where the archive lies in a file, `file` is its descriptor, and programs read it themselves. `found` is what the backup's catalog says of the database. `clients` are those that restored it.
-    `tablespaces` says whether it was restored into the tablespaces that it was in, `owners` whether with its owners and
-    privileges. `stood_in` is what was made before it was restored, in place of what is not to be had there.
+    its schema. Where the archive lies in a file, `file` is its descriptor, and programs read it themselves.
+    `found` is what the backup's catalog says of the database. `clients` are those that restored it. `tablespaces` says
+    whether it was restored into the tablespaces that it was in, `owners` whether with its owners and privileges.
+    `stood_in` is what was made before it was restored, in place of what is not to be had there.
     """
 
     archive: Callable[[], Iterator[bytes]] = field(repr=False)

@@ -83,6 +83,7 @@ class Backup:
     """A committed backup: what its manifest says. Times are aware, in UTC; `slot` is the scheduled time, if any.
 
     `documents` are the texts beside the parts, such as RESTORE.txt. Only a copy that was encrypted anew has an `origin`.
+    `parent` and `wal` are kept for methods to come: they are None so far.
     """
 
     id: str

@@ -137,5 +137,5 @@ def _time(fields: dict[str, str], zone: tzinfo) -> datetime | None:
 def _offset(text: str) -> tzinfo:
     found = datetime.strptime(text.replace(":", ""), "%z").tzinfo
     if found is None:
-        raise ValueError(f"{text} is no offset")
+        raise ValueError(f"{text} is not an offset from UTC")
     return found

@@ -90,4 +90,4 @@ def parse(data: bytes) -> Lease | Unreadable:
             return Unreadable(why=f"its format version {version} is newer than this program", lasts=LONGEST)
         return codec.from_json(Lease, value, "lease")
     except (ValueError, RecursionError) as error:
-        return Unreadable(why=f"it is no lease: {error}", lasts=LASTS)
+        return Unreadable(why=f"it is not a lease: {error}", lasts=LASTS)

@@ -151,53 +151,54 @@ class DaemonFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overview:
-    """One snapshot of the ledger.
+    """One snapshot of the ledger. The comment at a mapping says what its keys are."""
 
-    `configured_at` and `paused` are by target, `newest` likewise; `backups` by target and proof, `holdings` by target
-    and store, `probes` by store. `last_runs` has the newest run of each job, target and way to end, by the order of
-    their beginning; `running` those that go on; `in_a_row` counts the failures of a job and target since its last
-    success, where there are any; `notifications` counts by channel and result. `pruned` is how many backups retention hid
-    the last time, by target; `refused` why it refuses to, by target and cause; `elsewhere` are the leases that another host had, by target, store and kind.
-    `providers` is what the platform of a target said of its own backups.
-    `tests` has the last restore test of each target and outcome, by the outcome's word; `failing` the newest backup of a
-    target that failed its test, where none of it or of a newer one passed since. `held` are the stores that hold
-    the newest good backup of each target whole; `canaries` says whether all that the last canary tried opened; `waiting` counts those that are not in enough stores;
-    `drills` has the last drill of each target; `locked_until`, by store, when the first lock ends of what retention keeps.
-    `losses` says when the ledger was found to have lost what it knew, by one of LOSSES; `rebuilt_at` when a person last
-    had it rebuilt, 0 for never.
-    `habits` are the seconds that usually lie between the backups of a target that has no schedule, where that is known.
-    `covered` counts the copies that somebody deleted or wrote over, `damaged` those that were found damaged or gone, by
-    target and store.
-    """
-
-    configured_at: Mapping[str, float] = field(default_factory=dict)
+    # What is backed up.
+    configured_at: Mapping[str, float] = field(default_factory=dict)  # target
     paused: frozenset[str] = frozenset()
-    newest: Mapping[str, NewestBackup] = field(default_factory=dict)
+    habits: Mapping[str, float] = field(
+        default_factory=dict
+    )  # target without a schedule: usual seconds between two
+    # Backups. `newest` and `held` are of the newest good one; `waiting` counts those that are not in enough stores.
+    newest: Mapping[str, NewestBackup] = field(default_factory=dict)  # target
+    held: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # target: the stores that hold it whole
+    backups: Mapping[tuple[str, str], int] = field(default_factory=dict)  # target, proof
+    waiting: Mapping[str, int] = field(default_factory=dict)  # target
     measures: tuple[Measured, ...] = ()
     schemas: tuple[SchemaFacts, ...] = ()
-    backups: Mapping[tuple[str, str], int] = field(default_factory=dict)
-    holdings: Mapping[tuple[str, str], StoreHolding] = field(default_factory=dict)
-    covered: Mapping[tuple[str, str], int] = field(default_factory=dict)
-    damaged: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    canaries: Mapping[str, bool] = field(default_factory=dict)  # target: all that the last one tried opened
+    # Copies. `covered` counts what somebody deleted or wrote over, `damaged` what was found damaged or gone.
+    probes: Mapping[str, Probe] = field(default_factory=dict)  # store
+    holdings: Mapping[tuple[str, str], StoreHolding] = field(default_factory=dict)  # target, store
+    covered: Mapping[tuple[str, str], int] = field(default_factory=dict)  # target, store
+    damaged: Mapping[tuple[str, str], int] = field(default_factory=dict)  # target, store
+    locked_until: Mapping[str, float] = field(
+        default_factory=dict
+    )  # store: when the first lock ends of what is kept
+    elsewhere: frozenset[tuple[str, str, str]] = (
+        frozenset()
+    )  # target, store, kind of leases that another host had
+    # Runs. `last_runs` has the newest of each job, target and way to end, by their beginning.
     tallies: tuple[RunTally, ...] = ()
     last_runs: tuple[RunFacts, ...] = ()
     running: tuple[RunFacts, ...] = ()
     planned: tuple[Planned, ...] = ()
-    probes: Mapping[str, Probe] = field(default_factory=dict)
-    pruned: Mapping[str, int] = field(default_factory=dict)
-    refused: frozenset[tuple[str, str]] = frozenset()
-    elsewhere: frozenset[tuple[str, str, str]] = frozenset()
-    in_a_row: Mapping[tuple[str, str], int] = field(default_factory=dict)
-    notifications: Mapping[tuple[str, str], int] = field(default_factory=dict)
-    tests: Mapping[tuple[str, str], RestoreTestFacts] = field(default_factory=dict)
-    failing: Mapping[str, str] = field(default_factory=dict)
-    canaries: Mapping[str, bool] = field(default_factory=dict)
-    held: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    waiting: Mapping[str, int] = field(default_factory=dict)
-    drills: Mapping[str, DrillFacts] = field(default_factory=dict)
-    providers: Mapping[str, ProviderFacts] = field(default_factory=dict)
-    locked_until: Mapping[str, float] = field(default_factory=dict)
-    losses: Mapping[str, float] = field(default_factory=dict)
+    in_a_row: Mapping[tuple[str, str], int] = field(
+        default_factory=dict
+    )  # job, target: failures since a success
+    notifications: Mapping[tuple[str, str], int] = field(default_factory=dict)  # channel, result
+    # Restore tests and drills, the last of each.
+    tests: Mapping[tuple[str, str], RestoreTestFacts] = field(default_factory=dict)  # target, outcome
+    failing: Mapping[str, str] = field(
+        default_factory=dict
+    )  # target: the newest backup that failed, none passed since
+    drills: Mapping[str, DrillFacts] = field(default_factory=dict)  # target
+    # Retention: how many backups it hid the last time, and why it refuses.
+    pruned: Mapping[str, int] = field(default_factory=dict)  # target
+    refused: frozenset[tuple[str, str]] = frozenset()  # target, cause
+    # What the platform of a target said of its own backups.
+    providers: Mapping[str, ProviderFacts] = field(default_factory=dict)  # target
+    # This host: when the ledger lost what it knew, when a person last had it rebuilt (0: never), and the daemon.
+    losses: Mapping[str, float] = field(default_factory=dict)  # one of LOSSES
     rebuilt_at: float = 0.0
-    habits: Mapping[str, float] = field(default_factory=dict)
     daemon: DaemonFacts | None = None

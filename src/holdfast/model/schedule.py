@@ -144,7 +144,7 @@ def _cron(text: str) -> Cron:
     minutes, hours, days, months, weekdays = sets
     either = not fields[2].startswith("*") and not fields[4].startswith("*")
     if not either and not any(min(days) <= _LONGEST_MONTH[month - 1] for month in months):
-        raise ValueError(f"{text!r} is no day of any year")
+        raise ValueError(f"no year has a day {text!r}")
     return Cron(
         minutes=tuple(sorted(minutes)),
         hours=tuple(sorted(hours)),
@@ -161,7 +161,7 @@ def _numbers(field: str, name: str, lowest: int, highest: int, names: tuple[str,
         numbers = _item(item, lowest, highest, names)
         if not numbers:
             raise ValueError(
-                f"{field!r} is no {name}: a number from {lowest} to {highest}, *, ranges or steps"
+                f"{field!r} cannot be the {name}: write a number from {lowest} to {highest}, *, ranges or steps"
             )
         found.update(numbers)
     return frozenset(found)

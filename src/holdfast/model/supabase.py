@@ -25,8 +25,9 @@ class StorageAccess:
 class Project:
     """A Supabase project. `access_token` None means that its management API is not asked.
 
-    `storage` None means that there are no keys for its files; with `storage_objects` they are saved. `extras` are what is saved beyond what the official dump holds: `triggers` and `policies` of one's own on the platform's
-    tables, `event_triggers`, the history of `migrations`, and the encrypted rows of the `vault`.
+    `storage` None means that there are no keys for its files; with `storage_objects` they are saved.
+    `extras` are what is saved beyond what the official dump holds: `triggers` and `policies` of one's own on the
+    platform's tables, `event_triggers`, the history of `migrations`, and the encrypted rows of the `vault`.
     """
 
     ref: str

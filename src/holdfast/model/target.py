@@ -83,46 +83,52 @@ class Whereabouts:
 class Target:
     """One PostgreSQL server and what of it is backed up.
 
-    `databases` None means all that allow connections and are no templates. Times are in seconds; a
-    `verify` is when the latest backup is verified (if `verify_latest`) and the scrub goes on, which looks at each copy every
-    `scrub_every` seconds; by reading it where it lies on a disk, or with `full` everywhere. A
-    `blocking_limit` of None never aborts a dump that others wait for. `backup`, `verify`, `copy`, `prune`, `canary`, `provider` and `objects` are when the
-    daemon does that by itself. `supabase` is the project that the target is, if any. `retention` holds in each store that has no rules of its own in `retention_in`.
     A backup is good once `require_copies` of the `stores` hold it; `places` tells of every store of the config.
+    `databases` None means all that allow connections and are no templates. Times are in seconds. A `blocking_limit` of
+    None never aborts a dump that others wait for. `retention` holds in each store that has no rules of its own in
+    `retention_in`.
+
+    The timetables say when the daemon does each job by itself; None: never. `verify` is also when the scrub goes on,
+    which looks at each copy every `scrub_every` seconds: by reading it where it lies on a disk, or with `full`
+    everywhere. `verify_latest` has the latest backup read then, too.
     """
 
     name: str
-    stores: tuple[str, ...]
-    require_copies: int = 1
-    places: Mapping[str, Whereabouts] = field(default_factory=dict)
     url: str | None = field(default=None, repr=False)
     password: str | None = field(default=None, repr=False)
+    supabase: Project | None = None
+    # What is captured.
     databases: tuple[str, ...] | None = None
     exclude_databases: tuple[str, ...] = ()
     selection: Selection = Selection()
     globals: bool = True
-    supabase: Project | None = None
     options: tuple[str, ...] = ()
+    fingerprint: Literal["rows", "none"] = "rows"
+    # How.
+    compression: Compression = Compression()
     lock_wait_timeout: float = 60
     blocking_limit: float | None = 120
-    compression: Compression = Compression()
-    fingerprint: Literal["rows", "none"] = "rows"
     lock_database: str = "postgres"
     limits: Limits = Limits()
     hooks: Hooks = Hooks()
+    # Where it lies, and how long.
+    stores: tuple[str, ...]
+    require_copies: int = 1
+    places: Mapping[str, Whereabouts] = field(default_factory=dict)
+    retention: Rules = field(default_factory=Rules)
+    retention_in: Mapping[str, Rules] = field(default_factory=dict)
+    # When.
     backup: Timetable | None = None
     verify: Timetable | None = None
     verify_latest: bool = False
     scrub_every: float | None = None
     scrub: Literal["auto", "full"] = "auto"
     copy: Timetable | None = None
+    prune: Timetable | None = None
+    canary: Timetable | None = None
     provider: Timetable | None = None
     objects: Timetable | None = None
     restore_test: RestoreTesting = field(default_factory=RestoreTesting)
-    prune: Timetable | None = None
-    canary: Timetable | None = None
-    retention: Rules = field(default_factory=Rules)
-    retention_in: Mapping[str, Rules] = field(default_factory=dict)
 
     def rules(self, store: str) -> Rules:
         """What retention does in a store."""

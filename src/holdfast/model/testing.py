@@ -85,7 +85,7 @@ def _equal(found: object, expected: str) -> bool:
 def _outside(check: Check, found: object) -> str | None:
     number = _number(found)
     if number is None:
-        return "its answer is no number"
+        return "its answer is not a number"
     if check.min is not None and number < check.min:
         return f"its answer is below {check.min}"
     if check.max is not None and number > check.max:
@@ -109,6 +109,6 @@ def _too_old(found: object, most: float, taken_at: datetime) -> str | None:
     elif isinstance(found, date):
         at = datetime.combine(found, time.max, UTC)
     else:
-        return "its answer is no time"
+        return "its answer is not a time"
     age = (taken_at - at).total_seconds()
     return f"its answer is older than {most:g} s before the backup" if age > most else None

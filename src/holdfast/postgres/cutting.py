@@ -28,7 +28,8 @@ def cut(
 ) -> Iterator[bytes]:
     """Cut `entries`, some of the table of contents in its order, out of the whole archive.
 
-    Those `disowned` (dump ids) have no owner any more: they will belong to who restores. All of it is read, to the end. Raise IntegrityError where it is not built as it should be.
+    Those `disowned` (dump ids) have no owner any more: they will belong to who restores. All of it is read, to the end.
+    Raise IntegrityError where it is not built as it should be.
     """
     cursor = _Cursor(chunks)
     yield from _head(cursor, toc, entries, disowned)

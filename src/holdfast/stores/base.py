@@ -61,8 +61,9 @@ class Store(Protocol):
         """Store all chunks under `key`: afterwards the key holds all of them, or it is as it was.
 
         When `chunks` raises, nothing is left behind and the error goes through. With `absent` an existing key is
-        an ExistsError and stays as it is; a store that cannot do this atomically looks just before it writes. Return whether the store has vouched for the stored content by a checksum of its own
-        making; False means that the caller has to read it back.
+        an ExistsError and stays as it is; a store that cannot do this atomically looks just before it writes.
+        Return whether the store has vouched for the stored content by a checksum of its own making; False means
+        that the caller has to read it back.
         """
         ...
 
