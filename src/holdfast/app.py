@@ -121,7 +121,11 @@ class App:
             return [row]
         rows = [row for row in self.listed(target) if find.is_in(row, store)]
         if not rows:
-            raise NotFoundError("no backups yet", hint="`holdfast backup` takes the first.")
+            raise NotFoundError(
+                "no backup is known",
+                hint="`holdfast backup` takes one. Where there should be some, `holdfast catalog rebuild` says what is wrong"
+                " with what lies in the stores.",
+            )
         if every:
             return rows
         newest: dict[str, BackupRow] = {}

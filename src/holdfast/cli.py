@@ -81,8 +81,19 @@ def main(argv: Sequence[str]) -> int:
         sys.stderr.close()  # nobody reads us any more; keep the interpreter from saying so at exit
         return Error.exit_code
     except Exception as error:  # noqa: BLE001 - the outermost catcher: a bug is said as one
-        return _bug(error)
+        return _misused(error) if hasattr(error, "format_message") else _bug(error)
     return int(result or 0)
+
+
+def _misused(error: Exception) -> int:
+    """Tell of an error of the command line's own parser, whose classes typer keeps to itself."""
+    message = error.format_message()  # type: ignore[attr-defined]  # asked for above
+    if type(error).__name__ == "NoArgsIsHelpError":
+        with suppress(OSError):
+            print(message, file=sys.stderr, flush=True)  # noqa: T201 - it is the help
+        return UsageError.exit_code
+    command = getattr(getattr(error, "ctx", None), "command_path", "holdfast")
+    return _failed(UsageError(message, hint=f"`{command} --help` shows what there is."))
 
 
 def _bug(error: Exception) -> int:
@@ -90,11 +101,6 @@ def _bug(error: Exception) -> int:
 
     from holdfast.system import logs
 
-    if hasattr(error, "format_message"):  # a usage error of the command line's own parser
-        prefix = "" if type(error).__name__ == "NoArgsIsHelpError" else "holdfast: "
-        with suppress(OSError):
-            print(f"{prefix}{error.format_message()}", file=sys.stderr, flush=True)  # noqa: T201 - as in render.error
-        return UsageError.exit_code
     with suppress(OSError):
         print(logs.redacted("".join(traceback.format_exception(error))), file=sys.stderr, flush=True)  # noqa: T201 - as in render.error
     return _failed(

@@ -56,7 +56,7 @@ def pause(
         [chosen] = opened.chosen([target])
         now = opened.services.clock.now()
         if end is not None and end <= now:
-            raise UsageError(f"--until {until} is past", hint="`holdfast resume` ends a pause.")
+            raise UsageError(f"--until {until} is in the past", hint="`holdfast resume` ends a pause.")
         scheduling.pause(opened.services.ledger, chosen.name, now=now, until=end)
     if not quiet:
         render.line(f"{target}: paused until {words.when(end) if end is not None else 'it is resumed'}")

@@ -64,7 +64,7 @@ def disaster(
     if drill and to is not None:
         raise UsageError("--drill has a server of its own", hint="Leave --to out.")
     if not (yes or drill or there):
-        raise UsageError("nobody can answer here", hint="Say --yes to take every step unasked.")
+        raise UsageError("there is nobody to ask", hint="Say --yes to take every step unasked.")
     with opened_app(config, overrides, quiet=quiet) as opened:
         (chosen_target,) = opened.chosen([target])
         into = None if drill else destination(opened, to, target)

@@ -100,7 +100,7 @@ def _origin(opened: App, place: str) -> Store:
         return open_place(place, opened.config.stores.values())
     except ValueError as error:
         raise UsageError(
-            f"{place} is no place to read from: {error}", hint="Give a directory, or s3://bucket/prefix."
+            f"cannot read from {place}: {error}", hint="Give a directory, or s3://bucket/prefix."
         ) from error
 
 

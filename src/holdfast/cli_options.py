@@ -84,7 +84,9 @@ def parse_time(text: str | None) -> datetime | None:
         value = datetime.fromisoformat(text)
         return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
-        raise UsageError(f"{text!r} is no time", hint="Write 2026-11-22 or 2026-11-22T02:00:00Z.") from None
+        raise UsageError(
+            f"{text!r} is not a time", hint="Write 2026-11-22 or 2026-11-22T02:00:00Z."
+        ) from None
 
 
 def pair(text: str, option: str, value: str) -> tuple[str, str]:

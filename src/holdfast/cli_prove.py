@@ -73,7 +73,7 @@ def proof_show(
     from holdfast.streams import private_file
 
     if as_json and (html or output is not None):
-        raise UsageError("--json goes to stdout, and not with --html or --output")
+        raise UsageError("--json does not go with --html or --output")
     with opened_app(config, overrides, quiet=quiet) as opened:
         row = opened.find(word, target=target, before=parse_time(before), fresh=True)
         shown = proofs.show(opened.services, row)

@@ -113,7 +113,7 @@ def init(
         written = starter_config(answers).encode()
     except UnicodeEncodeError as error:
         raise UsageError(
-            "a byte of the server's or the store's name is no UTF-8, and a config is nothing else",
+            "the name of the server or the store has a byte that is not UTF-8, and a config has to be UTF-8",
             hint="Give the path relative to the config's directory, or rename it.",
         ) from error
     try:

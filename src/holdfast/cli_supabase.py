@@ -89,7 +89,7 @@ def _time_of_day(text: str | None) -> time | None:
     except ValueError:
         found = None
     if found is None or found.tzinfo is not None or found.microsecond:
-        raise UsageError(f"{text!r} is no time of day", hint="Write HH:MM in UTC, such as 04:30.")
+        raise UsageError(f"{text!r} is not a time of day", hint="Write HH:MM in UTC, such as 04:30.")
     return found
 
 
@@ -116,7 +116,7 @@ def restore_pitr(
 
     moment = parse_time(at)
     if moment is None or moment.timestamp() < 1:
-        raise UsageError(f"{at!r} is no time to restore to", hint="Write 2026-11-22T10:00:00Z.")
+        raise UsageError(f"{at!r} is not a time to restore to", hint="Write 2026-11-22T10:00:00Z.")
     with opened_app(config, overrides, quiet=quiet, seconds=_SECONDS_FOR_STORES) as opened:
         chosen = opened.one_target(target)
         intent = job.intend(opened.services, chosen, moment, opened.stop)

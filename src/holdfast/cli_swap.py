@@ -58,7 +58,7 @@ def swap(
 def _target(opened: App, name: str | None) -> str:
     """Give the target that is named, or the only one there is."""
     if name is None and len(opened.targets) != 1:
-        raise UsageError("which server is not said", hint="Name it: --target NAME or --to URL.")
+        raise UsageError("which server?", hint="Name it: --target NAME or --to URL.")
     return opened.chosen([name] if name is not None else [])[0].name
 
 

@@ -161,7 +161,7 @@ def _same_places(target: TargetSettings, config: Config, layers: Sequence[Layer]
     writable = [name for name in places if not config.stores[name].read_only]
     for one, other in itertools.combinations(writable, 2):
         if places[one] == places[other]:
-            text = f"it is the same place as the store {one}: a copy there is none"
+            text = f"it is the same place as the store {one}: a copy there would be no second copy"
             yield Problem(where=where_is(layers, ("stores", other)), text=text)
 
 

@@ -105,7 +105,7 @@ class AzureSettings(LockKeys):
         account, _, rest = said.partition("/")
         container, _, prefix = rest.partition("/")
         if not account or not container or not {"?", "#", "@"}.isdisjoint(said):
-            raise ValueError("azblob://account/container/prefix was expected; a key has keys of its own")
+            raise ValueError("azblob://account/container/prefix was expected; a key goes into account_key")
         return {"account": account, "container": container, "prefix": prefix}
 
     def short(self) -> str:

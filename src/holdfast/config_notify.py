@@ -46,7 +46,7 @@ def _http(url: SecretStr) -> SecretStr:
     if parts.scheme not in {"http", "https"} or not parts.hostname or not re.fullmatch(r"[!-~]+", text):
         raise ValueError("https://host/path was expected")
     if "@" in parts.netloc:
-        raise ValueError("a login does not belong into the URL")
+        raise ValueError("a login does not belong in the URL")
     return url
 
 
@@ -66,7 +66,7 @@ def _services(url: SecretStr) -> SecretStr:
 def _addresses(items: tuple[str, ...]) -> tuple[str, ...]:
     for item in items:
         if not _ADDRESS.fullmatch(item):
-            raise ValueError(f"{item!r} is no mail address; write name@example.com alone")
+            raise ValueError(f"{item!r} is not a mail address; write name@example.com alone")
     return items
 
 

@@ -24,7 +24,7 @@ def _count(value: object) -> object:
 
 def _grace(seconds: float) -> float:
     if seconds < _LEAST_GRACE:
-        raise ValueError("an hour at least was expected: so long a backup that was hidden can come back")
+        raise ValueError("at least an hour was expected: for that long a hidden backup can be brought back")
     return seconds
 
 

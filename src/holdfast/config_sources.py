@@ -151,7 +151,7 @@ def from_file(path: Path) -> Layer:
         ValueError,
         RecursionError,
     ) as error:  # tomllib's own error, a number without end, endless nesting
-        raise ConfigError(_toml_message(path, text, str(error)), hint="Mend the file there.") from error
+        raise ConfigError(_toml_message(path, text, str(error)), hint="Correct the file there.") from error
     return Layer(label=str(path), base=path.absolute().parent, data=data)
 
 

@@ -59,7 +59,7 @@ def words(value: object) -> object:
         try:
             return json.loads(text)
         except ValueError:
-            raise ValueError("it begins like a JSON list but is none") from None  # the cause quotes it
+            raise ValueError("it begins like a JSON list but is not one") from None  # the cause quotes it
     return [word.strip() for word in text.split(",") if word.strip()]
 
 
@@ -68,7 +68,7 @@ def filled(items: tuple[str, ...]) -> tuple[str, ...]:
     if not all(items):
         raise ValueError("an item is empty")
     if len(set(items)) < len(items):
-        raise ValueError("an item stands there twice")
+        raise ValueError("an item is there twice")
     return items
 
 
@@ -162,7 +162,7 @@ def endpoint(text: str) -> str:
         raise ValueError("https://host or http://host:port was expected")
     if "@" in parts.netloc or "?" in text or "#" in text:
         raise ValueError(
-            "https://host or http://host:port was expected; a login or token has keys of its own"
+            "https://host or http://host:port was expected; a login or token goes into keys of the config"
         )
     return text
 

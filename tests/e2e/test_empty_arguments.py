@@ -10,15 +10,15 @@ from support.home import Home
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (("show", ""), "an empty text is no backup"),
-        (("restore", ""), "an empty text is no backup"),
-        (("verify", ""), "an empty text is no backup"),
+        (("show", ""), "no backup was named"),
+        (("restore", ""), "no backup was named"),
+        (("verify", ""), "no backup was named"),
         (("restore", "latest", "--to", ""), "--to is empty"),
         (("restore", "latest", "--to", " "), "--to is empty"),
         (("restore", "latest", "--database", "app", "--as", ""), "--as is empty"),
-        (("show", "latest", "--before", ""), "is no time"),
-        (("show", "latest", "--before", "0001-01-01T00:00:00+05:00"), "is no time"),
-        (("show", "latest", "--before", "9999-12-31T23:59:59-05:00"), "is no time"),
+        (("show", "latest", "--before", ""), "is not a time"),
+        (("show", "latest", "--before", "0001-01-01T00:00:00+05:00"), "is not a time"),
+        (("show", "latest", "--before", "9999-12-31T23:59:59-05:00"), "is not a time"),
     ],
 )
 def test_it_is_refused(stocked: Home, args: tuple[str, ...], said: str) -> None:

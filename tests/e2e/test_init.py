@@ -102,7 +102,7 @@ def test_the_signing_key_that_keygen_left_there_is_used(tmp_path: Path) -> None:
         (("--recipient", "age1nonsense"), 23, "is not a recipient"),
         (("--url", "postgresql://host:port:1/x?y=1"), 10, "malformed PostgreSQL URL"),
         (("--store", "ftp://bucket"), 10, "file:///path or a path was expected"),
-        (("--store", "/backups/\udcff"), 2, "is no UTF-8"),
+        (("--store", "/backups/\udcff"), 2, "that is not UTF-8"),
         (("-o", "missing/holdfast.toml"), 10, "cannot write missing/holdfast.toml"),
         (("-o", "there.toml"), 10, "there.toml exists"),
     ],

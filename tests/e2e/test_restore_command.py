@@ -47,7 +47,7 @@ def test_a_backup_is_named_in_any_of_the_usual_ways(
         (("19",), 12, "no backup '19'"),
         (("latest", "--target", "shed"), 12, "no backup of target shed"),
         (("latest", "--before", "2001-01-01"), 12, "no backup before 2001-01-01"),
-        (("latest", "--before", "yesterday"), 2, "'yesterday' is no time"),
+        (("latest", "--before", "yesterday"), 2, "'yesterday' is not a time"),
         (("20", "--before", "2001-01-01"), 2, "--before goes with `latest`"),
     ],
 )

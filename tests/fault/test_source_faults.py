@@ -114,6 +114,7 @@ def test_a_table_that_the_role_may_not_read_is_named_with_the_grant(
     # pg_dump 16 and later adds its statement, which locks all the tables: what it says of `noise` comes before that.
     assert "permission denied for table noise" in error.message.partition("Query was:")[0]
     assert "denied for table item" not in error.message
+    assert error.message.startswith(f"database {shop.database!r}: pg_dump ")
     assert "GRANT" in str(error.hint)
 
 

@@ -39,7 +39,7 @@ def test_a_daemon_that_is_well_says_ok(tmp_path: Path, listen: str) -> None:
     assert (done.returncode, done.stdout) == (0, "ok\n")
     gone = ask(tmp_path, (listen, port))
     assert gone.returncode == 5
-    assert f"does not answer at 127.0.0.1 port {port}" in gone.stderr
+    assert f"does not answer at 127.0.0.1 port {port}: Connection refused\n" in gone.stderr
 
 
 def test_what_is_wrong_is_said(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def test_what_a_killed_pruner_began_another_host_finishes_when_its_lease_is_over
     two = tmp_path / "two" / "holdfast.toml"
     done = called("prune", "--config", two, cwd=tmp_path)
     assert done.returncode == 11
-    assert "the retention of target shop is the work of process" in done.stderr
+    assert "has the lease for the retention of target shop" in done.stderr
     assert pruned(two).elsewhere
     true = prune_clock.time_of
     monkeypatch.setattr(prune_clock, "time_of", lambda store: true(store) + LASTS + MARGIN)

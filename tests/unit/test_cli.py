@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import typer
 
-from holdfast.cli import MODULES, program
+from holdfast.cli import MODULES, main, program
 from holdfast.cli_help import SECTIONS
 
 
@@ -25,3 +25,21 @@ def test_the_help_shows_each_command_once_on_a_line_of_its_own() -> None:
     shown = [name for commands in SECTIONS.values() for name in commands]
     assert sorted(shown) == sorted(MODULES)
     assert all(len(text) <= 62 for commands in SECTIONS.values() for text in commands.values())
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (
+            ["restor"],
+            "No such command 'restor'. Did you mean 'restore', 'restore-test', 'recover'?\n  `holdfast --help`",
+        ),
+        (["show"], "Missing argument 'BACKUP'.\n  `holdfast show --help`"),
+        (["supabase", "nope"], "No such command 'nope'.\n  `holdfast supabase --help`"),
+    ],
+)
+def test_who_mistypes_is_told_which_help_to_ask_for(
+    capsys: pytest.CaptureFixture[str], argv: list[str], said: str
+) -> None:
+    assert main(argv) == 2
+    assert capsys.readouterr().err == f"holdfast: {said} shows what there is.\n"

@@ -133,7 +133,7 @@ def test_hooks_are_lists_of_arguments_and_see_no_secrets(
             "targets.shop.every: schedule is set too; remove one of the two",
         ),
         ('schedule = "every 6h"', 'targets.shop.schedule: an interval has a key of its own: every = "6h"'),
-        ('schedule = "0 0 30 2 *"', "targets.shop.schedule: '0 0 30 2 *' is no day of any year"),
+        ('schedule = "0 0 30 2 *"', "targets.shop.schedule: no year has a day '0 0 30 2 *'"),
         ("every = 1.5", "targets.shop.every: whole seconds were expected"),
         ('every = "2000d"', "targets.shop.every: a whole number of s, m, h or d, up to a year"),
         ('every = "soon"', "targets.shop.every: a duration was expected"),

@@ -81,7 +81,7 @@ def test_where_conditions_are_ignored_only_the_named_host_prunes(
     with one.fenced() as mine:
         mine.put("shop/x", [b"x"])
     with (
-        pytest.raises(BusyError, match="host one prunes this store, says the config, and this is two"),
+        pytest.raises(BusyError, match="by the config host one prunes this store, and this is host two"),
         two.fenced(),
     ):
         pass

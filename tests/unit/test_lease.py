@@ -67,7 +67,7 @@ def test_one_host_at_a_time(both: tuple[Host, Host], store: Shared) -> None:
     with one.fenced():
         with (
             pytest.raises(
-                BusyError, match=r"the retention of target shop is the work of process .* on one"
+                BusyError, match=r"process .* on one has the lease for the retention of target shop"
             ) as busy,
             two.fenced(),
         ):

@@ -78,14 +78,14 @@ def test_what_is_locked_no_more_is_a_problem(place: Yard) -> None:
     place.clock.sleep(2 * DAY)
     assert problems(place) == []  # nothing prunes here: who does renews, and we do not know it
     place.target = replace(place.target, prune=DAILY)
-    assert f"locked no more in a: {taken}" in problems(place)
+    assert f"no longer locked in a: {taken}" in problems(place)
     place.target = replace(place.target, places={})
-    assert f"locked no more in a: {taken}" not in problems(place)
+    assert f"no longer locked in a: {taken}" not in problems(place)
 
 
 def problems(place: Yard) -> list[str]:
     (found,) = status(place.services, [place.target])
-    return [each for each in found.problems if each.startswith("locked")]
+    return [each for each in found.problems if each.startswith("no longer locked")]
 
 
 def test_the_end_of_a_lock_that_could_not_be_extended_is_seen_coming(place: Yard) -> None:

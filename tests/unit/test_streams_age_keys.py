@@ -92,7 +92,7 @@ def test_a_private_key_given_as_recipient_is_named_but_not_shown(text: str) -> N
     ],
 )
 def test_what_is_not_an_identity_is_refused_without_showing_it(text: str) -> None:
-    with pytest.raises(KeyFileError, match="malformed identity") as caught:
+    with pytest.raises(KeyFileError, match=r"malformed identity|^a recipient") as caught:
         parse_identity(text)
     assert not text or text[18:30] not in str(caught.value) + str(caught.value.__cause__)
 
@@ -130,6 +130,7 @@ def test_a_file_of_age_keygen_with_more_keys_and_signers_is_read(tmp_path: Path)
         (f"{SECRET}\nnonsense-that-is-secret\n", "line 2: malformed identity"),
         (f"{SECRET}\n# holdfast-signer: RWnonsense\n", "line 2: malformed public key"),
         (f"{SECRET}\n# holdfast-signer:\n", "line 2: malformed public key"),
+        (f"{parse_identity(SECRET).recipient.text}\n", r"line 1: a recipient \(a public key\) was given"),
         ("# public key: age1\n", "holds no identity"),
         ("", "holds no identity"),
         ("age-encryption.org/v1\n-> scrypt a 18\n", "encrypted with a passphrase"),

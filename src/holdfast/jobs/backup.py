@@ -180,7 +180,7 @@ def _prepare_store(services: Services, target: Target, place: writing.Place) -> 
     writing.abort_stale_uploads(services, place.store, target.name)
     if next(iter(place.store.list(place.prefix)), None) is not None:
         raise StoreError(
-            f"{place.store.location}: {place.prefix} is there already, and was to be the new backup",
+            f"{place.store.location}: {place.prefix} is there already, before the backup of that id has begun",
             hint="Try again: the next backup gets another id. Is the clock right?",
         )
 

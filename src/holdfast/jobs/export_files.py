@@ -82,7 +82,7 @@ def new_directory(path: Path) -> Generator[Path, None, None]:
     try:
         if os.path.lexists(path) and (not there or any(path.iterdir())):
             raise UsageError(
-                f"{path} is there, and no empty directory",
+                f"{path} exists and is not an empty directory",
                 hint="Nothing is overwritten: choose another name, or empty it.",
             )
         temporary = _draft(path / "export" if there else path)

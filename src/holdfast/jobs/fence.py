@@ -77,15 +77,15 @@ def _refuse_elsewhere(services: Services, store: Store) -> None:
     named = services.terms(store.name).pruner
     if named is not None and named != services.host:
         raise BusyError(
-            f"{store.location}: host {named} prunes this store, says the config, and this is {services.host}",
+            f"{store.location}: by the config host {named} prunes this store, and this is host {services.host}",
             hint=f"Prune there, or correct stores.{store.name}.pruner.",
         )
 
 
 def _unnamed(services: Services, store: Store) -> ConfigError:
     return ConfigError(
-        f"{store.location}: the service keeps no two hosts from writing the same key at once (conditional put), so that"
-        " no lease can be held there, and the config names no pruner",
+        f"{store.location}: the service does not keep two hosts from writing the same key at once (conditional"
+        " put), so no lease can be held there, and the config names no pruner",
         hint=f'Set stores.{store.name}.pruner = "{services.host}" if this host, and no other, is to prune there.',
     )
 

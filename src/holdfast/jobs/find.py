@@ -36,7 +36,7 @@ def find(
     if before is not None:
         raise UsageError("--before goes with `latest`, not with an id")
     if not word:
-        raise UsageError("an empty text is no backup", hint="Give an id, a prefix of one, or `latest`.")
+        raise UsageError("no backup was named", hint="Give an id, a prefix of one, or `latest`.")
     found = [row for row in rows if row.backup.id.startswith(word)]
     if not found:
         raise NotFoundError(

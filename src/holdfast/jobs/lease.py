@@ -85,7 +85,7 @@ def take(services: Services, store: Store, target: str, kind: LeaseKind, *, last
         if held.begin():
             return held
     raise BusyError(
-        f"{store.location}: others take the lease for {WORK[kind]} of target {target} all the time",
+        f"{store.location}: other hosts keep taking the lease for {WORK[kind]} of target {target}",
         hint="Which hosts work on this target in this store? One is enough.",
     )
 
@@ -226,7 +226,7 @@ def _newest(store: Store, target: str, kind: LeaseKind) -> tuple[Found | None, t
         stored, data = store.stat(key), _content(store, key)
         if stored is not None and data is not None:
             return Found(generation=newest, said=model.parse(data), modified_at=stored.modified_at), known
-    raise StoreError(f"{store.location}: lists {key}, and has it not")
+    raise StoreError(f"{store.location}: lists {key}, but does not have it")
 
 
 def _content(store: Store, key: str) -> bytes | None:
@@ -243,7 +243,7 @@ def _refuse_busy(services: Services, store: Store, want: Want, found: Found, own
         return
     until = services.clock.now() + left
     raise BusyError(
-        f"{store.location}: {WORK[want.kind]} of target {want.target} is the work of {found.holder} at present, until"
+        f"{store.location}: {found.holder} has the lease for {WORK[want.kind]} of target {want.target}, until"
         f" {until:%Y-%m-%d %H:%M:%SZ} at the latest",
         hint="Wait for it to end. The lease of a process that died runs out by itself.",
     )

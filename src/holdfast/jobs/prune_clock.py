@@ -62,5 +62,5 @@ def time_of(store: Store) -> datetime:
         with contextlib.suppress(RefusedError):  # a mere writer's probe is left for who may delete
             store.delete(key)
     if found is None:
-        raise StoreError(f"{store.location}: {key} was stored, and is there no more")
+        raise StoreError(f"{store.location}: {key} was stored, but is no longer there")
     return found.modified_at

@@ -53,7 +53,7 @@ def _nothing(services: Services) -> NotFoundError:
     if absent:
         return NotFoundError(
             f"{', '.join(absent)}: there is no such directory",
-            hint="Is the disk mounted, and that the whole path, as in the config?",
+            hint="Is the disk mounted, and is that the whole path, as in the config?",
         )
     where = ", ".join(store.location for store in stores)
     if not services.keys.trusted:
@@ -63,7 +63,7 @@ def _nothing(services: Services) -> NotFoundError:
         )
     return NotFoundError(
         f"{where}: no backup of a known signer",
-        hint="Is that the whole path, as in the config (bucket and prefix)? What is there and not believed is told above.",
+        hint="Is that the whole path, as in the config (bucket and prefix)? The lines above say what is there and not believed.",
     )
 
 

@@ -150,7 +150,7 @@ def check_there(shelf: Shelf, named: Mapping[str, Content]) -> None:
     gone = [each for each, content in named.items() if there.get(each) != content.size]
     if gone:
         raise StoreError(
-            f"{shelf.store.location}: {len(gone)} contents were stored, and are there no more",
+            f"{shelf.store.location}: {len(gone)} contents were stored, but are no longer there",
             hint="Try again: they are stored anew. If that happens twice, find out what removes them.",
         )
 

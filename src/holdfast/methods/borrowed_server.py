@@ -101,7 +101,7 @@ def _refuse_server(into: Destination, backup: Backup, sources: Collection[str]) 
         raise CouldNotTestError(f"{place} is a standby, where nothing can be restored", hint=_NOT_HERE)
     if not facts.is_superuser:
         raise CouldNotTestError(
-            f"{facts.user} is no superuser of {place}: what fails there may be the role's fault, not the backup's",
+            f"{facts.user} is not a superuser of {place}: what fails there may be the role's fault, not the backup's",
             hint="Name a superuser in restore_test.scratch_url, or remove it.",
         )
 

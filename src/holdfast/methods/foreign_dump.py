@@ -208,7 +208,7 @@ class _Plain:
         elif (entry := _ENTRY.match(line)) and not entry["data"]:
             self.contents.add(entry["type"], entry["schema"], entry["name"])
         elif _ANOTHER.match(text) and self.complete:
-            raise IntegrityError("several dumps stand in it, one behind the other", hint=_SEVERAL)
+            raise IntegrityError("it holds several dumps, one after the other", hint=_SEVERAL)
 
     def _command(self, text: bytes) -> None:
         if not _HARMLESS.match(text):
@@ -224,9 +224,7 @@ class _Plain:
 
     def _statement(self, text: bytes) -> None:
         if self.complete:
-            raise IntegrityError(
-                "statements stand behind the line that says that it is complete", hint=_SEVERAL
-            )
+            raise IntegrityError("statements follow the line that says that it is complete", hint=_SEVERAL)
         if found := _ENCODING.match(text):
             self.contents.encoded(found[1].decode())
         elif self.cluster:

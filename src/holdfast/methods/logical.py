@@ -109,7 +109,7 @@ class Logical:
             argv.append(f"--role={role}")
         database = self._conninfo.database or "postgres"
         argv += [f"--database={database}", f"--dbname={self._conninfo.argv_dsn()}"]
-        with closing(self._run(tuple(argv), self._conninfo, stop)) as chunks:
+        with closing(self._run(tuple(argv), self._conninfo, "roles and tablespaces", stop)) as chunks:
             yield Source(role="globals", format="plain", stem="globals", chunks=globals_ended(chunks))
 
     def _database(
@@ -143,7 +143,7 @@ class Logical:
                 _counting(
                     snap.connection, found, stop, wanted=target.fingerprint == "rows", warn=self._warn
                 ) as counted,
-                closing(self._run(argv, where, stop)) as chunks,
+                closing(self._run(argv, where, f"database {info.name!r}", stop)) as chunks,
             ):
                 yield Source(
                     role="database",
@@ -162,8 +162,9 @@ class Logical:
                 return supabase_dump.described(whole, target.supabase)
 
     def _run(
-        self, argv: tuple[str, ...], where: conninfo.Conninfo, stop: Stop
+        self, argv: tuple[str, ...], where: conninfo.Conninfo, what: str, stop: Stop
     ) -> Generator[bytes, None, None]:
+        """Run a program of PostgreSQL and give what it prints. Raise SourceError, saying `what` was dumped."""
         with conninfo.child(where, application_name=self._label) as child:
             # In one zone for ever: a restore test holds the same rows, dumped elsewhere, against these. libpq's variable
             # passes a pooler, and beats what is set for the database or the role.
@@ -172,7 +173,7 @@ class Logical:
             try:
                 yield from proc.stdout_of(command, stop, on_line=self._tell)
             except proc.ProcessError as error:
-                raise SourceError(error.message, hint=dump_hints.hint(error.stderr)) from error
+                raise SourceError(f"{what}: {error.message}", hint=dump_hints.hint(error.stderr)) from error
 
     def _tell(self, line: str) -> None:
         if "warning:" in line:
@@ -190,7 +191,7 @@ def choose_databases(
         if missing:
             raise SourceError(
                 f"target {target.name}: no database {', '.join(map(repr, missing))} on the server",
-                hint=f"It has {', '.join(sorted(by_name))}; correct targets.{target.name}.databases.",
+                hint=f"It has {', '.join(sorted(by_name.keys() - _TEMPLATES))}; correct targets.{target.name}.databases.",
             )
     excluded = match_databases(connection, tuple(by_name), target.exclude_databases)
     chosen, skipped = [], []

@@ -22,8 +22,9 @@ def ask_whether_well(address: tuple[str, int], *, tls: bool) -> None:
         answer = connection.getresponse()
         said = answer.read(4096).decode("utf-8", "replace").strip()
     except (OSError, http.client.HTTPException) as error:
+        why = getattr(error, "strerror", None) or error or type(error).__name__
         raise UnwellError(
-            f"the daemon does not answer at {host} port {port}: {error or type(error).__name__}", hint=_LOG
+            f"the daemon does not answer at {host} port {port}: {why}", hint=f"Does it run? {_LOG}"
         ) from error
     finally:
         connection.close()

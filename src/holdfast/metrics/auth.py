@@ -49,7 +49,7 @@ def check(password: str) -> None:
     if not password.startswith("scrypt:"):
         return
     if not _HASH.fullmatch(password):
-        raise ValueError("it begins like a hash but is none: scrypt:N:r:p:salt:hash was expected")
+        raise ValueError("it begins like a hash but is not one: scrypt:N:r:p:salt:hash was expected")
     try:
         _digest(b"", password)
     except ValueError:

@@ -268,7 +268,7 @@ class TocReader:
         if raw is None:
             return None
         if not raw.isdigit() or len(raw) > len(str(_MAX_OID)) or int(raw) > _MAX_OID:
-            raise self._bad(f"{raw[:20]!r} is no number")
+            raise self._bad(f"{raw[:20]!r} is not a number")
         return int(raw)
 
     def _skip_text(self) -> _Step:

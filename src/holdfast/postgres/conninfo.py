@@ -188,7 +188,7 @@ def _misread(url: str, params: Mapping[str, str]) -> str | None:
     if any(map(_NO_HOST.search, hosts)):
         return "malformed PostgreSQL URL: the host holds characters that no host name has"
     if any(port and not port.isdecimal() for port in params.get("port", "").split(",")):
-        return "malformed PostgreSQL URL: the port is no number"
+        return "malformed PostgreSQL URL: the port is not a number"
     return None
 
 

@@ -235,7 +235,7 @@ def _fetch(
             return conn.execute(query, values).fetchall()
     except errors.InvalidRegularExpression as error:
         raise ConfigError(
-            f"the pattern {pattern!r} is no valid expression: {error.diag.message_primary}",
+            f"the pattern {pattern!r} is not a valid expression: {error.diag.message_primary}",
             hint="Put names with special characters into double quotes.",
         ) from error
     except psycopg.Error as error:

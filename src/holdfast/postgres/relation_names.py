@@ -47,7 +47,7 @@ def plain_name(text: str, option: str) -> str:
     name = "".join(piece for piece, _ in parts[0])
     if len(parts) > 1 or pattern.wild or not name:
         raise UsageError(
-            f"{option}: {text!r} is no plain name",
+            f"{option}: {text!r} is not a plain name",
             hint='Give a name without a schema; one with dots, stars or question marks in it stands in "double quotes".',
         )
     return name

@@ -12,11 +12,11 @@ class ShapeError(ValueError):
 
 
 def parsed(body: bytes) -> Shape:
-    """Parse the body of an answer. Raise ShapeError when it is no JSON."""
+    """Parse the body of an answer. Raise ShapeError when it is not JSON."""
     try:
         return Shape(json.loads(body), "")
     except (ValueError, RecursionError) as error:
-        raise ShapeError("it is no JSON") from error
+        raise ShapeError("it is not JSON") from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,7 +97,7 @@ class BucketFiles:
     def _no_list(self, what: str) -> StoreError:
         """Files that were not told of would be missing in a snapshot, and nobody would know."""
         return StoreError(
-            f"{self._requests.where}: what came for {what} is none",
+            f"{self._requests.where}: what came is not {what}",
             hint="Does something else answer at this address? Compare storage_url with Storage > S3 in the dashboard.",
         )
 

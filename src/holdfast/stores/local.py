@@ -93,7 +93,7 @@ class LocalStore:
                 yield chunk
         if done != expected:
             raise StoreError(
-                f"{self.location}: {key} gave {done} of its {expected} bytes{f' from {start} on' * bool(start)}",
+                f"{self.location}: {key} gave {done} of its {expected} bytes{f' from {start} on' if start else ''}",
                 hint="Something changed the file while it was read: nothing but Holdfast may write here.",
             )
 

@@ -29,7 +29,7 @@ def our_key(where: str, root: str, path: str, name: str) -> str | None:
     """
     if not name.startswith(path):
         raise StoreError(
-            f"{where}: was asked what begins with {path}, and lists {name}: that is no answer to it",
+            f"{where}: lists {name} when it is asked for what begins with {path}",
             hint=_ANOTHER,
         )
     key = name.removeprefix(root)

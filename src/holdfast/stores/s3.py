@@ -139,7 +139,7 @@ class S3Store:
                 more_to_come or not page.keys() & _OF_A_LIST
             ):  # the library takes any XML, and none, for an answer
                 raise StoreError(
-                    f"{self.location}: what came for a list of what is there is none",
+                    f"{self.location}: what came is not a listing",
                     hint="Does something else answer at this address, such as a proxy?",
                 )
             turned(self.location, more.get("ContinuationToken"), page.get("NextContinuationToken"))

@@ -84,7 +84,7 @@ class _Role(CredentialProvider):
         source = self._session.get_credentials()
         if source is None:
             raise StoreError(
-                f"cannot take on the role {self._arn}: there are no credentials to do it with",
+                f"cannot assume the role {self._arn}: there are no credentials to do it with",
                 hint="Give this store a profile or an access key that may call sts:AssumeRole on the role.",
             )
         fetcher = AssumeRoleCredentialFetcher(

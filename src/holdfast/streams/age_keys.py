@@ -112,6 +112,8 @@ def parse_recipient(text: str) -> Recipient:
 def parse_identity(text: str) -> Identity:
     """Read `AGE-SECRET-KEY-1…` or `AGE-SECRET-KEY-PQ-1…`. Raise KeyFileError, which never shows the text."""
     hint = "An identity begins with AGE-SECRET-KEY-1 or AGE-SECRET-KEY-PQ-1, as age-keygen writes it."
+    if text.startswith(tuple(f"{prefix}1" for prefix in _RECIPIENT.values())):
+        raise KeyFileError("a recipient (a public key) was given where an identity belongs", hint=hint)
     try:
         prefix, raw = bech32.decode(text)
     except ValueError as error:

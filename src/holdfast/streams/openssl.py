@@ -50,7 +50,7 @@ def decrypt(
     first = next(pieces, b"")
     head, body = first[:_HEAD], first[_HEAD:]
     if not head.startswith(MAGIC) or len(head) < _HEAD:
-        raise IntegrityError("it is no file of openssl enc: its salt is missing")
+        raise IntegrityError("it is not a file of openssl enc: its salt is missing")
     if len(body) < _BLOCK:
         raise _cut()
     decryptor = _found(passphrase, head[len(MAGIC) :], body[:_PEEK], known)

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _LIMIT = 1024 * 1024
+_READABLE = (
+    "Is the path right (one in the config is relative to the config), and may this user read the file?"
+)
 
 
 def write_new(path: Path, text: str) -> None:
@@ -55,7 +58,7 @@ def read_text(path: Path) -> str:
         with path.open("rb") as file:
             data = file.read(_LIMIT + 1)
     except OSError as error:
-        raise KeyFileError(f"cannot read the key file {path}: {error.strerror}") from error
+        raise KeyFileError(f"cannot read the key file {path}: {error.strerror}", hint=_READABLE) from error
     if len(data) > _LIMIT:
         raise KeyFileError(f"{path} is larger than a key file can be")
     try:
@@ -70,4 +73,4 @@ def too_open(path: Path) -> bool:
     try:
         return bool(path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO))
     except OSError as error:
-        raise KeyFileError(f"cannot read the key file {path}: {error.strerror}") from error
+        raise KeyFileError(f"cannot read the key file {path}: {error.strerror}", hint=_READABLE) from error

@@ -89,4 +89,4 @@ def _unknown(head: bytes) -> IntegrityError:
         0x8C,
     }:  # packets of OpenPGP: keys encrypted, or made of a passphrase
         return IntegrityError("it is encrypted with gpg, or damaged", hint="Decrypt it first: gpg -d")
-    return IntegrityError("it is no dump of pg_dump, or is damaged")
+    return IntegrityError("it is not a dump of pg_dump, or is damaged")
