@@ -170,6 +170,8 @@ def _globals(value: Applied, made: str, kept: str) -> None:
         line(f"  tablespaces {made}: {spaces}")
     if left := ", ".join(value.tablespaces_left_out):
         line(f"  tablespaces left out: {left} (--tablespace-map OLD=PATH)")
+    if left := ", ".join(value.settings_left_out):
+        line(f"  role settings left out: {left}")
 
 
 def _rate(count: int, seconds: float) -> str:

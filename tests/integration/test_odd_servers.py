@@ -152,3 +152,41 @@ def test_large_objects_leave_no_trace_in_the_memory_of_a_table_of_contents() -> 
     reader.feed(archive(Item(), *objects))
     assert reader.done
     assert [entry.desc for entry in reader.entries] == ["TABLE"]
+
+
+def test_a_role_setting_in_another_encoding_is_told_and_left_out_for_pg_dumpall_spoils_it(
+    cluster: Cluster, second_cluster: Cluster, tmp_path: Path
+) -> None:
+    """Per database all goes well; what was set in a Latin-1 database for all of them is no UTF-8, and read as such."""
+    name, role = "latin_settings", "umlaut"
+    where = create(cluster, name, options="TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'")
+    execute(
+        where,
+        f"CREATE ROLE {role}",
+        f"ALTER ROLE {role} SET app.everywhere = 'Grüße'",
+        f"ALTER ROLE {role} IN DATABASE {name} SET app.here = 'Grüße'",
+    )
+    execute(cluster.conninfo, f"ALTER ROLE {role} SET app.utf8 = 'Grüße'")
+    try:
+        with world(tmp_path, cluster.conninfo.argv_dsn(), databases=(name,)) as w:
+            report = put_back(w, take(w), second_cluster, database=name, roles=True, thorough=True)
+        assert report.globals is not None
+        assert report.globals.settings_left_out == (f"app.everywhere of {role}",)
+        told = " ".join(str((event, facts)) for event, facts in w.recorder.warnings)
+        assert f"the role setting app.everywhere of {role} is not saved" in told
+        assert f"the role setting app.everywhere of {role} is left out" in told
+        settings = "SELECT unnest(setconfig) FROM pg_db_role_setting WHERE setrole = %s::regrole AND setdatabase = {}"
+        here = "(SELECT oid FROM pg_database WHERE datname = current_database())"
+        restored = second_cluster.conninfo.with_database(name)
+        with connect(restored, application_name="test") as conn:
+            assert conn.execute(settings.format(here), [role]).fetchall() == [("app.here=Grüße",)]
+        with connect(second_cluster.conninfo, application_name="test") as conn:
+            assert conn.execute(settings.format("0"), [role]).fetchall() == [("app.utf8=Grüße",)]
+        assert report.sameness is not None
+        assert report.sameness.globals is not None
+        assert report.sameness.globals.differences == ()
+        assert "app.everywhere of umlaut" in [each.name for each in report.sameness.globals.left_out]
+    finally:
+        for each in (cluster, second_cluster):
+            drop(each, name)
+            execute(each.conninfo, f"DROP ROLE IF EXISTS {role}")

@@ -311,5 +311,7 @@ def _globals(
         applied = roles.applied
     else:
         applied = logical_globals.apply(into.connection, text, tablespace_map=wish.tablespaces)
+        for setting in applied.settings_left_out:
+            warn(f"the role setting {setting} is left out: {logical_globals.GARBLED}")
     services.stage("globals_applied")
     return applied

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Hashable, Iterator, Mapping
 from typing import TypeVar
 
+from holdfast.methods.logical_globals import GARBLED
 from holdfast.methods.subject import LABEL
 from holdfast.model.catalog import LeftOut
 from holdfast.model.comparison import Difference, GlobalsCompared, How
@@ -41,7 +42,7 @@ def compare_globals(
     differences = [
         *_roles(ours, theirs, own),
         *_memberships(ours, theirs, own),
-        *_hidden("role setting", _outside(ours.settings, own), _outside(theirs.settings, own)),
+        *_hidden("role setting", _settings(ours, ours, own), _settings(theirs, ours, own)),
         *_told(_others(ours, own), _others(theirs, own)),
         *(_told(ours.tablespaces, theirs.tablespaces) if tablespaces else ()),
     ]
@@ -116,6 +117,11 @@ def _outside(settings: Mapping[tuple[str, str], str], own: Collection[str]) -> d
     return {key: value for key, value in settings.items() if key[0] not in own}
 
 
+def _settings(facts: RoleFacts, archived: RoleFacts, own: Collection[str]) -> dict[tuple[str, str], str]:
+    """Give the settings that can be compared: not those that the backup has no value of."""
+    return {key: value for key, value in _outside(facts.settings, own).items() if key not in archived.garbled}
+
+
 def _others(facts: RoleFacts, own: Collection[str]) -> dict[tuple[str, str], set[str]]:
     return {key: texts for key, texts in facts.others.items() if key[1] not in own}
 
@@ -149,6 +155,8 @@ def _how(before: V | None, now: V | None) -> How:
 def _left_out(ours: RoleFacts, own: Collection[str], *, tablespaces: bool) -> Iterator[LeftOut]:
     for name in sorted(ours.roles.keys() & set(own)):
         yield LeftOut(kind="role", name=name, reason="the scratch server has one of its own by this name")
+    for role, setting in sorted(ours.garbled):
+        yield LeftOut(kind="role setting", name=f"{setting} of {role}", reason=GARBLED)
     if not ours.passwords:
         yield LeftOut(kind="passwords", name="passwords of roles", reason="the backup holds none")
     if not tablespaces:

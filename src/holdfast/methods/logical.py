@@ -11,6 +11,7 @@ from dataclasses import replace
 from holdfast.methods import dump_hints, supabase_dump, watchdog
 from holdfast.methods.archive_end import ended, globals_ended
 from holdfast.methods.base import Facts, Source
+from holdfast.methods.logical_globals import GARBLED
 from holdfast.model import catalog as model
 from holdfast.model import codec
 from holdfast.model.backup import Server
@@ -59,12 +60,15 @@ class Logical:
             chosen, skipped = choose_databases(target, connection)
             cluster = catalog.read_cluster(connection)
             readable_roles = sessions.can_read_role_passwords(connection)
+            garbled = sessions.garbled_settings(connection)
         toolset = tools.choose(tools.find_toolsets(), facts.version_num)
         if trouble := tools.cannot_restore_here(toolset, facts.version_num):
             self._warn(trouble)
         if target.globals:
             if not readable_roles:
                 self._warn("roles are saved without passwords: this user may not read pg_authid")
+            for name in garbled:
+                self._warn(f"the role setting {name} is not saved: {GARBLED}")
             yield from self._globals(toolset, stop, passwords=readable_roles)
         databases: list[model.Database] = []
         for info in chosen:

@@ -6,18 +6,25 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from holdfast.postgres import sessions, statements
+from holdfast.postgres.role_facts import setting_of
 from holdfast.postgres.server import Connection
 from holdfast.postgres.statements import Global
+
+GARBLED = "it was set in a database that is not UTF-8, and pg_dumpall spoils such values: set it again"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Applied:
-    """What became of the globals. `kept` names the roles that were there before: nothing of them was changed."""
+    """What became of the globals. `kept` names the roles that were there before: nothing of them was changed.
+
+    `settings_left_out` are those of roles whose value the backup does not have.
+    """
 
     created: tuple[str, ...]
     kept: tuple[str, ...]
     tablespaces_created: tuple[str, ...]
     tablespaces_left_out: tuple[str, ...]
+    settings_left_out: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -30,6 +37,7 @@ class _Progress:
     kept: list[str] = field(default_factory=list)
     tablespaces_created: list[str] = field(default_factory=list)
     tablespaces_left_out: list[str] = field(default_factory=list)
+    settings_left_out: list[str] = field(default_factory=list)
 
 
 def apply(connection: Connection, text: bytes, *, tablespace_map: Mapping[str, str]) -> Applied:
@@ -78,6 +86,7 @@ def _applied(progress: _Progress) -> Applied:
         kept=tuple(progress.kept),
         tablespaces_created=tuple(progress.tablespaces_created),
         tablespaces_left_out=tuple(progress.tablespaces_left_out),
+        settings_left_out=tuple(progress.settings_left_out),
     )
 
 
@@ -115,6 +124,10 @@ def _wanted(
         case "role_setting":
             # What is set for one database is restored with that database.
             wanted = name not in progress.roles_before and each.database is None
+            if wanted and each.statement.garbled:
+                setting = setting_of(each)
+                progress.settings_left_out.append(f"{setting[0] if setting else 'a setting'} of {name}")
+                wanted = False
         case "membership":
             wanted = not {name, each.member or ""} <= progress.roles_before
         case "create_tablespace":

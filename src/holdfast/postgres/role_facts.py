@@ -40,12 +40,15 @@ class Membership:
 class RoleFacts:
     """What a server's globals are. `settings` are keyed by role and setting, `passwords` hold what must not be shown.
 
+    `garbled` are the settings whose value is not known, as it is in no encoding that pg_dumpall writes.
+
     `others` are comments, labels, and privileges on parameters, by what they are on; `tablespaces` likewise.
     """
 
     roles: dict[str, str] = field(default_factory=dict)
     passwords: dict[str, str] = field(default_factory=dict, repr=False)
     settings: dict[tuple[str, str], str] = field(default_factory=dict, repr=False)
+    garbled: set[tuple[str, str]] = field(default_factory=set)
     memberships: dict[tuple[str, str, str | None], Membership] = field(default_factory=dict)
     others: dict[tuple[str, str], set[str]] = field(default_factory=dict)
     tablespaces: dict[tuple[str, str], set[str]] = field(default_factory=dict)
@@ -70,8 +73,7 @@ def _take(facts: RoleFacts, found: Global) -> None:
             attributes = _UNTIL.sub(_in_utc, _PASSWORD.sub("", text))
             facts.roles[name] = attributes.partition(" WITH ")[2] or attributes
         case "role_setting":
-            if found.database is None and (setting := _SETTING.search(text)):
-                facts.settings[name, setting[1].strip('"')] = text[setting.end() :].strip()
+            _take_setting(facts, found)
         case "membership":
             membership = _membership(found, text)
             facts.memberships[name, membership.member, membership.grantor] = membership
@@ -89,6 +91,23 @@ def _take(facts: RoleFacts, found: Global) -> None:
             facts.tablespaces.setdefault((what, name), set()).add(said)
         case "setting" | "other":
             pass
+
+
+def _take_setting(facts: RoleFacts, found: Global) -> None:
+    setting = setting_of(found)
+    if found.database is not None or setting is None:
+        return
+    if found.statement.garbled:
+        facts.garbled.add((found.name or "", setting[0]))
+    else:
+        facts.settings[found.name or "", setting[0]] = setting[1]
+
+
+def setting_of(found: Global) -> tuple[str, str] | None:
+    """The setting of a role's that a statement gives it, and the value as it is written; None where it gives none."""
+    text = found.statement.text
+    setting = _SETTING.search(text)
+    return None if setting is None else (setting[1].strip('"'), text[setting.end() :].strip())
 
 
 def _membership(found: Global, text: str) -> Membership:

@@ -11,6 +11,7 @@ import psycopg
 from psycopg import errors, sql
 
 from holdfast.model.errors import Error
+from holdfast.postgres import encoding
 from holdfast.postgres.errors import PermanentSourceError, translate
 from holdfast.postgres.server import Connection, LockSession
 from holdfast.system.stop import Stop
@@ -60,6 +61,24 @@ def can_read_role_passwords(connection: Connection) -> bool:
     """Whether pg_dumpall may read the passwords of roles here."""
     query: LiteralString = "SELECT 1 WHERE has_table_privilege('pg_catalog.pg_authid', 'SELECT')"
     return bool(names(connection, query, what="ask for privileges on pg_authid"))
+
+
+_ROLE_SETTINGS: LiteralString = (
+    "SELECT pg_catalog.pg_get_userbyid(setrole)::text, c FROM pg_db_role_setting, pg_catalog.unnest(setconfig) AS u(c)"
+    " WHERE setdatabase = 0 AND setrole <> 0 ORDER BY 1, 2"
+)
+
+
+def garbled_settings(connection: Connection) -> tuple[str, ...]:
+    """Name the settings of roles, for all databases, that are no UTF-8 in a database that is: pg_dumpall spoils them there."""
+    if connection.info.parameter_status("server_encoding") != "UTF8":
+        return ()
+    try:
+        found = encoding.raw_texts(connection, _ROLE_SETTINGS, ())
+    except psycopg.Error as error:
+        raise translate(error, "read the settings of roles") from error
+    told = ((role.decode("utf-8", "replace"), setting.decode("utf-8", "replace")) for role, setting in found)
+    return tuple(f"{setting.partition('=')[0]} of {role}" for role, setting in told if "\ufffd" in setting)
 
 
 @contextmanager

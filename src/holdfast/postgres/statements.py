@@ -82,6 +82,11 @@ class Statement:
 
     text: str
 
+    @property
+    def garbled(self) -> bool:
+        """Whether there are bytes in it that are no UTF-8: pg_dumpall spoils a value that was set in another encoding."""
+        return any("\udc80" <= character <= "\udcff" for character in self.text)
+
     def __repr__(self) -> str:
         return f"Statement({len(self.text)} characters)"
 
