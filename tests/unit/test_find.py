@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from holdfast.jobs import recover
 from holdfast.jobs.find import LATEST, find
+from holdfast.jobs.status import status
+from holdfast.ledger import facts, scheduling, standings
 from holdfast.model.errors import NotFoundError
 from support.yard import Yard, yard
 
@@ -24,6 +28,27 @@ def test_the_latest_is_passed_over_while_it_is_whole_nowhere(tmp_path: Path) -> 
         marked(place, taken[-2])
         marked(place, taken[-3])  # now it is the latest again, which fails and says why
         assert find(place.services, LATEST, whole=True).backup.id == taken[-1]
+
+
+def test_a_backup_that_a_wrong_clock_dated_is_not_the_latest_until_then(tmp_path: Path) -> None:
+    with yard(tmp_path) as place:
+        first, ahead = place.take()[0], place.put(place.clock.now() + timedelta(days=27000))
+        assert find(place.services, LATEST).backup.id == first
+        second = place.take()[0]
+        found = status(place.services, [place.target])[0]
+        assert (found.last_good and found.last_good.backup.id, found.age_seconds) == (second, 0)
+        [looked] = recover.look(place.services)
+        assert [row.backup.id for row in looked.whole] == [second, first, ahead]
+        overview = facts.overview(place.services.ledger.path, place.clock.now())
+        assert overview.newest["shop"].backup_id == second
+        place.services.ledger.record_copy(ahead, "b", "complete", place.clock.now())
+        overview = facts.overview(place.services.ledger.path, place.clock.now())
+        assert overview.holdings["shop", "b"].behind == 2
+        scheduling.configure(place.services.ledger, ["shop"], {}, place.clock.now())
+        known = standings.newest_backups(place.services.ledger, place.clock.now())
+        assert known["shop"].year == place.clock.now().year
+        place.clock.set(place.clock.now() - timedelta(days=27000))  # now it is ours that is wrong
+        assert find(place.services, LATEST).backup.id == ahead
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from difflib import get_close_matches
 
@@ -10,6 +10,7 @@ from holdfast.jobs.reading import Opened, open_backup, opens
 from holdfast.jobs.services import Services
 from holdfast.jobs.writing import Place
 from holdfast.ledger.ledger import BackupRow
+from holdfast.model import layout
 from holdfast.model.errors import Error, NotFoundError, UsageError
 
 LATEST = "latest"
@@ -31,7 +32,16 @@ def find(
     rows = [row for row in services.ledger.backups() if target in (None, row.backup.target)]
     if word == LATEST:
         shown = [row for row in rows if not row.hidden]
-        newest = _latest(shown, target=target, before=before)
+        sound = timely(shown, services.clock.now())
+        newest = _latest(sound, target=target, before=before)
+        if ahead := [
+            row.backup.id for row in shown if row not in sound and row.backup.target == newest.backup.target
+        ]:
+            services.reporter.warn(
+                "a backup is dated in the future, and is not the latest",
+                backup=newest.backup.id,
+                passed_over=ahead[0],
+            )
         return _whole(services, shown, newest) if whole else newest
     if before is not None:
         raise UsageError("--before goes with `latest`, not with an id")
@@ -75,6 +85,15 @@ def _latest(rows: list[BackupRow], *, target: str | None, before: datetime | Non
             hint="`holdfast list` shows what there is; `holdfast catalog rebuild` reads the stores again.",
         )
     return max(fitting, key=lambda row: row.backup.started_at)
+
+
+def timely(rows: Sequence[BackupRow], now: datetime) -> list[BackupRow]:
+    """Leave out the backups that are dated further ahead than can be; where there are no others, give all.
+
+    Else one that was taken while a clock was wrong would be the latest until then. Without others it is this clock that
+    is wrong.
+    """
+    return [row for row in rows if row.backup.id < layout.first_ahead(now)] or list(rows)
 
 
 def _whole(services: Services, rows: list[BackupRow], newest: BackupRow) -> BackupRow:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from holdfast.jobs.find import timely
 from holdfast.jobs.services import Services
 from holdfast.ledger import drills
 from holdfast.ledger.ledger import BackupRow
@@ -106,7 +107,8 @@ def _server(target: Target) -> str:
 
 
 def _target(services: Services, target: Target) -> KitTarget:
-    rows = [row for row in services.ledger.backups(target.name) if row.whole]
+    whole = [row for row in services.ledger.backups(target.name) if row.whole]
+    rows = timely(whole, services.clock.now())
     newest = rows[0] if rows else None
     last = _last_restore(services, target.name)
     return KitTarget(

@@ -72,7 +72,7 @@ class Desk:
 
     def overdue(self, lasts: Mapping[Key, Last]) -> Iterator[News]:
         """Which jobs that the daemon does by itself have not succeeded for too long."""
-        pauses, backups = scheduling.pauses(self.ledger), standings.newest_backups(self.ledger)
+        pauses, backups = scheduling.pauses(self.ledger), standings.newest_backups(self.ledger, self.now)
         tests = restore_tests.last_passed(self.ledger)
         for key, expected in standings.expected(self.ledger).items():
             job, target = key

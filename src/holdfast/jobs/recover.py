@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from holdfast.jobs.find import timely
 from holdfast.jobs.services import Services
 from holdfast.ledger.ledger import BackupRow
 from holdfast.model.errors import NotFoundError, UsageError
@@ -17,7 +18,7 @@ _SHOWN = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """What the store holds of one target: whole backups, newest first, and how many are hidden, or not whole."""
+    """What the store holds of one target: whole backups, newest first (those dated in the future last), and how many are hidden, or not whole."""
 
     target: str
     whole: tuple[BackupRow, ...]
@@ -35,15 +36,22 @@ def look(services: Services) -> tuple[Found, ...]:
     rows = services.ledger.backups()
     if not rows:
         raise _nothing(services)
+    now = services.clock.now()
     return tuple(
         Found(
             target=name,
-            whole=tuple(row for row in rows if row.backup.target == name and row.whole),
+            whole=_in_order([row for row in rows if row.backup.target == name and row.whole], now),
             broken=sum(row.backup.target == name and not row.whole and not row.hidden for row in rows),
             hidden=sum(row.backup.target == name and row.hidden for row in rows),
         )
         for name in sorted({row.backup.target for row in rows})
     )
+
+
+def _in_order(rows: list[BackupRow], now: datetime) -> tuple[BackupRow, ...]:
+    """The newest first; those that are dated further ahead than can be come last, and are taken where they are named."""
+    sound = timely(rows, now)
+    return (*sound, *(row for row in rows if row not in sound))
 
 
 def _nothing(services: Services) -> NotFoundError:

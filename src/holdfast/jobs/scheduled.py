@@ -9,6 +9,7 @@ from typing import Literal
 
 from holdfast.jobs import canary, copies, platform, prune, runner, scheduled_tests, storage_save
 from holdfast.jobs.backup import backup
+from holdfast.jobs.find import timely
 from holdfast.jobs.scrub import scrub
 from holdfast.jobs.services import Services
 from holdfast.jobs.verify import verify
@@ -97,7 +98,8 @@ def _backup(services: Services, target: Target, stop: Stop, occasion: Occasion) 
 
 def _verify(services: Services, target: Target, stop: Stop, occasion: Occasion) -> None:
     """Verify the latest backup in all its stores, and go on with the scrub. Each copy that is read has a run of its own besides that of the slot."""
-    latest = next((row for row in services.ledger.backups(target.name) if not row.hidden), None)
+    rows = timely(services.ledger.backups(target.name), services.clock.now())
+    latest = next((row for row in rows if not row.hidden), None)
     run = runner.new_run(
         services, "verify", target.name, occasion, backup_id=latest.backup.id if latest is not None else None
     )

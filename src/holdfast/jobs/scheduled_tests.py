@@ -18,7 +18,8 @@ def restore_tests(services: Services, target: Target, stop: Stop, occasion: Occa
     """Make the tests of a slot, under one run. Raise NotProvenError when one failed, CouldNotTestError at the first that was impossible."""
     from holdfast.jobs import restore_test as tests  # noqa: PLC0415 - half of the program: not for the daemon's start
 
-    known = [row for row in services.ledger.backups(target.name) if row.whole]
+    whole = [row for row in services.ledger.backups(target.name) if row.whole]
+    known = find.timely(whole, services.clock.now())
     older = known[1:]
     chosen = known[:1] + SystemRandom().sample(older, min(len(older), target.restore_test.also_older))
     run = runner.new_run(

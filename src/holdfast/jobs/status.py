@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from holdfast.jobs import forgotten
+from holdfast.jobs.find import timely
 from holdfast.jobs.services import Services
 from holdfast.jobs.spread import Spread, spread
 from holdfast.jobs.troubles import troubles
@@ -72,7 +73,7 @@ def _status(
     services: Services, name: str, target: Target | None, now: datetime, *, writer: bool
 ) -> TargetStatus:
     rows = services.ledger.backups(name)
-    last = next((row for row in rows if row.good), None)
+    last = next(iter(timely([row for row in rows if row.good], now)), None)
     failure = services.ledger.last_run(name, "backup", ("failed", "lost", "cancelled"))
     newest = next((row for row in rows if row.whole), None)
     age = (now - last.backup.started_at).total_seconds() if last is not None else None

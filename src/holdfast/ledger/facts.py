@@ -15,6 +15,7 @@ from urllib.parse import quote
 from holdfast.ledger import covers, database, habits, losses, restore_tests, rows
 from holdfast.ledger.ledger import Ledger
 from holdfast.ledger.retention import LATELY
+from holdfast.model import layout
 from holdfast.model.codec import parse_time, time_text
 from holdfast.model.overview import (
     DaemonFacts,
@@ -57,7 +58,8 @@ _ENOUGH = f"""
 _NEWEST_IDS = f"""
     WITH newest AS MATERIALIZED (
         SELECT target, (
-            SELECT id FROM backups AS b WHERE target = t.target AND complete > 0 AND {_ENOUGH} ORDER BY id DESC LIMIT 1
+            SELECT id FROM backups AS b WHERE target = t.target AND complete > 0 AND id < :ahead AND {_ENOUGH}
+            ORDER BY id DESC LIMIT 1
         ) AS id
         FROM (SELECT DISTINCT target FROM backup_tallies) AS t
     )
@@ -80,7 +82,12 @@ _WAITING = f"""
 """  # noqa: S608 - our own text
 _HOLDINGS = """
     SELECT target, store, backups, bytes, objects, (
-        SELECT count(*) FROM backups AS b WHERE b.target = h.target AND b.complete > 0 AND b.id > h.newest
+        SELECT count(*) FROM backups AS b WHERE b.target = h.target AND b.complete > 0 AND b.id < :ahead AND b.id > iif(
+            h.newest < :ahead, h.newest, coalesce((
+                SELECT max(backup_id) FROM copies AS c JOIN backups AS d ON d.id = c.backup_id WHERE d.target = h.target
+                AND c.store = h.store AND c.state = 'complete' AND c.backup_id < :ahead
+            ), '')
+        )
     ) FROM copy_tallies AS h
 """
 _LAST_RUNS = """
@@ -143,6 +150,7 @@ def overview(
     """
     asked = {
         "needed": json.dumps(dict(needed or {})),
+        "ahead": layout.first_ahead(now),
         "among": json.dumps({target: list(stores) for target, stores in (among or {}).items()}),
     }
     with database.translated(path), _snapshot(path) as connection:
@@ -180,7 +188,8 @@ def overview(
             held=_grouped(connection.execute(_HELD, asked)),
             waiting=_summed(waiting),
             holdings={
-                (target, store): StoreHolding(*held) for target, store, *held in connection.execute(_HOLDINGS)
+                (target, store): StoreHolding(*held)
+                for target, store, *held in connection.execute(_HOLDINGS, asked)
             },
             covered=covers.covered(connection),
             damaged=covers.damaged(connection),

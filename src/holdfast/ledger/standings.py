@@ -8,6 +8,7 @@ from datetime import datetime
 
 from holdfast.ledger import rows
 from holdfast.ledger.ledger import Ledger
+from holdfast.model import layout
 from holdfast.model.codec import parse_time
 from holdfast.model.event import Finding
 from holdfast.model.run import Job, Run
@@ -130,12 +131,15 @@ def expected(ledger: Ledger) -> dict[Key, Expected]:
     }
 
 
-def newest_backups(ledger: Ledger) -> Mapping[str, datetime]:
-    """When each target's newest backup was finished, whoever took it; a rebuilt ledger knows no runs."""
+def newest_backups(ledger: Ledger, now: datetime) -> Mapping[str, datetime]:
+    """When each target's newest backup was finished, whoever took it; a rebuilt ledger knows no runs.
+
+    One that is dated further ahead than can be tells nothing.
+    """
     found = ledger.read(
         "SELECT targets.target, finished_at FROM targets JOIN backups"
-        " ON backups.id = (SELECT max(id) FROM backups WHERE target = targets.target)",
-        [],
+        " ON backups.id = (SELECT max(id) FROM backups WHERE target = targets.target AND id < ?)",
+        [layout.first_ahead(now)],
     )
     return {str(row["target"]): parse_time(str(row["finished_at"])) for row in found}
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Literal, get_args
 
 from holdfast.model.backup import Codec, PartFormat
@@ -21,6 +21,9 @@ TOMBSTONE = "tombstone.json"
 PROBE_PREFIX = ".holdfast-probe"
 LOCK_PROBE_PREFIX = ".holdfast-lock-probe"
 LEASE_PREFIX = ".holdfast-lease"
+AHEAD = timedelta(
+    days=1
+)  # what is dated later than that is not true; less is a clock of another host, or this one's
 MarkKind = Literal["pin", "proof", "ack", "tombstone"]
 LeaseKind = Literal["retention", "copies", "backup", "objects"]
 # A segment fits an object store's limit of 10,000 parts with parts of 8 MiB (78 GiB), of which two are in memory.
@@ -76,6 +79,11 @@ def new_backup_id(now: datetime, token: str) -> str:
     """Make an id that sorts by time, to the 65536th of a second. `token` is up to 12 random hexadecimal digits."""
     fraction = now.microsecond * 65536 // 1_000_000
     return check_backup_id(f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{fraction:04x}{token}")
+
+
+def first_ahead(now: datetime) -> str:
+    """The least id of a backup whose date cannot be true: it lies further ahead than clocks of hosts differ."""
+    return f"{now.astimezone(UTC) + AHEAD:%Y%m%dT%H%M%SZ}"
 
 
 def backup_time(backup_id: str) -> datetime:
