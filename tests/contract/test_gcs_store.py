@@ -281,6 +281,7 @@ def test_the_service_itself_guards_the_last_step(store: GcsStore, proxy: Proxy, 
 @pytest.mark.parametrize(
     "act", [reset_download(100_000), cut_download(200_007), cut_download(0), answer(503)]
 )
+@pytest.mark.sampled(2)
 def test_a_download_goes_on_where_it_broke_off(store: GcsStore, proxy: Proxy, act: Act) -> None:
     store.put("k", pieces(DATA))
     proxy.rules.append(Rule(method="GET", contains="alt=media", act=act, times=2))

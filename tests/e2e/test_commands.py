@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 from holdfast.postgres.scratch import Cluster
 from support.documents import json_keys
-from support.home import Home, called, shape
+from support.home import Done, Home, called, shape
 from support.postgres import execute, query
 from support.world import cli
 
@@ -46,8 +47,8 @@ def test_from_nothing_to_a_restored_database(
         'targets.main.databases=["first_steps"]',
     )
 
-    def run(*args: str) -> str:
-        done = cli(*args, *settings, cwd=tmp_path)
+    def run(*args: str, how: Callable[..., Done] = called) -> str:
+        done = how(*args, *settings, cwd=tmp_path)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
@@ -57,7 +58,7 @@ def test_from_nothing_to_a_restored_database(
         checked = run("check")
         assert re.search(r"^ok +store main: .*write, read, list and delete work$", checked, re.MULTILINE)
         assert "fail" not in checked
-        taken = run("backup")
+        taken = run("backup", how=cli)
         assert re.search(r"^main: backup \S+ is complete: 1 database, ", taken, re.MULTILINE)
         assert "covered 1 of 1 tables" in taken
         listed = run("list").splitlines()
@@ -65,7 +66,8 @@ def test_from_nothing_to_a_restored_database(
         assert ID.match(listed[1])
         assert run("status").startswith("SAFE  main\n")
         assert "opened to the last byte" in run("verify")
-        restored = run("restore", "latest", "--to", second_cluster.conninfo.argv_dsn(), "--no-roles")
+        into = second_cluster.conninfo.argv_dsn()
+        restored = run("restore", "latest", "--to", into, "--no-roles", how=cli)
         assert "database first_steps: 1 table, 1 row, as in the backup" in restored
         assert query(second_cluster.conninfo.with_database("first_steps"), "SELECT step FROM steps") == [(1,)]
     finally:

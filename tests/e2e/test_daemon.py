@@ -22,7 +22,7 @@ def scheduled(home: Home, *keys: str) -> None:
 
 
 def test_a_scheduled_backup_happens_once_a_slot(home: Home) -> None:
-    scheduled(home, 'every = "2s"')
+    scheduled(home, 'every = "1s"')
     with daemon(home.config, "--set", 'daemon.log_format="json"') as running:
         wait_until(lambda: len(all_runs(home.state, status="succeeded")) >= 2, running)
         assert running.end() < 10

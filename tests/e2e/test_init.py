@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +10,9 @@ import pytest
 
 from holdfast.config import load
 from support.config import RECIPIENT
+from support.home import called
 from support.terminal import Terminal
+from support.world import cli
 
 PROMPTS = ("PostgreSQL server", "Store", "Recipient")
 INIT = (sys.executable, "-m", "holdfast", "init")
@@ -74,22 +75,15 @@ def test_an_interrupt_writes_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def _run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*INIT, *words], cwd=folder, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
-    )
-
-
 def test_without_a_terminal_nothing_is_asked(tmp_path: Path) -> None:
-    done = _run(tmp_path, "--store", "/backups", "--recipient", RECIPIENT)
+    done = cli("init", "--store", "/backups", "--recipient", RECIPIENT, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert load(tmp_path / "holdfast.toml", environ={"HOME": "/"}).recipients == (RECIPIENT,)
 
 
 def test_the_signing_key_that_keygen_left_there_is_used(tmp_path: Path) -> None:
-    keygen = [sys.executable, "-m", "holdfast", "keygen", "-o", "identity.txt"]
-    made = subprocess.run(keygen, cwd=tmp_path, capture_output=True, text=True, check=True)
-    done = _run(tmp_path, "--recipient", made.stdout.strip())
+    made = called("keygen", "-o", "identity.txt", cwd=tmp_path)
+    done = called("init", "--recipient", made.stdout.strip(), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     config = load(tmp_path / "holdfast.toml", environ={"HOME": "/"})
     assert config.signing_key_file == tmp_path / "holdfast-signing.key"
@@ -112,7 +106,7 @@ def test_what_cannot_be_is_refused_and_nothing_is_written(
     tmp_path: Path, words: tuple[str, ...], code: int, said: str
 ) -> None:
     (tmp_path / "there.toml").write_text("mine")
-    done = _run(tmp_path, *words)
+    done = called("init", *words, cwd=tmp_path)
     assert done.returncode == code, done.stderr
     assert said in done.stderr
     assert "internal" not in done.stderr
@@ -122,13 +116,8 @@ def test_what_cannot_be_is_refused_and_nothing_is_written(
 def test_a_script_is_read_and_what_was_understood_is_said(tmp_path: Path) -> None:
     script = tmp_path / "backup.sh"
     script.write_text((Path(__file__).parents[1] / "support" / "cron" / "functions.sh").read_text())
-    done = subprocess.run(
-        [*INIT, "--from-script", "backup.sh", "--recipient", RECIPIENT],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    done = called("init", "--from-script", "backup.sh", "--recipient", RECIPIENT, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
     (target,) = load(tmp_path / "holdfast.toml", environ={"HOME": str(tmp_path)}).targets()
     assert target.databases == ("orders", "customers")
     assert "databases: orders, customers" in done.stdout

@@ -105,6 +105,7 @@ def test_where_there_are_two_targets_one_has_to_be_named(
     assert who_is(server, "it's shop") == "other"
 
 
+@pytest.mark.extended
 def test_a_name_that_looks_like_an_option_has_a_way_back(server: Cluster, tmp_path: Path) -> None:
     with pair(server, "--dry-run") as (live, _):
         config = write_config(tmp_path, server.conninfo.argv_dsn())

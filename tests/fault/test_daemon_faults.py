@@ -82,14 +82,14 @@ def assert_good(folder: Home, cluster: Cluster, shop: Conninfo) -> None:
 def test_a_daemon_that_was_killed_finds_its_run_and_makes_up_for_it(
     cluster: Cluster, shop: Conninfo, tmp_path: Path
 ) -> None:
-    folder = home(tmp_path, shop, target=f'{SLOW}every = "2s"')
+    folder = home(tmp_path, shop, target=f'{SLOW}every = "1s"')
     with asked_of(folder.config, cluster=cluster, source=shop) as oracle:
         with daemon(folder.config) as running:
             in_a_dump(folder, shop, running)
             running.end(signal.SIGKILL, code=-9)
         [dead] = [run for run in all_runs(folder.state) if run.status == "running"]
         text = folder.config.read_text().replace(SLOW, "")
-        folder.config.write_text(text.replace('every = "2s"', 'every = "2s"\ncatch_up = "1h"'))
+        folder.config.write_text(text.replace('every = "1s"', 'every = "1s"\ncatch_up = "1h"'))
         with daemon(folder.config) as running:
             wait_until(lambda: all_runs(folder.state, status="succeeded"), running)
             running.end()
@@ -102,7 +102,7 @@ def test_a_daemon_that_was_killed_finds_its_run_and_makes_up_for_it(
 def test_a_stop_in_the_middle_of_a_dump_takes_seconds_and_leaves_nothing(
     cluster: Cluster, shop: Conninfo, tmp_path: Path
 ) -> None:
-    folder = home(tmp_path, shop, target=f'{SLOW}every = "2s"')
+    folder = home(tmp_path, shop, target=f'{SLOW}every = "1s"')
     with asked_of(folder.config, cluster=cluster) as oracle:
         with daemon(folder.config) as running:
             in_a_dump(folder, shop, running)

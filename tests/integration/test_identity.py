@@ -145,6 +145,7 @@ def test_partitions_are_compared_through_their_root_where_the_dump_loads_them_so
     ]
 
 
+@pytest.mark.extended
 def test_columns_that_inheritance_puts_in_another_order_are_compared_by_name(pair: _Pair) -> None:
     content = (
         'CREATE TABLE par (a integer, "b, ""c" text)',
@@ -238,6 +239,7 @@ def test_a_stop_ends_it_at_once(cluster: Cluster, database: Conninfo) -> None:
         compare_database(subject, stop=stop)
 
 
+@pytest.mark.extended
 def test_a_sequence_that_a_pattern_for_rows_takes_the_value_of_is_left_out(
     cluster: Cluster, second_cluster: Cluster, database: Conninfo
 ) -> None:

@@ -288,6 +288,7 @@ def test_missing_databases_and_owners_are_named(cluster: Cluster, shop: World, o
 
 @pytest.mark.parametrize(("encoding", "name"), [("LATIN1", "café"), ("SQL_ASCII", "caf\udce9")])
 @pytest.mark.sampled(1)
+@pytest.mark.extended
 def test_names_in_the_encoding_of_their_database_are_found(
     cluster: Cluster, tmp_path: Path, encoding: str, name: str
 ) -> None:
@@ -316,6 +317,7 @@ def test_names_in_the_encoding_of_their_database_are_found(
         drop(cluster, "other")
 
 
+@pytest.mark.extended
 def test_rows_that_are_loaded_by_way_of_a_parent_are_not_loaded_alone(
     source: Cluster, original: Content, tmp_path: Path
 ) -> None:
@@ -341,6 +343,7 @@ def test_rows_that_are_loaded_by_way_of_a_parent_are_not_loaded_alone(
     "compression", [Compression(kind="none"), Compression(kind="pg_dump")], ids=lambda each: each.kind
 )
 @pytest.mark.sampled(1)
+@pytest.mark.extended
 def test_every_kind_of_compression_is_cut(
     source: Cluster, original: Content, tmp_path: Path, compression: Compression
 ) -> None:

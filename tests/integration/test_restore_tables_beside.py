@@ -143,6 +143,7 @@ def test_tables_go_into_another_schema_which_is_made(
     assert query(live, 'SELECT count(*) FROM "Was Here".events_2026') == [(31,)]
 
 
+@pytest.mark.extended
 def test_partitions_get_names_like_their_parent(
     cluster: Cluster, shop: World, opened: Opened, live: Conninfo
 ) -> None:
@@ -153,6 +154,7 @@ def test_partitions_get_names_like_their_parent(
     ]
 
 
+@pytest.mark.extended
 def test_rows_of_a_child_put_beside_do_not_show_in_the_parent(
     cluster: Cluster, shop: World, opened: Opened, live: Conninfo
 ) -> None:
@@ -209,6 +211,7 @@ def test_an_empty_database_gets_the_types_that_a_renamed_table_needs(
     assert report.also == ("type public.mood",)
 
 
+@pytest.mark.extended
 def test_names_of_63_bytes_do_not_collide(
     cluster: Cluster, shop: World, opened: Opened, live: Conninfo
 ) -> None:

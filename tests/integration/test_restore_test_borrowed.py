@@ -213,6 +213,7 @@ def test_only_what_killed_tests_left_is_dropped_and_the_slots_of_its_subscriptio
             execute(publisher, "SELECT pg_drop_replication_slot('of_production')")
 
 
+@pytest.mark.extended
 def test_a_role_that_a_policy_names_is_the_servers_lack_and_not_the_backups_fault(
     shop: World, cluster: Cluster, second_cluster: Cluster
 ) -> None:

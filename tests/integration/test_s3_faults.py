@@ -276,7 +276,8 @@ def test_a_download_goes_on_where_it_broke_off(store: S3Store, proxy: Proxy, act
 
 @pytest.mark.parametrize("after", [0, 1000])
 @pytest.mark.sampled(1)
-def test_a_download_that_never_gets_on_fails_at_last(store: S3Store, proxy: Proxy, after: int) -> None:
+def test_a_download_that_never_gets_on_fails_at_last(proxy: Proxy, after: int) -> None:
+    store = S3Store(moto_server.settings(proxy.url, prefix="p", retry_pause=0.005))
     store.put("k", [SMALL * 500])
     proxy.rules.append(Rule(method="GET", contains="/p/k", act=cut_download(after), skip=0, times=None))
     if after:

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from holdfast.model.errors import ConfigError, SourceError
-from holdfast.postgres import tools
+from holdfast.postgres import scratch_home, tools
 from holdfast.postgres.conninfo import child
 from holdfast.postgres.scratch import Cluster, scratch_cluster
 from holdfast.system import proc
@@ -119,6 +119,7 @@ def _reachable(cluster: Cluster) -> None:
             assert subprocess.check_output(argv, env=dict(given.env), pass_fds=given.pass_fds) == b"1\n"
 
 
+@pytest.mark.extended
 def test_a_long_parent_gets_a_short_socket() -> None:
     top = Path(tempfile.mkdtemp())
     top.chmod(0o711)
@@ -203,8 +204,9 @@ def test_what_a_killed_process_left_is_removed_by_the_next() -> None:
         data, pid = process.stdout.readline().split()
         process.kill()
     home = Path(data).parent
+    ours = scratch_home.account(("postgres", "nobody"))
     try:
-        with scratch_cluster():
+        with scratch_home.home(None, ours):  # as each cluster makes
             assert home.exists(), "young: somebody may be about to lock it"
         os.utime(home, (1, 1))
         with scratch_cluster():

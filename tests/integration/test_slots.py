@@ -106,6 +106,7 @@ def test_a_backup_of_an_unknown_signer_does_not_count_and_is_said(host: Host) ->
     assert "a backup that cannot be trusted does not count" in [event for event, _ in two.recorder.warnings]
 
 
+@pytest.mark.extended
 def test_a_backup_that_is_on_its_way_out_does_not_count(host: Host) -> None:
     one, two = host(), host()
     made = take(one)

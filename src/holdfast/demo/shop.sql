@@ -132,11 +132,11 @@ SELECT format('Customer %s', i), format('c%s@example.org', i),
 FROM generate_series(1, 6000) AS i;
 
 INSERT INTO shop.orders (placed, customer, state, note)
-SELECT timestamptz '2026-01-01 00:00+00' + (i * 20 + random() * 19) * interval '1 minute',
+SELECT timestamptz '2026-01-01 00:00+00' + (i * 60 + random() * 59) * interval '1 minute',
     1 + (random() * 5999)::integer,
     (ARRAY['paid', 'shipped', 'shipped', 'shipped', 'returned', 'cart'])[1 + i % 6]::shop.order_state,
     CASE WHEN i % 50 = 0 THEN E'leave it\nwith the neighbours; 100% \\ careful' END
-FROM generate_series(1, 25000) AS i;
+FROM generate_series(1, 8000) AS i;
 
 INSERT INTO shop.order_lines
 SELECT o.id, o.placed, line, 1000 + (o.id * 7 + line * 131) % 3000, 1 + o.id % 4, p.price
