@@ -11,7 +11,7 @@ import pytest
 
 from holdfast import render_status
 from holdfast.jobs.status import TargetStatus, status
-from holdfast.ledger import facts, retention, scheduling
+from holdfast.ledger import facts, restore_tests, retention, scheduling
 from holdfast.ledger.facts import Tried
 from holdfast.model import layout, manifest
 from holdfast.model.planning import Pause, Timetable
@@ -173,16 +173,22 @@ def test_a_restore_test_that_failed_is_said_until_one_passes(shop: World) -> Non
     took(shop, NOW - 2 * HOUR)
     newest, older = (row.backup.id for row in shop.services.ledger.backups("shop"))
 
-    def tested(backup_id: str, minutes: int, outcome: Outcome) -> tuple[str, ...]:
+    def tested(backup_id: str, minutes: int, outcome: Outcome, *, whole: bool = True) -> tuple[str, ...]:
         at = NOW - HOUR + timedelta(minutes=minutes)
         proof = restore_test(at=at, outcome=outcome, seconds=30, restore_seconds=20, size=500)
-        shop.services.ledger.record_proof(dataclasses.replace(proof, backup_id=backup_id))
+        assert proof.tested is not None
+        proof = dataclasses.replace(
+            proof, backup_id=backup_id, tested=dataclasses.replace(proof.tested, whole=whole)
+        )
+        shop.services.ledger.record_proof(proof)
         return told(shop).problems
 
     failed = (f"backup {newest} failed its restore test, and none has passed since",)
     assert tested(newest, 1, "failed") == failed
     assert tested(older, 2, "passed") == failed
-    assert tested(newest, 3, "passed") == ()
+    assert tested(newest, 3, "passed", whole=False) == failed  # one database of several
+    assert restore_tests.last_passed(shop.services.ledger)["shop"] < NOW - HOUR + timedelta(minutes=3)
+    assert tested(newest, 4, "passed") == ()
 
 
 def test_a_restore_test_that_is_overdue_is_said_where_it_is_planned(shop: World) -> None:
