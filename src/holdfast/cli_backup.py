@@ -195,6 +195,11 @@ def status(
         render.facts([facts.target_status(value) for value in values])
     else:
         render_status.status(values)
+    if not values:
+        raise UnsafeError(
+            "nothing is backed up: the config has no target, and no backup is known",
+            hint="Add a section [targets.NAME], or set HOLDFAST_URL; a variable that is empty counts as none.",
+        )
     if unsafe := [value.target for value in values if value.problems]:
         raise UnsafeError(
             f"{len(unsafe)} of {len(values)} targets {'is' if len(unsafe) == 1 else 'are'} not safe:"

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from holdfast.postgres.scratch import Cluster
+from holdfast.streams import age_keys
 from support.home import Home, called
 from support.postgres import query
 from support.world import argv, environment
@@ -41,6 +42,18 @@ def test_where_there_is_no_target_nothing_can_be_backed_up(stocked: Home, tmp_pa
     done = called("backup", "-c", _other(stocked, tmp_path), cwd=tmp_path)
     assert done.returncode == 10
     assert "no targets: there is nothing to back up" in done.stderr
+
+
+def test_where_there_is_nothing_nothing_is_safe(tmp_path: Path) -> None:
+    empty = {  # as a composition gives it whose own variable is not set
+        "HOLDFAST_URL": "",
+        "HOLDFAST_STORE": str(tmp_path / "store"),
+        "HOLDFAST_RECIPIENT": age_keys.generate().recipient.text,
+        "HOLDFAST_DAEMON__STATE_DIR": str(tmp_path / "state"),
+    }
+    done = called("status", cwd=tmp_path, env=empty)
+    assert (done.returncode, "the config has no target" in done.stderr) == (4, True)
+    assert "warn  targets: none" in called("check", cwd=tmp_path, env=empty).stdout
 
 
 def test_a_store_that_the_config_lacks_is_not_found(stocked: Home) -> None:

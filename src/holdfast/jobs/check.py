@@ -43,6 +43,13 @@ class _OnDisk(Protocol):
 
 def check(services: Services, targets: tuple[Target, ...], *, encrypted: bool) -> Iterator[Finding]:
     """Look at the keys, the state directory, every store and every target."""
+    if not targets:
+        yield Finding(
+            level="warn",
+            subject="targets",
+            message="none: this host backs nothing up",
+            hint="Add a section [targets.NAME], or set HOLDFAST_URL; a variable that is empty counts as none.",
+        )
     yield from check_keys.check_keys(services.keys, encrypted=encrypted)
     yield from check_keys.check_known(services)
     yield _check_space(services.state_dir)

@@ -57,6 +57,10 @@ class Setup:
 def _tell_unscheduled(services: Services, targets: tuple[Target, ...]) -> None:
     """Say that a daemon which looks well takes no backup of a target. That is right where another host does."""
     names = [target.name for target in targets if target.backup is None]
+    if not targets:
+        services.reporter.warn(
+            "without a target this daemon does nothing: is HOLDFAST_URL set, and not empty?"
+        )
     if names:
         more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
         services.reporter.warn(
