@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import time
@@ -11,7 +12,7 @@ import pytest
 from holdfast.jobs.reading import Opened
 from holdfast.jobs.restore import Wish, restore
 from holdfast.methods.pg_restore import Options
-from holdfast.model.errors import CancelledError, IntegrityError, SourceError
+from holdfast.model.errors import CancelledError, IntegrityError, SourceError, UsageError
 from holdfast.postgres.conninfo import Conninfo
 from holdfast.postgres.properties import drop_database
 from holdfast.postgres.scratch import Cluster
@@ -205,6 +206,11 @@ def test_subscriptions_come_back_unconnected_and_a_failed_restore_leaves_the_pub
     with world(tmp_path, fresh.conninfo.argv_dsn(), databases=("subscribing",)) as made:
         opened = take(made)
         report = put_back(made, opened, fresh, database="subscribing", rename="copy")
+        with pytest.raises(UsageError, match="has the replication slot sub at its publisher") as refused:
+            put_back(made, opened, fresh, database="subscribing", options=Options(clean=True))
+        freeing = re.findall(r"ALTER SUBSCRIPTION .+?;", str(refused.value.hint))
+        execute(fresh.conninfo.with_database("subscribing"), *freeing)
+        put_back(made, opened, fresh, database="subscribing", options=Options(clean=True))
         execute(fresh.conninfo, "ALTER ROLE hidden RENAME TO other")
         try:
             with pytest.raises(SourceError, match='role "hidden" does not exist'):

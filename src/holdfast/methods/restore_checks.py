@@ -80,6 +80,8 @@ def refusals(
         return
     if exists and not options.clean:
         yield from _non_empty(into, name)
+    if exists and options.clean:
+        yield from _bound(into, found, name)
     wanted = [extension.name for extension in found.extensions]
     if missing := readiness.missing_extensions(into.connection, wanted):
         yield PermanentSourceError(
@@ -100,6 +102,22 @@ def _non_empty(into: Destination, name: str) -> Iterator[Error]:
     if name in unfinished.left_behind(into.connection):
         hint = f"A restore that died left it half done. Drop it first: DROP DATABASE {quoted_name(name)};"
     yield UsageError(f"database {name!r} on {into.conninfo.safe} is not empty: it holds {holds}", hint=hint)
+
+
+def _bound(into: Destination, found: Database, name: str) -> Iterator[Error]:
+    """What would have to be dropped with its slot at the publisher, which may be production's and is not ours to drop."""
+    there = readiness.slots(into.connection, name)
+    for subscription in (each.name for each in found.subscriptions if each.name in there):
+        quoted, slot = quoted_name(subscription), there[subscription]  # of a-z, 0-9 and _ alone
+        yield UsageError(
+            f"the subscription {subscription!r} of {name!r} has the replication slot {slot} at its publisher: to replace it"
+            " would drop that slot, too",
+            hint=f"Restore beside it (--as NEW_NAME), or take it off its slot: in {name}, run ALTER SUBSCRIPTION {quoted}"
+            f" DISABLE; ALTER SUBSCRIPTION {quoted} SET (slot_name = NONE); then restore again. The slot stays with the"
+            " publisher, and keeps its WAL. The subscription comes back disabled, with that slot's name; enabled, it goes on"
+            " where it stood, so that what came since the backup is missing: better create it anew, with its tables"
+            f" empty. Nobody needs the slot any more? There: SELECT pg_drop_replication_slot('{slot}');",
+        )
 
 
 def _unready(

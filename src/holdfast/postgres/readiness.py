@@ -15,6 +15,10 @@ from holdfast.postgres.server import Connection, translate
 _BATCH = 200  # tables in one query, which holds a lock on each until it ends
 _ROLES: LiteralString = "SELECT rolname::text FROM pg_roles"
 _EXTENSIONS: LiteralString = "SELECT name::text FROM pg_available_extensions"
+_SLOTS = sql.SQL(
+    "SELECT s.subname::text, s.subslotname::text FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid"
+    " WHERE d.datname = {} AND s.subslotname IS NOT NULL ORDER BY 1"
+)
 _TABLES: LiteralString = (
     "SELECT n.nspname::text, c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
 )
@@ -28,6 +32,12 @@ def missing_roles(conn: Connection, names: Iterable[str]) -> tuple[str, ...]:
 def missing_extensions(conn: Connection, names: Iterable[str]) -> tuple[str, ...]:
     """Name those of the extensions whose files the server lacks. Raise SourceError."""
     return _missing(names, _rows(conn, _EXTENSIONS, "listing the extensions"))
+
+
+def slots(conn: Connection, database: str) -> dict[str, str]:
+    """The subscriptions of a database that have a replication slot at their publisher, and what it is called. Raise SourceError."""
+    rows = _rows(conn, _SLOTS.format(sql.Literal(database)), f"listing the subscriptions of {database}")
+    return {str(name): str(slot) for name, slot in rows}
 
 
 def _missing(names: Iterable[str], rows: list[TupleRow]) -> tuple[str, ...]:
