@@ -9,6 +9,7 @@ import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
@@ -121,6 +122,23 @@ def kill() -> Iterator[Callable[..., int]]:
     """Run the process whose children kill themselves in the midst of a job (`support.kill_driver`)."""
     with killer() as process:
         yield process
+
+
+@pytest.fixture(scope="module")
+def bucket_server() -> Iterator[str]:
+    """Run an S3 server that stands for the buckets of a hosting platform."""
+    from support.moto_server import moto_server  # noqa: PLC0415 - slow to import, and few need it
+
+    with moto_server() as url:
+        yield url
+
+
+@pytest.fixture
+def s3(bucket_server: str) -> Any:  # noqa: ANN401 - boto3 makes its clients when it runs
+    """The platform's buckets, empty."""
+    from support.buckets import emptied  # noqa: PLC0415 - as above
+
+    return emptied(bucket_server)
 
 
 @pytest.fixture

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from holdfast.postgres.scratch import Cluster
 from support import asking
+from support.shelf import Shelf, copied, shelf
 
 _BROKEN = pytest.StashKey[bool]()
 
@@ -42,3 +44,16 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder.mkdir()
     monkeypatch.setenv("TMPDIR", str(folder))
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
+
+
+@pytest.fixture(scope="module")
+def original(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shelf]:
+    """Take the backups that are tampered with."""
+    with shelf(tmp_path_factory.mktemp("shelf"), cluster) as made:
+        yield made
+
+
+@pytest.fixture
+def ours(original: Shelf, tmp_path: Path) -> Shelf:
+    """Give a copy to tamper with."""
+    return copied(original, tmp_path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,9 @@ from support.shelf import (
     DATABASE,
     MANIFEST,
     Shelf,
-    copied,
     host,
     restored,
     row,
-    shelf,
     state,
     stranger,
     verdict,
@@ -36,19 +34,6 @@ from support.shelf import (
 from support.world import World
 
 NAME = "from a tampered backup"
-
-
-@pytest.fixture(scope="module")
-def original(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shelf]:
-    """Take the backups, once."""
-    with shelf(tmp_path_factory.mktemp("shelf"), cluster) as made:
-        yield made
-
-
-@pytest.fixture
-def ours(original: Shelf, tmp_path: Path) -> Shelf:
-    """Give a copy to tamper with."""
-    return copied(original, tmp_path)
 
 
 @pytest.fixture(scope="module")

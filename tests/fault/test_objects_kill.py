@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,9 +13,9 @@ from holdfast.app import open_app
 from holdfast.jobs import storage_restore, storage_save
 from holdfast.jobs.prune import Wish, complain, prune
 from holdfast.jobs.storage_folder import Folder
-from support.buckets import REF, S3, emptied, fill
+from support.buckets import REF, S3, fill
 from support.kill_driver import OUT
-from support.moto_server import ACCESS_KEY, SECRET_KEY, moto_server
+from support.moto_server import ACCESS_KEY, SECRET_KEY
 from support.oracle import asked_of
 from support.world import Recorder, write_config
 
@@ -26,26 +26,20 @@ URL = "postgresql://nobody@127.0.0.1:1/"
 THREE_DAYS = 3 * 86400
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with moto_server() as url:
-        yield url
+@pytest.fixture
+def s3(s3: S3) -> S3:
+    """The platform's buckets, filled."""
+    fill(s3)
+    return s3
 
 
 @pytest.fixture
-def s3(server: str) -> S3:
-    client = emptied(server)
-    fill(client)
-    return client
-
-
-@pytest.fixture
-def config(server: str, tmp_path: Path) -> Path:
+def config(bucket_server: str, tmp_path: Path) -> Path:
     keys = f"""
 provider = "supabase"
 project_ref = "{REF}"
 storage_objects = true
-storage_url = "{server}"
+storage_url = "{bucket_server}"
 storage_region = "us-east-1"
 storage_access_key_id = "{ACCESS_KEY}"
 storage_secret_access_key = "{SECRET_KEY}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,7 +11,6 @@ import pytest
 from holdfast.jobs.catalog import rebuild
 from holdfast.model.backup import Backup
 from holdfast.model.errors import Error, IntegrityError, KeyFileError, NotFoundError
-from holdfast.postgres.scratch import Cluster
 from holdfast.streams import age_keys, sign
 from support.oracle import Oracle
 from support.restoring import databases, drop
@@ -25,30 +24,15 @@ from support.shelf import (
     PARTS,
     SIGNATURE,
     Shelf,
-    copied,
     host,
     restored,
     row,
-    shelf,
     state,
     verdict,
 )
 from support.world import World, cli, write_config
 
 NAME = "from a tampered backup"
-
-
-@pytest.fixture(scope="module")
-def original(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shelf]:
-    """Take the backups, once."""
-    with shelf(tmp_path_factory.mktemp("shelf"), cluster) as made:
-        yield made
-
-
-@pytest.fixture
-def ours(original: Shelf, tmp_path: Path) -> Shelf:
-    """Give a copy to tamper with."""
-    return copied(original, tmp_path)
 
 
 def asked(on: World, ours: Shelf, folder: Path, *given_up: Backup) -> Oracle:

@@ -13,7 +13,6 @@ from holdfast.jobs import catalog, storage_prune, storage_restore, storage_save
 from holdfast.jobs.check_platform import check_platform
 from holdfast.jobs.storage_folder import Folder
 from holdfast.jobs.storage_restore import Brought, Choice
-from holdfast.jobs.storage_save import Saved
 from holdfast.jobs.storage_shelf import Shelf
 from holdfast.model.errors import (
     BusyError,
@@ -29,42 +28,17 @@ from holdfast.model.storage import Properties
 from holdfast.model.supabase import Project
 from holdfast.stores.bucket_files import BucketAccess, BucketFiles
 from holdfast.system.stop import Stop
-from support.buckets import ODD, REF, S3, emptied, fill, project
-from support.memory_store import MemoryStore
-from support.moto_server import ACCESS_KEY, SECRET_KEY, moto_server
-from support.world import World, world
+from support.buckets import ODD, REF, S3, fill, project, save, saving, store
+from support.moto_server import ACCESS_KEY, SECRET_KEY
+from support.world import World
 
-URL = "postgresql://postgres@127.0.0.1:1/postgres"
 LATER = timedelta(days=3)
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with moto_server() as url:
-        yield url
-
-
 @pytest.fixture
-def s3(server: str) -> S3:
-    """The platform's buckets, empty."""
-    return emptied(server)
-
-
-@pytest.fixture
-def made(server: str, tmp_path: Path) -> Iterator[World]:
-    stores = {name: MemoryStore(name) for name in ("a", "b")}
-    with world(tmp_path, URL, stores=stores, supabase=project(server)) as opened:
-        yield dataclasses.replace(opened, target=dataclasses.replace(opened.target, stores=("a",)))
-
-
-def save(made: World) -> Saved:
-    return storage_save.save(made.services, made.target, made.stop)
-
-
-def store(made: World, name: str = "a") -> MemoryStore:
-    found = made.services.stores[name]
-    assert isinstance(found, MemoryStore)
-    return found
+def made(bucket_server: str, tmp_path: Path) -> Iterator[World]:
+    with saving(tmp_path, bucket_server) as opened:
+        yield opened
 
 
 def content_keys(made: World, name: str = "a") -> set[str]:
@@ -76,13 +50,13 @@ def kept_of(made: World, name: str = "a") -> dict[str, bytes]:
     return {key: data for key, data in store(made, name).objects.items() if key.startswith("shop/")}
 
 
-def files(server: str) -> BucketFiles:
-    access = project(server).storage
+def files(bucket_server: str) -> BucketFiles:
+    access = project(bucket_server).storage
     assert access is not None
     assert access.region is not None
     return BucketFiles(
         BucketAccess(
-            url=server,
+            url=bucket_server,
             region=access.region,
             access_key_id=ACCESS_KEY,
             secret_access_key=SECRET_KEY,
@@ -106,14 +80,14 @@ def prune(made: World, *backups: str, later: timedelta = LATER) -> None:
     storage_prune.prune(made.services, store(made), "shop", backups, made.stop, now)
 
 
-def test_files_come_back_as_they_were_with_their_properties(made: World, s3: S3, server: str) -> None:
+def test_files_come_back_as_they_were_with_their_properties(made: World, s3: S3, bucket_server: str) -> None:
     fill(s3)
     saved = save(made)
     assert (saved.snapshot.buckets, saved.snapshot.files, saved.new_files) == (2, 4, 4)
     for bucket, name in (("avatars", "1.png"), ("avatars", ODD), ("papers", "large"), ("papers", "empty")):
         s3.delete_object(Bucket=bucket, Key=name)
     s3.delete_bucket(Bucket="papers")
-    done = restore(made, files(server))
+    done = restore(made, files(bucket_server))
     assert (done.files, done.made_buckets) == (4, ["papers"])
     first = s3.get_object(Bucket="avatars", Key="1.png")
     assert first["Body"].read() == b"first"
@@ -292,14 +266,14 @@ def test_nothing_forged_is_believed(made: World, s3: S3, tmp_path: Path) -> None
 
 
 @pytest.mark.extended
-def test_files_that_differ_stay_unless_it_is_asked(made: World, s3: S3, server: str) -> None:
+def test_files_that_differ_stay_unless_it_is_asked(made: World, s3: S3, bucket_server: str) -> None:
     fill(s3)
     save(made)
     s3.put_object(Bucket="avatars", Key="1.png", Body=b"newer")
     with pytest.raises(PartialError, match=r"avatars/1\.png were there already, and differ"):
-        restore(made, files(server), Choice(bucket="avatars"))
+        restore(made, files(bucket_server), Choice(bucket="avatars"))
     assert s3.get_object(Bucket="avatars", Key="1.png")["Body"].read() == b"newer"
-    done = restore(made, files(server), Choice(bucket="avatars", prefix="1", overwrite=True))
+    done = restore(made, files(bucket_server), Choice(bucket="avatars", prefix="1", overwrite=True))
     assert done.files == 1
     assert s3.get_object(Bucket="avatars", Key="1.png")["Body"].read() == b"first"
 

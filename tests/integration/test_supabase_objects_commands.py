@@ -6,7 +6,6 @@ import dataclasses
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,34 +14,22 @@ import pytest
 from holdfast.jobs import storage_save
 from holdfast.postgres import conninfo
 from holdfast.system.stop import Stop
-from support.buckets import ODD, REF, S3, emptied, fill, project
+from support.buckets import ODD, REF, S3, fill, project
 from support.home import Home
-from support.moto_server import ACCESS_KEY, SECRET_KEY, moto_server
+from support.moto_server import ACCESS_KEY, SECRET_KEY
 from support.world import environment, write_config
 from support.yard import yard
 
 URL = "postgresql://postgres@127.0.0.1:1/postgres"
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with moto_server() as url:
-        yield url
-
-
-@pytest.fixture
-def s3(server: str) -> S3:
-    """The platform's buckets, empty."""
-    return emptied(server)
-
-
-def home(folder: Path, server: str) -> Home:
+def home(folder: Path, bucket_server: str) -> Home:
     (folder / "key").write_text(SECRET_KEY)
     keys = f"""
 provider = "supabase"
 project_ref = "{REF}"
 storage_objects = true
-storage_url = "{server}"
+storage_url = "{bucket_server}"
 storage_region = "us-east-1"
 storage_access_key_id = "{ACCESS_KEY}"
 storage_secret_access_key_file = "key"
@@ -51,9 +38,9 @@ storage_secret_access_key_file = "key"
 
 
 @pytest.mark.extended
-def test_the_commands_save_list_and_restore(s3: S3, server: str, tmp_path: Path) -> None:
+def test_the_commands_save_list_and_restore(s3: S3, bucket_server: str, tmp_path: Path) -> None:
     fill(s3)
-    here = home(tmp_path, server)
+    here = home(tmp_path, bucket_server)
     assert here.facts("supabase", "save-objects", "shop")["new_files"] == 4
     said = here.run("supabase", "save-objects")
     assert "0 files were new" in said.stdout
@@ -73,11 +60,11 @@ def test_the_commands_save_list_and_restore(s3: S3, server: str, tmp_path: Path)
     assert SECRET_KEY.encode() not in written + said.stdout.encode() + said.stderr.encode()
 
 
-def test_retention_takes_files_along(s3: S3, server: str, tmp_path: Path) -> None:
+def test_retention_takes_files_along(s3: S3, bucket_server: str, tmp_path: Path) -> None:
     """By the job that prunes: whoever removes backups removes what only they needed."""
     with yard(tmp_path) as place:
         fill(s3)
-        place.target = dataclasses.replace(place.target, supabase=project(server))
+        place.target = dataclasses.replace(place.target, supabase=project(bucket_server))
         place.take(3)
         storage_save.save(place.services, place.target, Stop())
         s3.delete_object(Bucket="avatars", Key="1.png")
@@ -116,9 +103,11 @@ print(peak())
 
 
 @pytest.mark.extended
-def test_a_large_file_takes_no_more_memory_than_a_small_one(s3: S3, server: str, tmp_path: Path) -> None:
+def test_a_large_file_takes_no_more_memory_than_a_small_one(
+    s3: S3, bucket_server: str, tmp_path: Path
+) -> None:
     fill(s3)
-    here = home(tmp_path, server)
+    here = home(tmp_path, bucket_server)
     out = tmp_path / "out"
     with subprocess.Popen(
         [sys.executable, "-c", MEASURE, str(here.config), str(out)],

@@ -14,48 +14,21 @@ from holdfast.jobs import runner, storage_copy, storage_prune, storage_restore, 
 from holdfast.jobs.services import Services
 from holdfast.jobs.storage_folder import Folder
 from holdfast.jobs.storage_restore import Choice
-from holdfast.jobs.storage_save import Saved
 from holdfast.jobs.storage_shelf import Shelf
 from holdfast.ledger.ledger import Ledger
 from holdfast.model import layout
 from holdfast.model.errors import IntegrityError
 from holdfast.system.stop import Stop
-from support.buckets import S3, emptied, fill, project
-from support.memory_store import MemoryStore
-from support.moto_server import moto_server
-from support.world import World, world
+from support.buckets import S3, fill, save, saving, store, with_stores
+from support.world import World
 
-URL = "postgresql://postgres@127.0.0.1:1/postgres"
 LATER = timedelta(days=3)
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with moto_server() as url:
-        yield url
-
-
 @pytest.fixture
-def s3(server: str) -> S3:
-    """The platform's buckets, empty."""
-    return emptied(server)
-
-
-@pytest.fixture
-def made(server: str, tmp_path: Path) -> Iterator[World]:
-    stores = {name: MemoryStore(name) for name in ("a", "b")}
-    with world(tmp_path, URL, stores=stores, supabase=project(server)) as opened:
-        yield with_stores(opened, "a")
-
-
-def save(made: World) -> Saved:
-    return storage_save.save(made.services, made.target, made.stop)
-
-
-def store(made: World, name: str = "a") -> MemoryStore:
-    found = made.services.stores[name]
-    assert isinstance(found, MemoryStore)
-    return found
+def made(bucket_server: str, tmp_path: Path) -> Iterator[World]:
+    with saving(tmp_path, bucket_server) as opened:
+        yield opened
 
 
 def restore(made: World, to: storage_restore.Destination, word: str = "latest") -> None:
@@ -63,10 +36,6 @@ def restore(made: World, to: storage_restore.Destination, word: str = "latest") 
     done = storage_restore.restore(made.services, made.target, found, to, Choice(), made.stop)
     if (error := storage_restore.complaint(done)) is not None:
         raise error
-
-
-def with_stores(made: World, *names: str) -> World:
-    return dataclasses.replace(made, target=dataclasses.replace(made.target, stores=names))
 
 
 @pytest.mark.sampled(1)

@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
-from holdfast.jobs import canary, copies, platform, prune, runner, scheduled_tests, storage_save
+from holdfast.jobs import (
+    canary,
+    copies,
+    platform,
+    prune,
+    runner,
+    scheduled_tests,
+    storage_save,
+    storage_scrub,
+)
 from holdfast.jobs.backup import backup
 from holdfast.jobs.find import timely
 from holdfast.jobs.scrub import scrub
@@ -108,6 +117,7 @@ def _verify(services: Services, target: Target, stop: Stop, occasion: Occasion) 
         results = verify(services, latest, stop) if latest is not None and target.verify_latest else []
         interval = target.verify.schedule.interval if target.verify is not None else timedelta(days=1)
         results += scrub(services, target, meter, stop, interval=interval)
+        results += storage_scrub.scrub(services, target, meter, stop, interval=interval)
         for result in results:
             if result.error is not None:
                 raise result.error
