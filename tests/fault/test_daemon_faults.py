@@ -292,10 +292,7 @@ def test_a_stop_in_the_middle_of_an_upload_aborts_it(cluster: Cluster, tmp_path:
     with new_database(cluster) as database, moto.moto_server() as url, proxy_to(url) as proxy:
         fill(database, 30_000_000)
         proxy.rules.append(Rule(method="PUT", contains="partNumber", act=delayed(1.0), times=None))
-        s3 = (
-            f'url = "s3://{moto.BUCKET}/stop"\nendpoint_url = "{proxy.url}"\nregion = "us-east-1"\npath_style = true\n'
-            f'access_key_id = "{moto.ACCESS_KEY}"\nsecret_access_key = "{moto.SECRET_KEY}"'
-        )
+        s3 = moto.keys(proxy.url, "stop")
         folder = home(tmp_path, database, target='compression = "none"\nevery = "1s"', stores={"cloud": s3})
         client = moto.raw_client(url)
 

@@ -102,10 +102,7 @@ def test_a_stop_does_not_wait_for_a_store_that_hangs(cluster: Cluster, tmp_path:
     with new_database(cluster) as database, moto.moto_server() as url, proxy_to(url) as proxy:
         fill(database, 1_000_000)
         proxy.rules.append(Rule(method="PUT", contains=".dump", act=hang, times=None))
-        s3 = (
-            f'url = "s3://{moto.BUCKET}/hang"\nendpoint_url = "{proxy.url}"\nregion = "us-east-1"\npath_style = true\n'
-            f'access_key_id = "{moto.ACCESS_KEY}"\nsecret_access_key = "{moto.SECRET_KEY}"'
-        )
+        s3 = moto.keys(proxy.url, "hang")
         folder = home(tmp_path, database, target='every = "1s"', stores={"cloud": s3})
         client = moto.raw_client(url)
 

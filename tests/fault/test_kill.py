@@ -266,10 +266,7 @@ def test_an_upload_that_died_is_removed_from_the_bucket(
     kill: Kill, cluster: Cluster, large: Conninfo, bucket: str, tmp_path: Path, point: str
 ) -> None:
     prefix = tmp_path.name
-    s3 = (
-        f'url = "s3://{moto.BUCKET}/{prefix}"\nendpoint_url = "{bucket}"\nregion = "us-east-1"\npath_style = true\n'
-        f'access_key_id = "{moto.ACCESS_KEY}"\nsecret_access_key = "{moto.SECRET_KEY}"'
-    )
+    s3 = moto.keys(bucket, prefix)
     config = write_config(
         tmp_path,
         large.argv_dsn(),

@@ -259,10 +259,7 @@ def test_a_backup_that_is_killed_while_it_is_locked_is_whole_and_locked(
     with moto.moto_server() as url:
         client = moto.raw_client(url)
         client.create_bucket(Bucket="locked", ObjectLockEnabledForBucket=True)
-        s3 = (
-            f'url = "s3://locked"\nendpoint_url = "{url}"\nregion = "us-east-1"\npath_style = true\n'
-            f'access_key_id = "{moto.ACCESS_KEY}"\nsecret_access_key = "{moto.SECRET_KEY}"\nobject_lock = "governance"'
-        )
+        s3 = moto.keys(url, bucket="locked") + '\nobject_lock = "governance"'
         config = write_config(
             tmp_path, shop.argv_dsn(), stores={"cloud": s3}, target=f'databases = ["{shop.database}"]'
         )

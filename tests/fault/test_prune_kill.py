@@ -131,9 +131,6 @@ def test_killed_at_any_stage_the_next_run_finishes_it(tmp_path: Path, kill: Kill
 @pytest.mark.parametrize("point", [pytest.param(each, marks=pytest.mark.extended) for each in POINTS])
 def test_the_same_on_s3(tmp_path: Path, kill: Kill, s3: str, point: str) -> None:
     prefix = tmp_path.name.replace("_", "-")
-    keys = (
-        f'url = "s3://{moto.BUCKET}/{prefix}"\nendpoint_url = "{s3}"\npath_style = true\nregion = "us-east-1"\n'
-        f'access_key_id = "{moto.ACCESS_KEY}"\nsecret_access_key = "{moto.SECRET_KEY}"'
-    )
+    keys = moto.keys(s3, prefix)
     listed, where = moto.raw_client(s3).list_multipart_uploads, {"Bucket": moto.BUCKET, "Prefix": prefix}
     killed_and_finished(tmp_path, keys, point, kill, lambda: listed(**where).get("Uploads", []))

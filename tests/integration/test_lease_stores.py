@@ -31,10 +31,7 @@ def keys(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         yield f'url = "{tmp_path}/store"'
         return
     with moto.moto_server() as url:
-        yield (
-            f'url = "s3://{moto.BUCKET}/x"\nendpoint_url = "{url}"\npath_style = true\nregion = "us-east-1"\n'
-            f'access_key_id = "{moto.ACCESS_KEY}"\nsecret_access_key = "{moto.SECRET_KEY}"'
-        )
+        yield moto.keys(url, "x")
 
 
 def test_what_a_killed_pruner_began_another_host_finishes_when_its_lease_is_over(

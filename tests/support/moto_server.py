@@ -48,6 +48,15 @@ def moto_server() -> Iterator[str]:
         server.server_close()
 
 
+def keys(url: str, prefix: str = "", bucket: str = BUCKET) -> str:
+    """The keys of a store in the bucket, as a config has them; `url` is the server's, or a proxy's before it."""
+    where = f"s3://{bucket}/{prefix}".rstrip("/")
+    return (
+        f'url = "{where}"\nendpoint_url = "{url}"\nregion = "us-east-1"\npath_style = true\n'
+        f'access_key_id = "{ACCESS_KEY}"\nsecret_access_key = "{SECRET_KEY}"'
+    )
+
+
 def raw_client(url: str, access_key: str = ACCESS_KEY, secret_key: str = SECRET_KEY):  # type: ignore[no-untyped-def]  # noqa: ANN201 - boto3 makes its clients at run time
     """Make a client that goes round our store, to look at what lies there."""
     return boto3.client(

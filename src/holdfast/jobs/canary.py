@@ -26,8 +26,7 @@ def canary(services: Services, target: str, stop: Stop, *, occasion: Occasion = 
     And see that one of them at least opens the oldest and the newest of all. What does not open is in the result, and
     makes the run a failed one. Raise SkippedError where nothing is encrypted, StoreError where a store kept it from trying.
     """
-    for dead in runner.lost_runs(services, "canary", target):
-        runner.close_lost(services, dead)
+    runner.close_lost_runs(services, "canary", target)
     run = runner.new_run(services, "canary", target, occasion)
     found: list[Tried] = []
 

@@ -81,8 +81,7 @@ def close_lost(services: Services, target: str) -> None:
     """Close the copies that a dead process left open; those of a living one hold the lock, and stay."""
     try:
         with locked(services, target):
-            for run in runner.lost_runs(services, "copy", target, locked=True):
-                runner.close_lost(services, run)
+            runner.close_lost_runs(services, "copy", target, locked=True)
     except BusyError:
         return
 
@@ -150,8 +149,7 @@ def catch_up(services: Services, target: Target, stop: Stop, *, occasion: Occasi
             raise error
 
     with locked(services, target.name):
-        for lost in runner.lost_runs(services, "copy", target.name, locked=True):
-            runner.close_lost(services, lost)
+        runner.close_lost_runs(services, "copy", target.name, locked=True)
         run = runner.new_run(services, "copy", target.name, occasion)
         try:
             runner.execute(services, run, body)

@@ -89,8 +89,7 @@ def _furnish(into: Conninfo, text: bytes, found: Sequence[Database]) -> None:
 def run(services: Services, opened: Opened) -> Run:
     """Give the run that a drill is; those that died are closed first."""
     target = opened.backup.target
-    for dead in runner.lost_runs(services, "drill", target):
-        runner.close_lost(services, dead)
+    runner.close_lost_runs(services, "drill", target)
     return Run(
         job="drill",
         target=target,

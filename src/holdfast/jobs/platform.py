@@ -38,8 +38,7 @@ def backups(
     services: Services, target: Target, stop: Stop, *, occasion: Occasion = MANUAL
 ) -> PlatformBackups:
     """Ask for the platform's own backups, as a run of its own, and keep what the metrics tell."""
-    for dead in runner.lost_runs(services, "provider", target.name):
-        runner.close_lost(services, dead)
+    runner.close_lost_runs(services, "provider", target.name)
     run = runner.new_run(services, "provider", target.name, occasion)
 
     def body(_: runner.Meter) -> PlatformBackups:

@@ -124,8 +124,7 @@ def restore(
             ) from error
 
     with runner.target_lock(services, target.name):
-        for dead in runner.lost_runs(services, "provider_restore", target.name, locked=True):
-            runner.close_lost(services, dead)
+        runner.close_lost_runs(services, "provider_restore", target.name, locked=True)
         runner.execute(services, run, body)
 
 

@@ -90,8 +90,7 @@ def prune(
     run = runner.new_run(services, "prune", target.name, occasion)
     results: list[Pruned] = []
     with runner.retention_lock(services, target.name):
-        for dead in runner.lost_runs(services, "prune", target.name, locked=True):
-            runner.close_lost(services, dead)
+        runner.close_lost_runs(services, "prune", target.name, locked=True)
 
         def body(_: runner.Meter) -> None:
             own = max(each.id for each in services.ledger.unfinished(target.name, "prune"))

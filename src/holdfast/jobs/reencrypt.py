@@ -46,8 +46,7 @@ def copy_to(
     done = CaughtUp()
     wanted = sorted((row for row in rows if row.whole), key=lambda row: row.backup.id)
     with locked(services, target):
-        for lost in runner.lost_runs(services, "copy", target, locked=True):
-            runner.close_lost(services, lost)
+        runner.close_lost_runs(services, "copy", target, locked=True)
         for row in wanted:
             stop.check()
             if not lacks(row, store):

@@ -17,7 +17,7 @@ from holdfast.methods.pg_restore import Options
 from holdfast.model.backup import Part
 from holdfast.model.catalog import Catalog, Database
 from holdfast.model.errors import Error, IntegrityError, KeyFileError, NotFoundError, UsageError
-from holdfast.model.run import Run
+from holdfast.model.run import MANUAL
 from holdfast.postgres import tools, unfinished
 from holdfast.postgres.conninfo import Conninfo
 from holdfast.postgres.statements import quoted_name
@@ -89,16 +89,8 @@ def restore(
     require_identity(services, opened)
     if within is not None:
         return _restore(services, opened, wish, parts, within, stop)
-    for dead in runner.lost_runs(services, "restore", backup.target):
-        runner.close_lost(services, dead)
-    run = Run(
-        job="restore",
-        target=backup.target,
-        started_at=services.clock.now(),
-        backup_id=backup.id,
-        host=services.host,
-        pid=services.pid,
-    )
+    runner.close_lost_runs(services, "restore", backup.target)
+    run = runner.new_run(services, "restore", backup.target, MANUAL, backup_id=backup.id)
     return runner.execute(services, run, lambda meter: _restore(services, opened, wish, parts, meter, stop))
 
 

@@ -16,7 +16,7 @@ from holdfast.methods.destination import destination
 from holdfast.methods.tables_restore import Goal
 from holdfast.model.backup import Part
 from holdfast.model.errors import NotFoundError, UsageError
-from holdfast.model.run import Run
+from holdfast.model.run import MANUAL
 from holdfast.postgres.selecting import find_roots
 from holdfast.system.stop import Stop
 
@@ -37,16 +37,8 @@ def restore_tables(services: Services, opened: Opened, wish: TablesWish, stop: S
     if wish.dry_run:
         return _restore(services, opened, wish, part, runner.Meter(), stop)
     backup = opened.backup
-    for dead in runner.lost_runs(services, "restore", backup.target):
-        runner.close_lost(services, dead)
-    run = Run(
-        job="restore",
-        target=backup.target,
-        started_at=services.clock.now(),
-        backup_id=backup.id,
-        host=services.host,
-        pid=services.pid,
-    )
+    runner.close_lost_runs(services, "restore", backup.target)
+    run = runner.new_run(services, "restore", backup.target, MANUAL, backup_id=backup.id)
     return runner.execute(services, run, lambda meter: _restore(services, opened, wish, part, meter, stop))
 
 

@@ -66,8 +66,7 @@ def run_one(
     services: Services, opened: Opened, plan: RestoreTesting, stop: Stop, *, database: str | None = None
 ) -> Result:
     """Test a backup once, as a run of its own."""
-    for dead in runner.lost_runs(services, "restore_test", opened.backup.target):
-        runner.close_lost(services, dead)
+    runner.close_lost_runs(services, "restore_test", opened.backup.target)
     run = Run(
         job="restore_test",
         target=opened.backup.target,

@@ -158,6 +158,12 @@ def lost_runs(services: Services, job: Job, target: str, *, locked: bool = False
     ]
 
 
+def close_lost_runs(services: Services, job: Job, target: str, *, locked: bool = False) -> None:
+    """Close the runs that a dead process left open; `locked` as in `lost_runs`."""
+    for run in lost_runs(services, job, target, locked=locked):
+        close_lost(services, run)
+
+
 def left_open(services: Services) -> list[Run]:
     """The open runs of this host whose process is dead, for a process that has just begun and has none of its own.
 

@@ -115,8 +115,7 @@ def restore(
     services: Services, target: Target, found: Found, to: Destination, choice: Choice, stop: Stop
 ) -> Brought:
     """Bring the chosen files back. What is not what was saved is not written, and told in the result."""
-    for dead in runner.lost_runs(services, "restore_objects", target.name):
-        runner.close_lost(services, dead)
+    runner.close_lost_runs(services, "restore_objects", target.name)
     run = Run(
         job="restore_objects",
         target=target.name,

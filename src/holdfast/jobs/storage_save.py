@@ -65,8 +65,7 @@ def save(services: Services, target: Target, stop: Stop, *, occasion: Occasion =
     """Save the files into the target's first store, and bring the snapshot to the others. Raise what went wrong."""
     run = runner.new_run(services, "objects", target.name, occasion)
     with locked(services, target.name):
-        for dead in runner.lost_runs(services, "objects", target.name, locked=True):
-            runner.close_lost(services, dead)
+        runner.close_lost_runs(services, "objects", target.name, locked=True)
         return runner.execute(services, run, lambda meter: _save(services, target, run, meter, stop))
 
 

@@ -77,8 +77,7 @@ def verify(services: Services, row: BackupRow, stop: Stop, *, store: str | None 
             host=services.host,
             pid=services.pid,
         )
-        for dead in runner.lost_runs(services, "verify", place.target):
-            runner.close_lost(services, dead)
+        runner.close_lost_runs(services, "verify", place.target)
         result = _verify_copy(services, place, run, stop)
         if result is not None:
             results.append(result)

@@ -101,12 +101,11 @@ class AzureLocks:
         """Keep a version until then at least; see Locks."""
         if self.rule is None:
             raise ValueError("the config asks for no locks")
-        wanted = self.rule.check(until)
         found = self.lock_of(version)
-        if found.until is not None and found.until >= wanted and found.mode in ("compliance", self.rule.mode):
+        wanted = self.rule.longer(found, until)
+        if wanted is None:
             return found
-        later = max(wanted, found.until or wanted).replace(microsecond=0)
-        mode: LockMode = "compliance" if found.mode == "compliance" else self.rule.mode
+        later, mode = wanted
         path = self.root + check_key(version.key)
         self._of(version, "lock", lambda: self.client.retain(path, version.id, MODES[mode], later))
         return Lock(until=later, mode=mode, held=found.held)

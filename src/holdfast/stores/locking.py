@@ -57,6 +57,17 @@ class LockRule:
             raise ValueError(f"a lock until {until} is longer than object_lock_max")
         return until.replace(microsecond=0)
 
+    def longer(self, found: Lock, until: datetime) -> tuple[datetime, LockMode] | None:
+        """The end and the mode of the lock that a version needs so as to be kept until then; None where `found` will do.
+
+        No lock becomes shorter or weaker.
+        """
+        wanted = self.check(until)
+        if found.until is not None and found.until >= wanted and found.mode in ("compliance", self.mode):
+            return None
+        mode: LockMode = "compliance" if found.mode == "compliance" else self.mode
+        return max(wanted, found.until or wanted).replace(microsecond=0), mode
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Version:

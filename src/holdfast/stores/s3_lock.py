@@ -75,12 +75,11 @@ class S3Locks:
         """Keep a version until then at least; see Locks."""
         if self.rule is None:
             raise ValueError("the config asks for no locks")
-        wanted = self.rule.check(until)
         found = self.lock_of(version)
-        if found.until is not None and found.until >= wanted and found.mode in ("compliance", self.rule.mode):
+        wanted = self.rule.longer(found, until)
+        if wanted is None:
             return found
-        later = max(wanted, found.until or wanted).replace(microsecond=0)
-        mode: LockMode = "compliance" if found.mode == "compliance" else self.rule.mode
+        later, mode = wanted
         told = {"Mode": mode.upper(), "RetainUntilDate": later}
         self._of(version, "lock", self.client.put_object_retention, Retention=told)
         return Lock(until=later, mode=mode, held=found.held)
