@@ -77,6 +77,59 @@ def _texts(cluster: Cluster, name: str) -> tuple[Digest, str]:
     )
 
 
+def test_a_role_whose_name_is_in_another_databases_encoding_is_told_of_and_hinders_no_database(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    where = create(cluster, "latin_roles", options="TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'")
+    execute(
+        where,
+        'CREATE ROLE "m\xfcller"',
+        "CREATE TABLE t AS SELECT 1 AS x",
+        'ALTER TABLE t OWNER TO "m\xfcller"',
+    )
+    url = cluster.conninfo.argv_dsn()
+    try:
+        with world(tmp_path / "all", url, databases=("latin_roles",)) as w:
+            failed = [each for each in check(w.services, (w.target,), encrypted=True) if each.level == "fail"]
+            assert ["m\\udcfcller" in each.message for each in failed] == [True]
+            with pytest.raises(SourceError) as caught:
+                take(w)
+        assert "no UTF-8" in str(caught.value.hint)
+        with world(tmp_path / "none", url, databases=("latin_roles",), globals=False) as w:
+            assert take(w).backup.databases == ("latin_roles",)
+    finally:
+        execute(where, "DROP TABLE IF EXISTS t", 'DROP ROLE "m\xfcller"')
+        drop(cluster, "latin_roles")
+
+
+def test_settings_that_the_new_server_refuses_are_left_out_and_told(
+    cluster: Cluster, second_cluster: Cluster, tmp_path: Path
+) -> None:
+    create(cluster, "refused", "CREATE TABLE t AS SELECT 1 AS x")
+    execute(
+        cluster.conninfo,
+        "ALTER DATABASE refused SET work_mem TO '7MB'",
+        "UPDATE pg_db_role_setting SET setconfig = setconfig || '{TimeZone=No/Where,gone_setting=1}'"
+        " WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = 'refused')",
+    )
+    try:
+        with world(tmp_path, cluster.conninfo.argv_dsn(), databases=("refused",)) as w:
+            put_back(w, take(w), second_cluster, database="refused")
+            told = [text for text, _ in w.recorder.warnings if "is left out" in text]
+        kept = query(
+            second_cluster.conninfo,
+            "SELECT setconfig FROM pg_db_role_setting JOIN pg_database d ON d.oid = setdatabase WHERE datname = 'refused'",
+        )
+    finally:
+        for each in (cluster, second_cluster):
+            drop(each, "refused")
+    assert kept == [(["work_mem=7MB"],)]
+    assert sorted(text.partition('parameter "')[2].partition('"')[0] for text in told) == [
+        "TimeZone",
+        "gone_setting",
+    ]
+
+
 def test_roles_that_cannot_all_be_restored_are_not_left_half_made(
     cluster: Cluster, second_cluster: Cluster, tmp_path: Path
 ) -> None:

@@ -13,6 +13,8 @@ from holdfast.jobs.reading import Opened
 from holdfast.jobs.restore import Wish, restore
 from holdfast.methods.pg_restore import Options, Section
 from holdfast.model.errors import Error, IntegrityError, KeyFileError, NotFoundError, SourceError, UsageError
+from holdfast.postgres import analyze
+from holdfast.postgres.conninfo import Conninfo
 from holdfast.postgres.properties import read_properties
 from holdfast.postgres.scratch import Cluster
 from holdfast.postgres.server import connect
@@ -248,6 +250,21 @@ def test_options_that_make_no_sense_are_refused(
     with pytest.raises(UsageError, match=message):
         put_back(shop, opened, source, **wish, options=options)
     assert databases(source) == before
+
+
+def test_statistics_are_gathered_without_asking_a_foreign_server(database: Conninfo) -> None:
+    execute(
+        database,
+        "CREATE FOREIGN DATA WRAPPER far",
+        "CREATE SERVER far FOREIGN DATA WRAPPER far",
+        "CREATE TABLE p (i int) PARTITION BY RANGE (i)",
+        "CREATE TABLE p_1 PARTITION OF p FOR VALUES FROM (0) TO (10) PARTITION BY RANGE (i)",
+        "CREATE TABLE p_1_1 PARTITION OF p_1 FOR VALUES FROM (0) TO (5)",
+        "CREATE FOREIGN TABLE p_2 PARTITION OF p FOR VALUES FROM (10) TO (20) SERVER far",
+        "CREATE TABLE q (i int)",
+    )
+    found = analyze.tables(database, application_name="test")
+    assert {name for schema, name in found if schema == "public"} == {"p_1", "q"}
 
 
 @pytest.mark.parametrize("analyze", [True, False])

@@ -124,6 +124,8 @@ def _check_target(services: Services, target: Target) -> Iterator[Finding]:
                 message=f"{facts.user} may not read pg_authid: roles are saved without their passwords",
                 hint="Back up as a superuser, or set the passwords by hand after a restore.",
             )
+        if target.globals:
+            yield from _check_role_names(subject, connection)
         chosen, _ = choose_databases(target, connection)
     yield from _check_pooler(subject, where, facts)
     yield from _check_disk(services, subject, target, facts)
@@ -132,6 +134,18 @@ def _check_target(services: Services, target: Target) -> Iterator[Finding]:
         yield from guarded(
             f"{subject}, database {info.name}",
             _check_database(subject, where.with_database(info.name), supabase_dump.as_dumped(target)),
+        )
+
+
+def _check_role_names(subject: str, connection: server.Connection) -> Iterator[Finding]:
+    names = sessions.names(connection, "SELECT rolname FROM pg_roles", what="list the roles")
+    stray = sorted(name for name in names if any("\udc80" <= each <= "\udcff" for each in name))
+    if stray:
+        yield Finding(
+            level="fail",
+            subject=subject,
+            message=f"names of roles are no UTF-8: {', '.join(map(repr, stray[:_SHOWN]))}",
+            hint=dump_hints.ROLE_NAME,
         )
 
 

@@ -15,7 +15,14 @@ LARGE_OBJECTS = (
     " superuser, ALTER ROLE … SET lo_compat_privileges = on for it."
 )
 
+ROLE_NAME = (
+    "The name of a role is in the encoding of the database in which somebody made it, and no UTF-8, which PostgreSQL itself"
+    " cannot dump: rename it in a session of that database (ALTER ROLE … RENAME TO …), or set globals = false, which leaves"
+    " all roles out."
+)
+
 _HINTS = (
+    ("FROM pg_authid WHERE rolname = ", ROLE_NAME),
     (
         "permission denied for large object",
         LARGE_OBJECTS,

@@ -12,8 +12,17 @@ from dataclasses import dataclass, field, replace
 from holdfast.methods.pg_restore import OVERRIDES
 from holdfast.methods.subject import LABEL, Subject, close, names_are_quoted, read_toc, session
 from holdfast.model.comparison import Difference, Respelled
-from holdfast.model.errors import Error
-from holdfast.postgres import cutting, properties, restored, scripts, server, sessions, stand_ins
+from holdfast.model.errors import Error, SourceError
+from holdfast.postgres import (
+    cutting,
+    properties,
+    property_setting,
+    restored,
+    scripts,
+    server,
+    sessions,
+    stand_ins,
+)
 from holdfast.postgres.conninfo import Conninfo, child
 from holdfast.postgres.entries import Toc
 from holdfast.postgres.object_changes import object_changes
@@ -131,13 +140,23 @@ def _sent_through(subject: Subject, head: bytes, stop: Stop) -> Iterator[Conninf
         try:
             restored.mark_scratch(connection, name)
             for statement in properties.setting_statements(name, like):
-                sessions.execute(connection, statement, what="set the settings of a scratch database")
+                with _but_for_refusals():  # what was restored lacks it, too, and is found to
+                    sessions.execute(connection, statement, what="set the settings of a scratch database")
             where = subject.where.with_database(name)
             _prepare(subject, where)
             _restore(subject, where, head, stop)
             yield where
         finally:
             _drop(connection, subject.where, name)
+
+
+@contextmanager
+def _but_for_refusals() -> Iterator[None]:
+    try:
+        yield
+    except SourceError as error:
+        if not property_setting.is_refusal(error):
+            raise
 
 
 def _prepare(subject: Subject, where: Conninfo) -> None:

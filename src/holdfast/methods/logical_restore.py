@@ -11,7 +11,7 @@ from functools import partial
 from holdfast.methods import event_triggers, pg_restore, plain_restore, restore_checks, restore_hints
 from holdfast.methods.destination import LABEL, Destination, unwatched
 from holdfast.methods.pg_restore import Options
-from holdfast.methods.restored_properties import adapted, give
+from holdfast.methods.restored_properties import adapted, give, told_once
 from holdfast.methods.staging import Staged
 from holdfast.model import catalog as model
 from holdfast.model.backup import PartFormat
@@ -43,7 +43,7 @@ class Task:
     """One database to restore: what the backup's catalog says of it, its new name, the archive, and how.
 
     `tablespaces` False leaves everything where the server puts it; `doing` is told what is being restored. Unless
-    `counting`, somebody else compares what arrived. What is `stood_in` for is made first, and of a staged archive `only`
+    `counting`, somebody else compares what arrived. When `strict`, a setting that the server refuses is a failure. What is `stood_in` for is made first, and of a staged archive `only`
     these dump ids are restored then.
     """
 
@@ -56,6 +56,7 @@ class Task:
     tablespaces: bool
     doing: Callable[[str], None]
     counting: bool = True
+    strict: bool = False
     stood_in: StoodIn = NOTHING
     only: tuple[int, ...] | None = None
 
@@ -101,15 +102,16 @@ def _restore_database(into: Destination, task: Task, *, stop: Stop, warn: Warn) 
         or (task.options.jobs == 1 and (task.options.clean or bool(task.options.sections)))
     )
     left = "as it was" if whole else "as the failed restore left it"
+    leave_out = None if task.strict else told_once(task.name, warn)
     if created:
         _create(into, task, wanted)
     try:
-        _prepare(into, task, wanted, created=created, warn=warn)
+        _prepare(into, task, wanted, created=created, warn=warn, leave_out=leave_out)
         _run(into, task, created=created, whole=whole, stop=stop, warn=warn)
         left = "with what was restored into it"
         with _analyzing(into, task, stop, warn):
             done = replace(compared(into, task, stop=stop), created=created)
-        _finish(into, task, wanted)
+        _finish(into, task, wanted, leave_out)
     except BaseException:
         if created:
             _drop(into, task.name, warn)
@@ -127,7 +129,15 @@ def _create(into: Destination, task: Task, wanted: model.Properties) -> None:
         sessions.execute(into.connection, statement, what=f"create database {task.name!r}")
 
 
-def _prepare(into: Destination, task: Task, wanted: model.Properties, *, created: bool, warn: Warn) -> None:
+def _prepare(
+    into: Destination,
+    task: Task,
+    wanted: model.Properties,
+    *,
+    created: bool,
+    warn: Warn,
+    leave_out: Warn | None,
+) -> None:
     if not task.options.restores("pre-data"):
         return
     with closing(
@@ -150,7 +160,7 @@ def _prepare(into: Destination, task: Task, wanted: model.Properties, *, created
                     warn(f"database {task.name!r}: {what} is {now} here; it was {before}{more}")
     if not created and task.options.clean:  # nothing is changed before the one transaction
         return
-    give(into, task.name, wanted, properties.setting_statements, what="settings")
+    give(into, task.name, wanted, properties.setting_statements, what="settings", leave_out=leave_out)
 
 
 def drop_what_was_dropped(connection: server.Connection, found: model.Database) -> None:
@@ -161,12 +171,12 @@ def drop_what_was_dropped(connection: server.Connection, found: model.Database) 
         sessions.execute(connection, "DROP EXTENSION IF EXISTS plpgsql", what="drop extension plpgsql")
 
 
-def _finish(into: Destination, task: Task, wanted: model.Properties) -> None:
+def _finish(into: Destination, task: Task, wanted: model.Properties, leave_out: Warn | None) -> None:
     """Take the mark away, and give the database what would have stood in the way before."""
     if not task.options.restores("pre-data"):
         return
     unfinished.clear(into.connection, task.name)
-    give(into, task.name, wanted, properties.property_statements, what="properties")
+    give(into, task.name, wanted, properties.property_statements, what="properties", leave_out=leave_out)
 
 
 def _run(into: Destination, task: Task, *, created: bool, whole: bool, stop: Stop, warn: Warn) -> None:

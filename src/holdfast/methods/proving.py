@@ -33,7 +33,7 @@ Tell = Callable[[str], None]
 # What PostgreSQL says when the machine, and not the backup, is at fault.
 _OF_THE_MACHINE = re.compile(
     r"No space left on device|Input/output error|Read-only file system|could not extend file|could not write (to )?file|Disk quota exceeded"
-    r"|could not create locale|could not open collator|invalid (LC_\w+ )?locale name|ICU is not supported"
+    r"|invalid value for parameter|unrecognized configuration parameter|could not create locale|could not open collator|invalid (LC_\w+ )?locale name|ICU is not supported"
     r"|could not (access|load) (file|library) \"|requires the server to be built with"
     r"|extension \"[^\"]+\" is not available|shared_preload_libraries"
     r"|was killed by SIGKILL|out of memory|Cannot allocate memory|out of shared memory|too many clients"
@@ -185,6 +185,7 @@ def _restored(into: Destination, one: Subjected, name: str, *, stop: Stop, warn:
         tablespaces=False,
         doing=one.doing,
         counting=False,
+        strict=True,
         stood_in=one.stood_in,
         only=one.only,
     )

@@ -50,6 +50,11 @@ _SIGNS = (
         "The database here is {encoding}, and the bytes are not: restore into a new database (--as NEW_NAME), which gets"
         " the backup's encoding.",
     ),
+    _sign(
+        r"set the (settings|properties) of .*(invalid value for parameter|unrecognized configuration parameter) \"(?P<setting>[^\"]+)\"",
+        "This server or its machine lacks what {setting} is set to: a locale, a time zone, a module that is to be loaded"
+        " (shared_preload_libraries), or the setting itself, which other majors may not have.",
+    ),
     _sign(r"encoding \"?\w+\"? does not match locale|is incompatible with the (encoding|collation)", _LOCALE),
     _sign(
         r"collation version|has version mismatch|has no actual version",

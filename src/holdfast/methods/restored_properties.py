@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from holdfast.methods import restore_hints
@@ -39,8 +40,16 @@ def _regranted(grants: tuple[Grant, ...], old: str, new: str) -> tuple[Grant, ..
     )
 
 
-def give(into: Destination, name: str, wanted: Properties, writer: Writer, *, what: str) -> None:
-    """Run what `writer` writes of them. Raise SourceError, with a hint where one is known."""
+def give(
+    into: Destination,
+    name: str,
+    wanted: Properties,
+    writer: Writer,
+    *,
+    what: str,
+    leave_out: Callable[[str], None] | None = None,
+) -> None:
+    """Run what `writer` writes of them. Raise SourceError, with a hint where one is known. See `set_properties`."""
     with restore_hints.hinted(into.facts.version_num):
         set_properties(
             into.connection,
@@ -50,4 +59,17 @@ def give(into: Destination, name: str, wanted: Properties, writer: Writer, *, wh
             encoding=wanted.encoding,
             label=LABEL,
             what=what,
+            leave_out=leave_out,
         )
+
+
+def told_once(name: str, warn: Callable[[str], None]) -> Callable[[str], None]:
+    """Tell of each setting that the server refuses, though it is tried twice."""
+    told: set[str] = set()
+
+    def tell(reason: str) -> None:
+        if reason not in told:
+            told.add(reason)
+            warn(f"database {name!r}: a setting is left out, as this server refuses it: {reason}")
+
+    return tell

@@ -16,10 +16,14 @@ from holdfast.postgres.conninfo import Conninfo
 from holdfast.postgres.server import ENDLESS, connect, pin, translate
 from holdfast.system.stop import Stop
 
-# A partitioned table brings its partitions. Of the system's, those that fill with what is restored.
+# A partitioned table brings its partitions, unless one lies on a foreign server: that would be asked for its rows, and may
+# not answer, so that the others stand for themselves. Of the system's tables, those that fill with what is restored.
 _TABLES: LiteralString = (
-    "SELECT n.nspname::text, c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
-    " WHERE c.relkind IN ('r', 'm', 'p') AND NOT c.relispartition AND c.relpersistence <> 't'"
+    "WITH RECURSIVE above(oid) AS (SELECT oid FROM pg_class WHERE relkind = 'f'"
+    " UNION SELECT inhparent FROM above JOIN pg_inherits ON inhrelid = above.oid)"
+    " SELECT n.nspname::text, c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+    " WHERE c.relkind IN ('r', 'm', 'p') AND c.oid NOT IN (SELECT oid FROM above) AND c.relpersistence <> 't'"
+    " AND (NOT c.relispartition OR EXISTS (SELECT FROM pg_inherits WHERE inhrelid = c.oid AND inhparent IN (SELECT oid FROM above)))"
     " AND n.nspname <> 'information_schema' AND NOT c.relisshared ORDER BY c.relpages DESC, c.oid"
 )
 

@@ -6,7 +6,7 @@ from typing import LiteralString
 
 import psycopg
 from psycopg import errors
-from psycopg.abc import Buffer
+from psycopg.abc import AdaptContext, Buffer
 from psycopg.adapt import Loader
 from psycopg.rows import TupleRow
 
@@ -21,8 +21,12 @@ _TEXTS: LiteralString = (
 def settle(conn: psycopg.Connection[TupleRow]) -> None:
     """Read and write texts as Latin-1 where the names in a SQL_ASCII database are not all UTF-8.
 
-    Each byte then is one character, there and back. Raise psycopg.Error.
+    Each byte then is one character, there and back. Elsewhere a byte that is no UTF-8 becomes a lone surrogate: all
+    databases share the names of roles, and one that was made in a database of another encoding is in that. Raise
+    psycopg.Error.
     """
+    for kind in ("text", "name"):
+        conn.adapters.register_loader(kind, _Stray)
     if conn.info.parameter_status("server_encoding") != "SQL_ASCII":
         return
     try:
@@ -43,6 +47,17 @@ def shared_name(conn: psycopg.Connection[TupleRow], raw: bytes) -> str:
         return raw.decode()
     except UnicodeDecodeError:
         return _converted(conn, raw, str(conn.info.parameter_status("server_encoding")))
+
+
+class _Stray(Loader):
+    """Gives a text, with bytes that are none of the client's encoding as lone surrogates."""
+
+    def __init__(self, oid: int, context: AdaptContext | None = None) -> None:
+        super().__init__(oid, context)
+        self._codec = self.connection.info.encoding if self.connection is not None else "utf-8"
+
+    def load(self, data: Buffer) -> str:
+        return bytes(data).decode(self._codec, "surrogateescape")
 
 
 class _Raw(Loader):

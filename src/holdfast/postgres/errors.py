@@ -72,7 +72,7 @@ _CONNECTING = (
     _rule(
         r"database \".*\" does not exist",
         "there is no such database",
-        "Check the database's name in the config, case and all.",
+        "Check the database's name in the config, case and all; for the lock name another: lock_database.",
     ),
     _rule(
         r"not currently accepting connections",

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 
-from psycopg import sql
+from psycopg import errors, sql
 
 from holdfast.model.catalog import Properties
+from holdfast.model.errors import SourceError
 from holdfast.postgres import sessions
 from holdfast.postgres.conninfo import Conninfo
 from holdfast.postgres.server import ENDLESS, Connection, connect, pin
@@ -15,7 +16,7 @@ from holdfast.postgres.server import ENDLESS, Connection, connect, pin
 Writer = Callable[[str, Properties], list[sql.Composed]]
 
 
-def set_properties(
+def set_properties(  # noqa: PLR0913 - what is set, where, in which way, and who is told
     conn: Connection,
     where: Conninfo,
     name: str,
@@ -24,10 +25,12 @@ def set_properties(
     encoding: str,
     label: str,
     what: str,
+    leave_out: Callable[[str], None] | None = None,
 ) -> None:
     """Run statements about the database `name`, which is in `encoding`. Raise SourceError, saying `what` was set.
 
-    `conn` is in another database of the server that `where` leads to: nothing that is set stands in the way there.
+    `conn` is in another database of the server that `where` leads to: nothing that is set stands in the way there. With
+    `leave_out` a setting that the server refuses is left out, and it is told why.
     """
     elsewhere = encoding != conn.info.parameter_status("server_encoding") and name.isascii()
     with ExitStack() as stack:
@@ -37,7 +40,21 @@ def set_properties(
             if elsewhere and _has_odd_values(statement):
                 within = within or stack.enter_context(_within(where.with_database(name), label))
                 session = within
-            sessions.execute(session, statement, what=f"set the {what} of database {name!r}")
+            doing = f"set the {what} of database {name!r}"
+            try:
+                sessions.execute(session, statement, what=doing)
+            except SourceError as error:
+                if leave_out is None or not is_refusal(error):
+                    raise
+                leave_out(error.message.removeprefix(f"{doing}: "))
+
+
+def is_refusal(error: SourceError) -> bool:
+    """Whether the server knows no such setting (any more), or takes no such value, as of a locale that it lacks."""
+    cause = error.__cause__
+    return isinstance(cause, errors.InvalidParameterValue | errors.CantChangeRuntimeParam) or (
+        isinstance(cause, errors.UndefinedObject) and "configuration parameter" in str(cause)
+    )
 
 
 def _has_odd_values(statement: sql.Composed) -> bool:
