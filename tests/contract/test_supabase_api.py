@@ -196,10 +196,10 @@ def test_what_breaks_for_the_moment_is_asked_again(
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        (b"<html>welcome</html>", "no JSON"),
-        (b"", "no JSON"),
-        (b'{"region": "x", "pitr_enabled": tr', "no JSON"),
-        (b"[" * 100_000, "no JSON"),
+        (b"<html>welcome</html>", "not JSON"),
+        (b"", "not JSON"),
+        (b'{"region": "x", "pitr_enabled": tr', "not JSON"),
+        (b"[" * 100_000, "not JSON"),
         (b"[]", "the whole is not an object"),
         (b'{"region":"x","pitr_enabled":"yes","backups":[]}', "pitr_enabled is not true or false"),
         (b'{"region":"x","pitr_enabled":true}', "backups is missing"),

@@ -85,7 +85,7 @@ def test_a_paused_target_is_left_alone_until_it_is_resumed(home: Home) -> None:
 def test_a_pause_has_an_end_that_is_to_come_and_a_target_that_is_there(home: Home) -> None:
     scheduled(home, "every = 60")
     home.run("pause", "shop", "--until", "2999-01-01")
-    assert "is past" in home.run("pause", "shop", "--until", "2020-01-01", code=2).stderr
+    assert "is in the past" in home.run("pause", "shop", "--until", "2020-01-01", code=2).stderr
     assert "no target 'shpo'" in home.run("pause", "shpo", code=12).stderr
     assert home.facts("schedule", "shop", "-n", "1")[0]["paused"] is True
 

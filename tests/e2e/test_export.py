@@ -62,7 +62,7 @@ def test_csv_goes_to_stdout_or_into_files_and_json_tells_which(stocked: Home, tm
 
 def test_what_would_mix_or_overwrite_is_refused(stocked: Home, tmp_path: Path) -> None:
     assert "-o PATH" in stocked.run("export", "latest", "--json", code=2).stderr
-    assert "2 tables" in stocked.spawn("export", "latest", "--format", "csv", code=2).stderr
+    assert "2 tables" in stocked.run("export", "latest", "--format", "csv", code=2).stderr
     (tmp_path / "mine").write_text("mine")
     for form in ("csv", "sql", "archive"):
         stocked.run("export", "latest", "--format", form, "-o", tmp_path / "mine", code=2)

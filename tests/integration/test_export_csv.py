@@ -287,7 +287,7 @@ def test_nothing_is_overwritten(home: World, backup: Opened, tmp_path: Path) -> 
     (tmp_path / "file").write_text("mine")
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     for name in ("empty", "file", "link"):
-        with pytest.raises(UsageError, match="no empty directory"):
+        with pytest.raises(UsageError, match="not an empty directory"):
             exported(home, backup, tmp_path / name, "tree")
     with pytest.raises(UsageError, match="cannot write"):
         exported(home, backup, tmp_path / "not" / "there", "tree")

@@ -129,7 +129,7 @@ def test_reasons_name_the_option_and_the_pattern(filled: Conninfo) -> None:
     [
         (Selection(include_tables=("no_such", "app.no_such")), "include_tables matches nothing"),
         (Selection(include_schemas=("no_such",)), "include_schemas matches nothing"),
-        (Selection(exclude_tables=("app.[",)), "no valid expression"),
+        (Selection(exclude_tables=("app.[",)), "not a valid expression"),
         (Selection(exclude_tables=("elsewhere.app.x",)), "names the database 'elsewhere'"),
         (Selection(exclude_schemas=("app.x",)), "too many dots"),
     ],
@@ -166,7 +166,7 @@ def test_database_patterns_are_exact_names_or_wildcards(filled: Conninfo) -> Non
     }
     with connect(filled, application_name="test") as conn:
         assert {patterns: match_databases(conn, names, patterns) for patterns in expected} == expected
-        with pytest.raises(ConfigError, match="no valid expression"):
+        with pytest.raises(ConfigError, match="not a valid expression"):
             match_databases(conn, names, ["app("])
 
 

@@ -148,7 +148,7 @@ def test_production_and_what_could_give_no_honest_answer_is_refused(
         ),
         (plan_of(second_cluster.conninfo), replace(opened, backup=unknown), "is not known"),
         (plan_of(second_cluster.conninfo), replace(opened, backup=older), "the backup is of PostgreSQL 9"),
-        (plan_of(limited), opened, "lent_nothing is no superuser"),
+        (plan_of(limited), opened, "lent_nothing is not a superuser"),
         (plan_of(second_cluster.conninfo, isolation="required"), opened, "cannot be shut in"),
     ):
         with pytest.raises(CouldNotTestError, match=said) as caught:

@@ -61,7 +61,7 @@ EMPTY = "daily = 0\nweekly = 0\nmonthly = 0\nyearly = 0\n"
         ("daily = true\n", ""),
         ('daily = "ever"\n', ""),
         ("minimum = 0\n", "greater than or equal to 1"),
-        ('grace = "10m"\n', "an hour at least"),
+        ('grace = "10m"\n', "at least an hour"),
         ("max_deletions = 0\n", ""),
         ("dialy = 3\n", "did you mean daily"),
         ('require = "perfect"\n', ""),

@@ -54,7 +54,7 @@ def test_a_hash_is_taken_as_it_is(tmp_path: Path) -> None:
         (['auth_password = "secret"'], "daemon.auth_user is missing beside it"),
         (['tls_key_file = "tls.key"'], "daemon.tls_certificate_file is missing beside it"),
         (['auth_user = "a:b"', 'auth_password = "secret"'], "a name without a colon"),
-        (['auth_user = "me"', 'auth_password = "scrypt:secret"'], "begins like a hash but is none"),
+        (['auth_user = "me"', 'auth_password = "scrypt:secret"'], "begins like a hash but is not one"),
         (
             ['auth_user = "me"', f'auth_password = "scrypt:3:1:1:{"a" * 16}:{"b" * 64}"'],
             "no possible ones",

@@ -94,7 +94,7 @@ def test_a_missing_or_wrong_passphrase_is_said() -> None:
         (b"BZh91AY", "bzip2"),
         (b"\xfd7zXZ\0\0", "xz"),
         (b"\x8c\x0d\x04\x09", "gpg"),
-        (b"-- MySQL dump", "no dump of pg_dump"),
+        (b"-- MySQL dump", "not a dump of pg_dump"),
     ],
 )
 def test_what_is_not_known_is_named(data: bytes, said: str) -> None:

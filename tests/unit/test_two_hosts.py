@@ -122,7 +122,7 @@ def test_a_store_that_another_host_prunes_is_left_and_the_run_is_no_failure(scen
     pruned(scene.one, at("prune:planned", lambda: found.append(pruned(scene.two))))
     assert found[0].elsewhere
     assert found[0].plan is None
-    with pytest.raises(BusyError, match=r"store s\d+: .* on one at present"):
+    with pytest.raises(BusyError, match=r"store s\d+: .* on one has the lease"):
         complain(found)
     (run,) = scene.two.made.services.ledger.runs("shop", "prune", limit=1)
     assert (run.status, run.error_code) == ("skipped", "skipped")
@@ -169,7 +169,7 @@ def test_what_is_being_removed_cannot_be_brought_back_meanwhile(scene: Scene) ->
     busy: list[BusyError] = []
 
     def bring_back() -> None:
-        with pytest.raises(BusyError, match="on one at present") as refused:
+        with pytest.raises(BusyError, match="on one has the lease") as refused:
             keeping.undelete(scene.two.made.services, scene.row(scene.two, scene.gone))
         busy.append(refused.value)
 
