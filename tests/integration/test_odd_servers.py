@@ -111,10 +111,12 @@ def test_settings_that_the_new_server_refuses_are_left_out_and_told(
         "ALTER DATABASE refused SET work_mem TO '7MB'",
         "UPDATE pg_db_role_setting SET setconfig = setconfig || '{TimeZone=No/Where,gone_setting=1}'"
         " WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = 'refused')",
+        "CREATE ROLE refused",
+        "INSERT INTO pg_db_role_setting VALUES (0, 'refused'::regrole, '{no_such=1}')",
     )
     try:
         with world(tmp_path, cluster.conninfo.argv_dsn(), databases=("refused",)) as w:
-            put_back(w, take(w), second_cluster, database="refused")
+            put_back(w, take(w), second_cluster, database="refused", roles=True)
             told = [text for text, _ in w.recorder.warnings if "is left out" in text]
         kept = query(
             second_cluster.conninfo,
@@ -123,10 +125,12 @@ def test_settings_that_the_new_server_refuses_are_left_out_and_told(
     finally:
         for each in (cluster, second_cluster):
             drop(each, "refused")
+            execute(each.conninfo, "DROP ROLE IF EXISTS refused")
     assert kept == [(["work_mem=7MB"],)]
     assert sorted(text.partition('parameter "')[2].partition('"')[0] for text in told) == [
         "TimeZone",
         "gone_setting",
+        "no_such",
     ]
 
 

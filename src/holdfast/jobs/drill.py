@@ -72,7 +72,8 @@ def _furnish(into: Conninfo, text: bytes, found: Sequence[Database]) -> None:
     """Make what a damaged server would have: the roles, and a database of each name, with something in it."""
     with closing(server.connect(into, application_name=_LABEL)) as connection:
         if text:
-            logical_globals.apply(connection, text, tablespace_map={})
+            # What a machine refuses is no more on a damaged server than on this one.
+            logical_globals.apply(connection, text, tablespace_map={}, leave_out=lambda _: None)
         for each in found:
             if not server.has_database(connection, each.name):
                 like = replace(each.properties, owner=str(into.params["user"]))

@@ -302,7 +302,12 @@ def _globals(
             warn(refused)
         applied = roles.applied
     else:
-        applied = logical_globals.apply(into.connection, text, tablespace_map=wish.tablespaces)
+        applied = logical_globals.apply(
+            into.connection,
+            text,
+            tablespace_map=wish.tablespaces,
+            leave_out=lambda why: warn(f"a setting is left out, as this server refuses it: {why}"),
+        )
         for setting in applied.settings_left_out:
             warn(f"the role setting {setting} is left out: {logical_globals.GARBLED}")
     services.stage("globals_applied")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from holdfast.model.errors import SourceError
 from holdfast.postgres import sessions, statements
+from holdfast.postgres.property_setting import is_refusal
 from holdfast.postgres.role_facts import setting_of
 from holdfast.postgres.server import Connection
 from holdfast.postgres.statements import Global
@@ -40,10 +42,17 @@ class _Progress:
     settings_left_out: list[str] = field(default_factory=list)
 
 
-def apply(connection: Connection, text: bytes, *, tablespace_map: Mapping[str, str]) -> Applied:
+def apply(
+    connection: Connection,
+    text: bytes,
+    *,
+    tablespace_map: Mapping[str, str],
+    leave_out: Callable[[str], None] | None = None,
+) -> Applied:
     """Apply what pg_dumpall printed. `tablespace_map` gives directories to tablespaces, by their old names.
 
-    A tablespace that is neither mapped nor there is left out. Raise SourceError, naming the statement's subject, at
+    A tablespace that is neither mapped nor there is left out; with `leave_out` also a role's setting that the server
+    refuses, and it is told why. Raise SourceError, naming the statement's subject, at
     the first that fails; it never quotes the statement, which may hold a password. Roles then are as they were: half
     made, the next try would take them for the server's own.
     """
@@ -56,7 +65,7 @@ def apply(connection: Connection, text: bytes, *, tablespace_map: Mapping[str, s
     )
     _execute(connection, settings, progress, tablespace_map)  # before: a transaction may begin as read-only
     with connection.transaction():
-        _execute(connection, roles, progress, tablespace_map)
+        _execute(connection, roles, progress, tablespace_map, leave_out)
     _execute(connection, spaces, progress, tablespace_map)  # after: no tablespace is made in a transaction
     return _applied(progress)
 
@@ -91,13 +100,27 @@ def _applied(progress: _Progress) -> Applied:
 
 
 def _execute(
-    connection: Connection, found: Iterable[Global], progress: _Progress, tablespace_map: Mapping[str, str]
+    connection: Connection,
+    found: Iterable[Global],
+    progress: _Progress,
+    tablespace_map: Mapping[str, str],
+    leave_out: Callable[[str], None] | None = None,
 ) -> None:
     for each in found:
         wanted = _wanted(each, progress, tablespace_map)
-        if wanted is not None:
-            what = f"restore {each.kind.replace('_', ' ')} {each.name or ''}".rstrip()
+        if wanted is None:
+            continue
+        what = f"restore {each.kind.replace('_', ' ')} {each.name or ''}".rstrip()
+        if each.kind != "role_setting" or leave_out is None:
             sessions.execute(connection, wanted.text, what=what)
+            continue
+        try:
+            with connection.transaction():  # a savepoint
+                sessions.execute(connection, wanted.text, what=what)
+        except SourceError as error:
+            if not is_refusal(error):
+                raise
+            leave_out(f"role {each.name!r}: {error.message.removeprefix(f'{what}: ')}")
 
 
 def has_tablespaces(connection: Connection, names: Mapping[str, str]) -> bool:
