@@ -37,7 +37,7 @@ COMMANDS = [
     "holdfast restore latest --to URL",
     "psql URL -c 'DROP TABLE shop.order_lines CASCADE'",
     "holdfast restore latest --database shop --table shop.order_lines --table shop.revenue",
-    "holdfast run --set daemon.listen=127.0.0.1:PORT --set targets.shop.every=5s &",
+    "holdfast run --set daemon.listen=127.0.0.1:PORT --set targets.shop.every=2s &",
     "kill %1",
 ]
 # Settings of the user's own, none of which the demo may follow.

@@ -21,7 +21,7 @@ _SHOWN = re.compile(
 def watch_the_daemon(shell: Shell) -> None:
     """Let the daemon run until a scheduled backup is there. Raise Error when none comes."""
     port = _free_port()
-    settings = (f"daemon.listen=127.0.0.1:{port}", "targets.shop.every=5s")
+    settings = (f"daemon.listen=127.0.0.1:{port}", "targets.shop.every=2s")
     with shell.background("holdfast", "run", *(word for each in settings for word in ("--set", each))):
         before = _taken(_metrics(port, shell.stop))
         for _ in range(round(_SECONDS / _LOOK)):
