@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from holdfast.jobs.backup import backup
+from holdfast.jobs.check import check
 from holdfast.model.errors import SourceError
 from holdfast.postgres.conninfo import Conninfo
 from holdfast.postgres.scratch import Cluster
@@ -68,6 +69,23 @@ def test_a_standby_is_backed_up_like_any_server(primary: Cluster, standby: Conni
         assert "app" in taken.backup.databases
         assert [row.backup.id for row in host.services.ledger.backups()] == [taken.backup.id]
         oracle.visible("backup", "succeeded")
+
+
+def test_a_standby_that_falls_behind_is_told_of(standby: Conninfo, tmp_path: Path) -> None:
+    told = "a standby whose replay is paused: "
+    with world(tmp_path, standby.argv_dsn(), databases=("app",)) as host:
+        execute(standby, "SELECT pg_wal_replay_pause()")
+        try:
+            found = [each.message for each in check(host.services, (host.target,), encrypted=True)]
+            backup(host.services, host.target, host.stop)
+        finally:
+            execute(standby, "SELECT pg_wal_replay_resume()")
+        assert any(each.startswith(told) for each in found)
+        warned = host.recorder.warnings
+        assert any(each.startswith(told) and "as old" in each for each, _ in warned)
+        warned.clear()
+        backup(host.services, host.target, host.stop)
+        assert warned == []
 
 
 @pytest.mark.fault("server.standby")

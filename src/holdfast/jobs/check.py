@@ -19,7 +19,7 @@ from holdfast.methods import dump_hints, supabase_dump
 from holdfast.methods.logical import choose_databases
 from holdfast.model.errors import Error
 from holdfast.model.target import Target
-from holdfast.postgres import catalog, conninfo, pooler, server, sessions, tools
+from holdfast.postgres import catalog, conninfo, pooler, server, sessions, standby, tools
 from holdfast.postgres.errors import POOLER
 from holdfast.stores.base import layers
 from holdfast.system import lasting, owner, spool
@@ -111,10 +111,12 @@ def _check_target(services: Services, target: Target) -> Iterator[Finding]:
         opened = server.connect(where, application_name=LABEL)
     with closing(opened) as connection:
         facts = server.facts(connection)
-        standby = ", a standby" if facts.in_recovery else ""
+        kind = ", a standby" if facts.in_recovery else ""
         yield Finding(
-            level="ok", subject=subject, message=f"{where.safe}: PostgreSQL {facts.version_text}{standby}"
+            level="ok", subject=subject, message=f"{where.safe}: PostgreSQL {facts.version_text}{kind}"
         )
+        if facts.in_recovery and (late := standby.behind(connection)):
+            yield Finding(level="warn", subject=subject, message=late, hint=standby.HINT)
         yield from mixed.check(services, target.name, facts.system_identifier)
         yield from guarded(subject, _check_tools(subject, where, facts.version_num))
         if target.globals and not sessions.can_read_role_passwords(connection):

@@ -17,7 +17,7 @@ from holdfast.model import codec
 from holdfast.model.backup import Server
 from holdfast.model.errors import IntegrityError, SourceError
 from holdfast.model.target import Target
-from holdfast.postgres import archive, blocks, catalog, conninfo, server, sessions, snapshot, tools
+from holdfast.postgres import archive, blocks, catalog, conninfo, server, sessions, snapshot, standby, tools
 from holdfast.postgres.entries import data_tables, defined_tables
 from holdfast.postgres.patterns import match_databases
 from holdfast.postgres.schema_reading import SchemaCollector
@@ -60,6 +60,8 @@ class Logical:
             chosen, skipped = choose_databases(target, connection)
             cluster = catalog.read_cluster(connection)
             readable_roles = sessions.can_read_role_passwords(connection)
+            if facts.in_recovery and (late := standby.behind(connection)):
+                self._warn(f"{late}; what is backed up is as old")
             garbled = sessions.garbled_settings(connection)
         toolset = tools.choose(tools.find_toolsets(), facts.version_num)
         if trouble := tools.cannot_restore_here(toolset, facts.version_num):
