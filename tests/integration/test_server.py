@@ -92,6 +92,10 @@ def test_a_database_that_allows_no_connection_or_not_ours_is_said(
         ("connection timeout expired", "did not answer in time"),
         ("SSL error: certificate verify failed", "encrypted connection"),
         ('connection to server at "tls.example" failed: Connection refused', "cannot be reached"),
+        (
+            'server on socket "/run/.s.PGSQL.5432" failed: No such file or directory',
+            "no server is there on this",
+        ),
         ('FATAL:  could not access file "gone": No such file or directory', "a library that each session"),
         ("FATAL:  sorry, too many clients already", "no connection left"),
         ("something never seen before", "something never seen before"),

@@ -23,6 +23,8 @@ from holdfast.streams.ahead import ahead
 from holdfast.streams.chunks import Tally, tally
 from holdfast.streams.sign import verify
 
+_ANOTHER = "`holdfast repair` mends it from a store that has it whole; else take another copy or backup: see `holdfast list`."
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
@@ -84,13 +86,13 @@ def stored_chunks(place: Place, part: Part) -> Generator[bytes, None, None]:
         try:
             yield from tally(place.store.get(key), read)
         except NotFoundError as error:
-            raise IntegrityError(f"{place.store.location}: {key} is missing") from error
+            raise IntegrityError(f"{place.store.location}: {key} is missing", hint=_ANOTHER) from error
         if (read.size, read.sha256) != (segment.size, segment.sha256):
             raise IntegrityError(
                 f"{place.store.location}: {key} is not what was written:"
                 f" {read.size} bytes, sha256 {read.sha256[:16]}…;"
                 f" the manifest says {segment.size} bytes, {segment.sha256[:16]}…",
-                hint="Restore from another copy or another backup; `holdfast list` shows them.",
+                hint=_ANOTHER,
             )
 
 
@@ -243,11 +245,11 @@ def _piece(place: Place, segment: Segment, start: int, length: int) -> Iterator[
             given += len(chunk)
             yield chunk
     except NotFoundError as error:
-        raise IntegrityError(f"{place.store.location}: {key} is missing") from error
+        raise IntegrityError(f"{place.store.location}: {key} is missing", hint=_ANOTHER) from error
     if given != length:
         raise IntegrityError(
             f"{place.store.location}: {key} is shorter than what was written",
-            hint="Restore from another copy or another backup; `holdfast list` shows them.",
+            hint=_ANOTHER,
         )
 
 

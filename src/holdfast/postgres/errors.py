@@ -126,6 +126,12 @@ _CONNECTING = (
         retryable=True,
     ),
     _rule(
+        r"on socket .* failed: no such file or directory",
+        "no server is there on this machine",
+        "Start it, or name another machine in the URL: postgresql://user@host/database.",
+        retryable=True,
+    ),
+    _rule(
         r"connection refused|no such file or directory|no route to host|network is unreachable"
         r"|server closed the connection|connection reset",
         "the server cannot be reached",

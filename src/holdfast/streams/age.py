@@ -160,9 +160,10 @@ def _file_key(stanzas: Sequence[Stanza], identities: Sequence[Identity]) -> byte
     count = "the one identity given does not open" if len(identities) == 1 else None
     raise KeyFileError(
         f"{count or f'none of the {len(identities)} identities given opens'} the age file, "
-        f"which is encrypted to {len(types)} recipients ({', '.join(sorted(set(types)))})",
-        hint="Use the identity of one of the recipients it was encrypted to; if it is the right one, the header "
-        "of the file was altered.",
+        f"which is encrypted to {len(types)} {'recipient' if len(types) == 1 else 'recipients'}"
+        f" ({', '.join(sorted(set(types)))})",
+        hint="Use the identity of one of the recipients that it was encrypted to (`holdfast keys` tells which opens what); if"
+        " it is the right one, the header of the file was altered.",
     )
 
 
