@@ -144,7 +144,11 @@ def anomaly_list(
 
     with opened_app(config, overrides, quiet=quiet) as opened:
         names = [each.name for each in opened.chosen([target] if target is not None else [])]
-        found = [each for name in names for each in unusual(opened.services, name)]
+        found = [
+            each
+            for name in names
+            for each in unusual(opened.services, name, opened.services.ledger.backups(name))
+        ]
     if as_json:
         render.facts([render_retention.unusual_facts(each) for each in found])
     else:

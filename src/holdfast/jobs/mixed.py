@@ -14,8 +14,8 @@ from holdfast.model.backup import Backup
 HINT = "After an upgrade or a move that is as it should be. Else give each server a target of its own name."
 
 
-def turns(services: Services, target: str) -> dict[str, str]:
-    """The backups, by id, with which a server came back whose place another had taken; a sentence for each.
+def turns(services: Services, target: str, rows: Iterable[BackupRow]) -> dict[str, str]:
+    """Of the backups of a target those, by id, with which a server came back whose place another had taken; a sentence for each.
 
     A server that was upgraded or moved does not come back; two that take turns do. What somebody acknowledged, and
     what came before, is meant.
@@ -28,10 +28,9 @@ def turns(services: Services, target: str) -> dict[str, str]:
         ),
         default="",
     )
-    rows = sorted(services.ledger.backups(target), key=lambda row: row.backup.id)
     return {
         now.id: f"taken of {_server(now)}, after {before.id} of {_server(before)}: two servers take turns under one target's name"
-        for before, now in _returns(rows)
+        for before, now in _returns(sorted(rows, key=lambda row: row.backup.id))
         if now.id > acked
     }
 

@@ -197,7 +197,10 @@ def anomalies(services: Services, target: str) -> tuple[str, ...]:
     for each in ledger.unusual(services.ledger, target):
         text = f"{each.measure} of database {each.database} in {each.backup_id} is {each.value:,}, about {each.expected:,.0f} was expected"
         said.setdefault((each.database, each.measure), text)
-    turns = [f"{backup_id} was {text}" for backup_id, text in mixed.turns(services, target).items()]
+    turns = [
+        f"{backup_id} was {text}"
+        for backup_id, text in mixed.turns(services, target, services.ledger.backups(target)).items()
+    ]
     return (*said.values(), *turns[-1:])
 
 

@@ -57,22 +57,32 @@ def status(services: Services, targets: Sequence[Target]) -> tuple[TargetStatus,
     """
     now = services.clock.now()
     configured = {target.name: target for target in targets}
-    known = {row.backup.target for row in services.ledger.backups()}
-    names = [*configured, *sorted(known - configured.keys())]
+    known: dict[str, list[BackupRow]] = {}
+    for row in services.ledger.backups():
+        known.setdefault(row.backup.target, []).append(row)
+    names = [*configured, *sorted(known.keys() - configured.keys())]
     notes = tuple(
         f"{forgotten.sentence(services.ledger, loss)}. `holdfast catalog rebuild` ends this note"
         for loss in losses.unsettled(services.ledger)
     )
     return tuple(
-        replace(_status(services, name, configured.get(name), now, writer=bool(targets)), notes=notes)
+        replace(
+            _status(services, name, configured.get(name), known.get(name, []), now, writer=bool(targets)),
+            notes=notes,
+        )
         for name in names
     )
 
 
 def _status(
-    services: Services, name: str, target: Target | None, now: datetime, *, writer: bool
+    services: Services,
+    name: str,
+    target: Target | None,
+    rows: list[BackupRow],
+    now: datetime,
+    *,
+    writer: bool,
 ) -> TargetStatus:
-    rows = services.ledger.backups(name)
     last = next(iter(timely([row for row in rows if row.good], now)), None)
     failure = services.ledger.last_run(name, "backup", ("failed", "lost", "cancelled"))
     newest = next((row for row in rows if row.whole), None)
@@ -94,7 +104,7 @@ def _status(
             *_problems(target, rows, last, failure, now, allowed, writer=writer),
             *_waiting(target, newest),
             *_unlocked(services, name, target, now),
-            *(troubles(services, target, last, now) if target is not None else ()),
+            *(troubles(services, target, rows, last, now) if target is not None else ()),
         ),
         waiting=newest if newest is not None and newest.waiting else None,
         spread=spread(target, rows),

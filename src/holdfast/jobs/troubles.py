@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from holdfast.jobs import news
@@ -20,8 +20,10 @@ _IN_A_ROW = 2  # as in the alert HoldfastJobFailing
 _SHOWN = 3
 
 
-def troubles(services: Services, target: Target, last: BackupRow | None, now: datetime) -> Iterator[str]:
-    """Give each in a sentence without a full stop. `last` is the last good backup."""
+def troubles(
+    services: Services, target: Target, rows: Sequence[BackupRow], last: BackupRow | None, now: datetime
+) -> Iterator[str]:
+    """Give each in a sentence without a full stop. `rows` are the target's backups, `last` is the last good one."""
     yield from _never_taken(target, last)
     yield from _stores(services, target, now)
     for each in canaries.known(services.ledger, target.name):
@@ -29,7 +31,7 @@ def troubles(services: Services, target: Target, last: BackupRow | None, now: da
             yield f"the {each.which} backup does not open ({each.backup_id}): {each.error}"
     refused = retention.refused(services.ledger, target.name)
     if not any(each.cause == "anomaly" for each in refused):
-        found = [each.backup_id for each in unusual(services, target.name)]
+        found = [each.backup_id for each in unusual(services, target.name, rows)]
         if found:
             yield f"unusual, and acknowledged by nobody: {', '.join(found[-_SHOWN:])} (`holdfast anomaly list`)"
     yield from (f"retention refuses to go on in {each.store}: {each.said}" for each in refused)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from holdfast.jobs import mixed
 from holdfast.jobs.services import Services
 from holdfast.ledger import marks, retention
+from holdfast.ledger.ledger import BackupRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,8 +20,8 @@ class Unusual:
     findings: tuple[str, ...]
 
 
-def unusual(services: Services, target: str) -> tuple[Unusual, ...]:
-    """What nobody has acknowledged of a target, the oldest backup first."""
+def unusual(services: Services, target: str, rows: Collection[BackupRow]) -> tuple[Unusual, ...]:
+    """What nobody has acknowledged of the backups of a target, which are `rows`; the oldest first."""
     found: dict[str, list[str]] = {}
     for each in retention.unusual(services.ledger, target):
         text = (
@@ -27,11 +29,11 @@ def unusual(services: Services, target: str) -> tuple[Unusual, ...]:
         )
         found.setdefault(each.backup_id, []).append(text)
     now, acks = services.clock.now(), marks.of_target(services.ledger, target, "ack")
-    for row in services.ledger.backups(target):
+    for row in rows:
         if row.backup.started_at > now and row.backup.id not in acks:
             text = f"dated {row.backup.started_at:%Y-%m-%d %H:%M:%SZ}, which is later than now"
             found.setdefault(row.backup.id, []).append(text)
-    for backup_id, text in mixed.turns(services, target).items():
+    for backup_id, text in mixed.turns(services, target, rows).items():
         found.setdefault(backup_id, []).append(text)
     return tuple(
         Unusual(target=target, backup_id=backup_id, findings=tuple(texts))
