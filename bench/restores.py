@@ -20,7 +20,7 @@ def restores(setting: Setting) -> list[Contender]:
             "**Holdfast** restore test: cluster, restore, every row compared, amcheck, removal",
             *("restore-test", "--quiet", "--database", setting.database),
             base=_PLAIN.format(jobs=" -j2"),
-            before=(),
+            before=(_drop(setting),),  # or that server would vacuum beside it what was restored last
         ),
         _holdfast(_WHOLE, "export", "latest", "--output", "whole.dump", base=_WHOLE, before=(_REMOVE,)),
         _holdfast(
