@@ -27,6 +27,10 @@ from holdfast.methods import dump_hints, restore_hints
             "type regclass",
         ),
         (
+            "ERROR:  division by zero\nCommand was: REFRESH MATERIALIZED VIEW public.ratios;",
+            "materialised view public.ratios fails",
+        ),
+        (
             (
                 'ERROR:  cannot attach index "p1_id_v_excl" as a partition of index "p_id_v_key"\n'
                 "DETAIL:  The index definitions do not match."

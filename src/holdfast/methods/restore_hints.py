@@ -161,6 +161,11 @@ _SIGNS = (
         _RIGHTS,
     ),
     _sign(
+        r"Command was: REFRESH MATERIALIZED VIEW (?P<view>.+);",
+        "The query of the materialised view {view} fails, as it would in the original by now. Restore --section pre-data and"
+        " --section data, make the view anew so that it can be filled, then restore --section post-data.",
+    ),
+    _sign(
         r"at RAISE",
         "A trigger or event trigger of the database refused: disable it (ALTER EVENT TRIGGER … DISABLE) while you"
         " restore.",
