@@ -284,9 +284,15 @@ def test_tables_of_extensions_are_the_extensions_business(database: Conninfo) ->
         database,
         "CREATE TABLE mine (x integer)",
         "CREATE TABLE members (x integer)",
+        "CREATE TABLE hollow_member (x integer)",
+        "INSERT INTO members VALUES (1)",
+        "ANALYZE",
         "ALTER EXTENSION plpgsql ADD TABLE members",
+        "ALTER EXTENSION plpgsql ADD TABLE hollow_member",
     )
-    tables = _tables(_read(database, count=True))
+    read = _read(database, count=True)
+    tables = _tables(read)
+    assert [(item.kind, item.name) for item in read.left_out] == [("rows", "public.members")]
     assert (tables["public.members"].extension, tables["public.members"].rows) == ("plpgsql", None)
     assert "plpgsql" in str(tables["public.members"].data_left_out)
     assert (tables["public.mine"].extension, tables["public.mine"].rows) == (None, 0)

@@ -38,10 +38,8 @@ class ClusterFacts:
 
 def read_cluster(conn: Connection) -> ClusterFacts:
     """Read the roles and tablespaces. Raise SourceError."""
-    return ClusterFacts(
-        roles=tuple(name for (name,) in _rows(conn, queries.ROLES)),
-        tablespaces=dict(_rows(conn, queries.TABLESPACES)),
-    )
+    roles = tuple(name for (name,) in _rows(conn, queries.ROLES))
+    return ClusterFacts(roles=roles, tablespaces=dict(_rows(conn, queries.TABLESPACES)))
 
 
 def read_database(
@@ -76,6 +74,7 @@ def read_database(
         ),
         left_out=(
             *_foreign(tables),
+            *_of_extensions(conn),
             *(
                 LeftOut.value_of(schema, sequence, left_out.data[oid])  # a pattern for rows takes it, too
                 for oid, schema, sequence in sequences
@@ -141,6 +140,13 @@ def _foreign(tables: Iterable[Table]) -> list[LeftOut]:
     ]
 
 
+def _of_extensions(conn: Connection) -> list[LeftOut]:
+    """Tell of the extensions' own tables that seem to hold rows: the extension makes them anew, without those."""
+    reason = "belongs to the extension {}, which does not mark it for dumps"
+    rows = _rows(conn, queries.OF_EXTENSIONS)
+    return [LeftOut(kind="rows", name=name, reason=reason.format(extension)) for name, extension in rows]
+
+
 def _without_large_objects(selection: Selection, options: Sequence[str], count: int) -> list[LeftOut]:
     """Tell of large objects that pg_dump skips: with -n or -t it takes them only when asked to."""
     narrowed = selection.include_schemas or selection.include_tables
@@ -169,12 +175,9 @@ def _superusers_only(conn: Connection) -> list[LeftOut]:
         LeftOut(kind="subscription", name=name, reason="pg_dump needs a superuser for subscriptions")
         for name, _ in _rows(conn, queries.SUBSCRIPTIONS)
     ]
+    hidden = "its options, such as a password, are hidden from this role"
     mappings = [
-        LeftOut(
-            kind="user mapping",
-            name=f"{user} on {server}",
-            reason="its options, such as a password, are hidden from this role",
-        )
+        LeftOut(kind="user mapping", name=f"{user} on {server}", reason=hidden)
         for server, user in _rows(conn, queries.HIDDEN_MAPPINGS)
     ]
     return subscriptions + mappings
