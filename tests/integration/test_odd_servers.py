@@ -66,6 +66,30 @@ def test_a_sql_ascii_database_with_names_in_latin_1_comes_back(
         drop(second_cluster, name)
 
 
+@pytest.mark.extended
+def test_what_other_databases_hold_does_not_change_how_a_sql_ascii_database_is_read(
+    cluster: Cluster, second_cluster: Cluster, tmp_path: Path
+) -> None:
+    """Its copy is on a server that has none of those."""
+    latin = create(cluster, "commented", options="TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'")
+    execute(latin, "COMMENT ON DATABASE commented IS '\xe9'")  # kept in its encoding
+    execute(cluster.conninfo, 'CREATE ROLE "r\xf4le"')
+    create(
+        cluster, "ascii_utf8", options="TEMPLATE template0 ENCODING 'SQL_ASCII' LOCALE 'C' OWNER \"r\xf4le\""
+    )
+    where = cluster.conninfo.with_database("ascii_utf8")
+    execute(where, 'CREATE TABLE "t\xe9" AS SELECT 1 AS x')
+    try:
+        with world(tmp_path, cluster.conninfo.argv_dsn(), databases=("ascii_utf8",)) as w:
+            report = put_back(w, take(w), second_cluster, database="ascii_utf8", roles=True)
+        assert [(each.tables, each.rows) for each in report.databases] == [(1, 1)]
+    finally:
+        for each in (cluster, second_cluster):
+            drop(each, "ascii_utf8")
+            execute(each.conninfo, 'DROP ROLE IF EXISTS "r\xf4le"')
+        drop(cluster, "commented")
+
+
 def _texts(cluster: Cluster, name: str) -> tuple[Digest, str]:
     """Give a digest of a database, and its schema with each byte as one character."""
     where = cluster.conninfo.with_database(name)

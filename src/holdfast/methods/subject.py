@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -12,11 +13,12 @@ from holdfast.postgres import server
 from holdfast.postgres.archive import TocReader
 from holdfast.postgres.conninfo import Conninfo
 from holdfast.postgres.entries import Entry, Toc
+from holdfast.postgres.needing_quotes import needs_quotes
 from holdfast.postgres.stand_ins import NOTHING, StoodIn
-from holdfast.postgres.statement_names import filled_by
 from holdfast.postgres.tools import Toolset
 
 LABEL = "holdfast compare"
+_NAME = re.compile(r'"(?:[^"]|"")*"|[^\s".,()]+')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,10 +78,15 @@ def read_toc(subject: Subject) -> Toc:
 
 
 def names_are_quoted(toc: Toc) -> bool:
-    """Whether the dump was made with --quote-all-identifiers: then every table that COPY fills is in quotes."""
-    targets = [filled_by(entry.copy or "") for entry in toc.entries if entry.desc == "TABLE DATA"]
-    known = [target for target in targets if target is not None]
-    return bool(known) and all(target.startswith('"') and '."' in target for target in known)
+    """Whether the dump was made with --quote-all-identifiers.
+
+    Then every name in a COPY statement is in quotes, and not each needs them, as those of a database of `"Camels"` may.
+    """
+    copies = [entry.copy for entry in toc.entries if entry.desc == "TABLE DATA" and entry.copy]
+    names = [
+        name for copy in copies for name in _NAME.findall(copy.removeprefix("COPY ").rpartition(" FROM ")[0])
+    ]
+    return all(name.startswith('"') for name in names) and not all(needs_quotes(name[1:-1]) for name in names)
 
 
 def close(chunks: Iterator[bytes]) -> None:

@@ -10,11 +10,13 @@ from psycopg.abc import AdaptContext, Buffer
 from psycopg.adapt import Loader
 from psycopg.rows import TupleRow
 
-# Those that a catalog is made of.
+# Those that the catalog of this database is made of: what others have must not decide, as a copy is elsewhere.
 _TEXTS: LiteralString = (
-    "SELECT relname::text FROM pg_class UNION ALL SELECT nspname FROM pg_namespace UNION ALL SELECT rolname FROM pg_roles"
-    " UNION ALL SELECT datname FROM pg_database UNION ALL SELECT description FROM pg_shdescription"
-    " UNION ALL SELECT pg_catalog.unnest(setconfig) FROM pg_db_role_setting"
+    "WITH here AS (SELECT oid FROM pg_database WHERE datname = current_database())"
+    " SELECT relname::text FROM pg_class UNION ALL SELECT nspname FROM pg_namespace"
+    " UNION ALL SELECT rolname FROM pg_roles WHERE oid IN (SELECT refobjid FROM pg_shdepend JOIN here ON dbid = here.oid)"
+    " UNION ALL SELECT description FROM pg_shdescription JOIN here ON objoid = here.oid AND classoid = 'pg_database'::regclass"
+    " UNION ALL SELECT pg_catalog.unnest(setconfig) FROM pg_db_role_setting JOIN here ON setdatabase = here.oid"
 )
 
 
@@ -41,11 +43,11 @@ def shared_name(conn: psycopg.Connection[TupleRow], raw: bytes) -> str:
     They are in the encoding of the session that made it, which is mostly UTF-8, whatever the database of `conn` is in.
     Raise psycopg.Error.
     """
-    if conn.info.parameter_status("server_encoding") == "SQL_ASCII":  # written as they are read
-        return raw.decode(conn.info.encoding)
     try:
         return raw.decode()
     except UnicodeDecodeError:
+        if conn.info.parameter_status("server_encoding") == "SQL_ASCII":  # written as they are read
+            return raw.decode(conn.info.encoding)
         return _converted(conn, raw, str(conn.info.parameter_status("server_encoding")))
 
 
