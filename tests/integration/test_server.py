@@ -97,6 +97,8 @@ def test_a_database_that_allows_no_connection_or_not_ours_is_said(
             "no server is there on this",
         ),
         ('FATAL:  could not access file "gone": No such file or directory', "a library that each session"),
+        ("FATAL:  conversion between UTF8 and MULE_INTERNAL is not supported", "nothing to do with UTF-8"),
+        ("FATAL:  invalid page in block 1 of relation base/17872/2659", "catalogs cannot be read"),
         ("FATAL:  sorry, too many clients already", "no connection left"),
         ("something never seen before", "something never seen before"),
     ],

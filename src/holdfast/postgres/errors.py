@@ -80,6 +80,11 @@ _CONNECTING = (
         "Exclude it, or set it to ALLOW_CONNECTIONS true.",
     ),
     _rule(
+        r"conversion between \w+ and \w+ is not supported",
+        "its encoding has nothing to do with UTF-8, in which it is read",
+        "Name it in exclude_databases, and dump it by other means; or make it anew in an encoding of today.",
+    ),
+    _rule(
         r"permission denied for database",
         "the role may not connect to this database",
         "GRANT CONNECT ON DATABASE to the role, or exclude the database; for the lock name another: lock_database.",
