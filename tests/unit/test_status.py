@@ -41,8 +41,9 @@ def told(shop: World, rule: str = "") -> TargetStatus:
     return found
 
 
-def took(shop: World, at: datetime) -> None:
+def took(shop: World, at: datetime, signer: str = "") -> None:
     made = sample_backup(layout.new_backup_id(at, "7f3a"))
+    made = dataclasses.replace(made, signer=signer or shop.services.keys.trusted[0].text)
     ledger = shop.services.ledger
     ledger.record_backup(made, manifest=manifest.dump(made), signature=b"s", coverage=None)
     ledger.record_copy(made.id, "a", "complete", at)
@@ -208,7 +209,8 @@ def test_what_is_unusual_is_said_until_somebody_looked(shop: World) -> None:
         made = sample_backup(layout.new_backup_id(NOW - (6 - number) * HOUR, "7f3a"))
         [part] = made.parts
         size = 1000 if number == 5 else 900_000_000
-        made = dataclasses.replace(made, parts=(dataclasses.replace(part, size=size),))
+        signer = shop.services.keys.trusted[0].text
+        made = dataclasses.replace(made, parts=(dataclasses.replace(part, size=size),), signer=signer)
         ledger.record_backup(made, manifest=manifest.dump(made), signature=b"s", coverage=None)
         ledger.record_copy(made.id, "a", "complete", NOW)
     newest = ledger.backups("shop")[0].backup.id
@@ -243,3 +245,11 @@ def test_a_database_of_the_config_that_was_never_backed_up_is_said(shop: World) 
     took(shop, NOW - HOUR)
     shop.target = dataclasses.replace(shop.target, databases=("app", "billing"))
     assert told(shop).problems == ("not in the last good backup, but in the config: billing",)
+
+
+def test_backups_of_a_signer_that_is_trusted_no_more_are_said(shop: World) -> None:
+    for number in range(5):
+        took(shop, NOW - number * HOUR, signer="RWlost" if number else "")
+    [problem] = told(shop).problems
+    assert problem.startswith("signed by a key that is not trusted here any more: 20261122T010000Z-")
+    assert " and 1 more (" in problem

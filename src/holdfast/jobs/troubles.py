@@ -25,6 +25,7 @@ def troubles(
 ) -> Iterator[str]:
     """Give each in a sentence without a full stop. `rows` are the target's backups, `last` is the last good one."""
     yield from _never_taken(target, last)
+    yield from _not_believed(services, target)
     yield from _stores(services, target, now)
     for each in canaries.known(services.ledger, target.name):
         if each.error is not None:
@@ -46,6 +47,24 @@ def _never_taken(target: Target, last: BackupRow | None) -> Iterator[str]:
     lacking = [name for name in target.databases if name not in last.backup.databases]
     if lacking:
         yield f"not in the last good backup, but in the config: {', '.join(lacking)}"
+
+
+def _not_believed(services: Services, target: Target) -> Iterator[str]:
+    """Backups that are listed from the time when this host trusted their signer: none would be restored from here."""
+    trusted = {key.text for key in services.keys.trusted}
+    found = [
+        row.backup.id
+        for row in services.ledger.backups(target.name)
+        if row.whole
+        and all(
+            row.stored_in(copy.store).backup.signer not in trusted
+            for copy in row.copies
+            if copy.state == "complete"
+        )
+    ]
+    if found:
+        more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+        yield f"signed by a key that is not trusted here any more: {', '.join(found[:_SHOWN])}{more} (`holdfast verify --all` says by which)"
 
 
 def _stores(services: Services, target: Target, now: datetime) -> Iterator[str]:
