@@ -11,6 +11,7 @@ from holdfast.jobs import recover
 from holdfast.jobs.find import LATEST, find
 from holdfast.jobs.status import status
 from holdfast.ledger import facts, scheduling, standings
+from holdfast.ledger.ledger import BackupRow
 from holdfast.model.errors import NotFoundError
 from support.yard import Yard, yard
 
@@ -39,6 +40,8 @@ def test_a_backup_that_a_wrong_clock_dated_is_not_the_latest_until_then(tmp_path
         assert (found.last_good and found.last_good.backup.id, found.age_seconds) == (second, 0)
         [looked] = recover.look(place.services)
         assert [row.backup.id for row in looked.whole] == [second, first, ahead]
+        assert looked.best_known is not None
+        assert looked.best_known.backup.id == second
         overview = facts.overview(place.services.ledger.path, place.clock.now())
         assert overview.newest["shop"].backup_id == second
         place.services.ledger.record_copy(ahead, "b", "complete", place.clock.now())
@@ -49,6 +52,23 @@ def test_a_backup_that_a_wrong_clock_dated_is_not_the_latest_until_then(tmp_path
         assert known["shop"].year == place.clock.now().year
         place.clock.set(place.clock.now() - timedelta(days=27000))  # now it is ours that is wrong
         assert find(place.services, LATEST).backup.id == ahead
+
+
+def test_a_long_history_is_not_searched_for_each_of_its_backups(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Thousands of backups, each compared with all others, would take minutes."""
+
+    def compared(one: BackupRow, _: object) -> bool:
+        raise AssertionError(f"{one.backup.id} was compared with another")
+
+    with yard(tmp_path) as place:
+        taken = place.take(3)
+        place.put(place.clock.now() + timedelta(days=27000))
+        monkeypatch.setattr(BackupRow, "__eq__", compared)
+        assert find(place.services, LATEST).backup.id == taken[-1]
+        [looked] = recover.look(place.services)
+        assert len(looked.whole) == 4
 
 
 @pytest.mark.parametrize(

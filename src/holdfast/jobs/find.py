@@ -32,15 +32,13 @@ def find(
     rows = [row for row in services.ledger.backups() if target in (None, row.backup.target)]
     if word == LATEST:
         shown = [row for row in rows if not row.hidden]
-        sound = timely(shown, services.clock.now())
+        sound, ahead = by_date(shown, services.clock.now())
         newest = _latest(sound, target=target, before=before)
-        if ahead := [
-            row.backup.id for row in shown if row not in sound and row.backup.target == newest.backup.target
-        ]:
+        if passed := [row.backup.id for row in ahead if row.backup.target == newest.backup.target]:
             services.reporter.warn(
                 "a backup is dated in the future, and is not the latest",
                 backup=newest.backup.id,
-                passed_over=ahead[0],
+                passed_over=passed[0],
             )
         return _whole(services, shown, newest) if whole else newest
     if before is not None:
@@ -87,13 +85,20 @@ def _latest(rows: list[BackupRow], *, target: str | None, before: datetime | Non
     return max(fitting, key=lambda row: row.backup.started_at)
 
 
-def timely(rows: Sequence[BackupRow], now: datetime) -> list[BackupRow]:
-    """Leave out the backups that are dated further ahead than can be; where there are no others, give all.
+def by_date(rows: Sequence[BackupRow], now: datetime) -> tuple[list[BackupRow], list[BackupRow]]:
+    """Part the backups that are dated further ahead than can be from the others, which come first.
 
     Else one that was taken while a clock was wrong would be the latest until then. Without others it is this clock that
-    is wrong.
+    is wrong, and none is ahead.
     """
-    return [row for row in rows if row.backup.id < layout.first_ahead(now)] or list(rows)
+    first = layout.first_ahead(now)
+    sound = [row for row in rows if row.backup.id < first]
+    return (sound, [row for row in rows if row.backup.id >= first]) if sound else (list(rows), [])
+
+
+def timely(rows: Sequence[BackupRow], now: datetime) -> list[BackupRow]:
+    """Leave out the backups that are dated further ahead than can be, unless there are no others."""
+    return by_date(rows, now)[0]
 
 
 def _whole(services: Services, rows: list[BackupRow], newest: BackupRow) -> BackupRow:

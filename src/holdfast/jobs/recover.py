@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from holdfast.jobs.find import timely
+from holdfast.jobs.find import by_date
 from holdfast.jobs.services import Services
 from holdfast.ledger.ledger import BackupRow
 from holdfast.model.errors import NotFoundError, UsageError
@@ -28,7 +28,7 @@ class Found:
     @property
     def best_known(self) -> BackupRow | None:
         """The newest of those that are known best: proven before verified before stored."""
-        return max(self.whole, key=lambda row: (LEVELS.index(row.proof), row.backup.id), default=None)
+        return max(self.whole, key=lambda row: LEVELS.index(row.proof), default=None)  # of several the first
 
 
 def look(services: Services) -> tuple[Found, ...]:
@@ -50,8 +50,8 @@ def look(services: Services) -> tuple[Found, ...]:
 
 def _in_order(rows: list[BackupRow], now: datetime) -> tuple[BackupRow, ...]:
     """The newest first; those that are dated further ahead than can be come last, and are taken where they are named."""
-    sound = timely(rows, now)
-    return (*sound, *(row for row in rows if row not in sound))
+    sound, ahead = by_date(rows, now)
+    return (*sound, *ahead)
 
 
 def _nothing(services: Services) -> NotFoundError:
