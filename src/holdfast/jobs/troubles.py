@@ -25,7 +25,7 @@ def troubles(
 ) -> Iterator[str]:
     """Give each in a sentence without a full stop. `rows` are the target's backups, `last` is the last good one."""
     yield from _never_taken(target, last)
-    yield from _not_believed(services, target)
+    yield from _not_believed(services, rows)
     yield from _stores(services, target, now)
     for each in canaries.known(services.ledger, target.name):
         if each.error is not None:
@@ -49,12 +49,12 @@ def _never_taken(target: Target, last: BackupRow | None) -> Iterator[str]:
         yield f"not in the last good backup, but in the config: {', '.join(lacking)}"
 
 
-def _not_believed(services: Services, target: Target) -> Iterator[str]:
+def _not_believed(services: Services, rows: Sequence[BackupRow]) -> Iterator[str]:
     """Backups that are listed from the time when this host trusted their signer: none would be restored from here."""
     trusted = {key.text for key in services.keys.trusted}
     found = [
         row.backup.id
-        for row in services.ledger.backups(target.name)
+        for row in rows
         if row.whole
         and all(
             row.stored_in(copy.store).backup.signer not in trusted
