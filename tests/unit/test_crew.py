@@ -36,24 +36,29 @@ def test_does_things_at_the_same_time() -> None:
             hands.begin(lambda _: together.wait())
 
 
-def test_does_no_more_at_once_than_it_has_hands_and_in_order() -> None:
-    going, free = threading.Event(), threading.Event()
+def test_does_no_more_at_once_than_it_has_hands() -> None:
+    both, free = threading.Barrier(3, timeout=10), threading.Event()
     order: list[int] = []
+    begun = threading.Event()
 
-    def first(_: Stop) -> None:
+    def busy(_: Stop) -> None:
+        both.wait()
         assert free.wait(10)
 
-    def second(_: Stop) -> None:
-        going.set()
+    def third(_: Stop) -> None:
+        order.append(3)
+        begun.set()
 
     with crew(2, Stop()) as hands:
-        hands.begin(first)
-        hands.begin(second)
-        hands.begin(lambda _: order.append(3))
+        hands.begin(busy)
+        hands.begin(busy)
+        hands.begin(third)
         hands.begin(lambda _: order.append(4))
-        assert going.wait(10)
+        both.wait()
+        too_early = begun.wait(0.05)
         free.set()
-    assert order == [3, 4]
+    assert not too_early
+    assert sorted(order) == [3, 4]
 
 
 def test_raises_what_failed_first_and_stops_the_others() -> None:
