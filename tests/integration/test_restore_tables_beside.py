@@ -231,7 +231,7 @@ def test_names_of_63_bytes_do_not_collide(
         ({"rename": {"orders": "was", "customers": "was"}}, "two tables would be called public.was"),
         ({"rename": {"o*": "was", "c*": "x"}}, "means several"),
         ({"rename": {"orders": "x" * 64}}, "longer than the 63 bytes"),
-        ({"rename": {"orders": "a.b"}}, "no plain name"),
+        ({"rename": {"orders": "a.b"}}, "is not a plain name"),
         ({"tables": ("orders",), "into_schema": "public"}, "already has public.orders"),
     ],
 )
