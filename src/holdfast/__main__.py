@@ -8,7 +8,7 @@ import sys
 
 gc.set_threshold(200_000, 10, 10)  # what is imported stays: looking for garbage in it is a tenth of the start
 
-from holdfast.cli import main as run  # noqa: E402 - after that
+from holdfast.cli.program import main as run  # noqa: E402 - after that
 from holdfast.system import stdio  # noqa: E402 - after that
 
 

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from holdfast import config as configuration
-from holdfast import config_flags, config_stores
+from holdfast.config import flags
+from holdfast.config import loading as configuration
+from holdfast.config import stores as config_stores
 from holdfast.jobs import catalog, find, past
 from holdfast.jobs.notifying import Notifier
 from holdfast.jobs.services import Keys, Nobody, Reporter, Services, Watcher
@@ -166,7 +167,7 @@ def open_bare(
     """
     with tempfile.TemporaryDirectory(prefix="holdfast-") as folder:
         away = {"daemon": {"state_dir": folder}}
-        loaded = configuration.bare(config_flags.nested(overrides, {**keys, **away}))
+        loaded = configuration.bare(flags.nested(overrides, {**keys, **away}))
         _register_secrets(loaded)
         with _opened(loaded, reporter=reporter, quiet=quiet) as opened:
             yield opened
@@ -200,7 +201,7 @@ def _opened(
 
 def read_config(path: Path | None, overrides: Sequence[str]) -> configuration.Config:
     """Load the config with the flags over it, and keep its secrets out of the log from now on."""
-    loaded = configuration.load(path, overrides=config_flags.nested(overrides))
+    loaded = configuration.load(path, overrides=flags.nested(overrides))
     _register_secrets(loaded)
     return loaded
 

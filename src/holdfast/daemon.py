@@ -21,7 +21,7 @@ from apscheduler.triggers.date import DateTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from holdfast import __version__, app
-from holdfast.config import Config
+from holdfast.config.loading import Config
 from holdfast.jobs import monitoring
 from holdfast.jobs.dispatch import Dispatcher
 from holdfast.jobs.lookout import Lookout
@@ -34,11 +34,11 @@ from holdfast.ledger.scheduling import Key
 from holdfast.metrics import endpoint
 from holdfast.metrics.host import Surroundings
 from holdfast.model.errors import CancelledError, ConfigError, Error
+from holdfast.render.words import many
 from holdfast.stores.base import hurry
 from holdfast.system import lock, logs, memory, service, signals
 from holdfast.system.clock import JumpWatch, SystemClock
 from holdfast.system.stop import Stop
-from holdfast.words import many
 
 _LOOK = 1.0
 _TICK = 10.0

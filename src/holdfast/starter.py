@@ -62,7 +62,7 @@ def _url(reading: Reading) -> str:
 
 
 def starter_config(answers: Answers) -> str:
-    """Give the text of a config file (TOML) that `holdfast.config.load` takes."""
+    """Give the text of a config file (TOML) that `holdfast.config.loading.load` takes."""
     sections = (_head(), _daemon(answers), _encryption(answers), _store(answers), _target(answers))
     return "\n".join(sections)
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped] # no types are published with it
 
-from holdfast.config import load
+from holdfast.config.loading import load
 from support.config import RECIPIENT, schedule_of
 
 COMPOSE = Path(__file__).parents[2] / "deploy/compose"

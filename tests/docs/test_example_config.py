@@ -8,17 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from holdfast import (
-    config_model,
-    config_notify,
-    config_options,
-    config_prepare,
-    config_restore_test,
-    config_sources,
-    config_stores,
-)
-from holdfast.config import load
-from holdfast.config_retention import RetentionSettings
+from holdfast.config import model as config_model
+from holdfast.config import notify, options, prepare, restore_test, sources, stores
+from holdfast.config.loading import load
+from holdfast.config.retention import RetentionSettings
 from holdfast.model.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
@@ -44,12 +37,12 @@ def keys_by_section() -> list[tuple[str, str]]:
             *config_model.TargetSettings.model_fields,
             *config_model.HookSettings.model_fields,
             *RetentionSettings.model_fields,
-            *config_restore_test.RestoreTestSettings.model_fields,
-            *config_restore_test.CheckSettings.model_fields,
+            *restore_test.RestoreTestSettings.model_fields,
+            *restore_test.CheckSettings.model_fields,
         }
         - TABLES,
-        "stores": {key for kind in config_stores.KINDS.values() for key in kind.model_fields} - TABLES,
-        "notify": {key for kind in config_notify.KINDS.values() for key in kind.model_fields},
+        "stores": {key for kind in stores.KINDS.values() for key in kind.model_fields} - TABLES,
+        "notify": {key for kind in notify.KINDS.values() for key in kind.model_fields},
     }
     return [(section, key) for section, keys in sections.items() for key in sorted(keys)]
 
@@ -117,7 +110,7 @@ def test_the_example_and_the_reference_name_no_key_that_is_unknown() -> None:
     tables = tomllib.loads(
         COMMENTED.sub("", EXAMPLE).replace("[defaults]\nschedule", "[defaults]\n#schedule")
     )
-    for section, _, table in config_sources.tables(tables):
+    for section, _, table in sources.tables(tables):
         assert {(section, key) for key in table if key not in TABLES} <= known
     for section in ("daemon", "encryption", "stores", "targets", "notify"):
         rows = re.findall(r"(?m)^\|(.*?)\|", section_of(REFERENCE, f"[{section}"))
@@ -128,11 +121,11 @@ def test_the_example_and_the_reference_name_no_key_that_is_unknown() -> None:
 
 def test_every_allowed_option_of_pg_dump_stands_in_the_reference() -> None:
     allowed = re.findall(r"`(--[a-z-]+)(?:=…)?`", section_of(REFERENCE, "[targets"))
-    assert set(allowed) - {"--compress"} >= config_options.ALLOWED
+    assert set(allowed) - {"--compress"} >= options.ALLOWED
 
 
 def test_every_variable_of_the_short_form_stands_in_the_reference() -> None:
-    for word in config_sources.SHORTHAND:
+    for word in sources.SHORTHAND:
         assert f"`HOLDFAST_{word.upper()}`" in REFERENCE
 
 
@@ -141,9 +134,9 @@ def test_every_key_that_holds_a_path_is_treated_as_one() -> None:
         config_model.Daemon,
         config_model.Encryption,
         config_model.TargetSettings,
-        *config_stores.KINDS.values(),
-        *config_notify.KINDS.values(),
+        *stores.KINDS.values(),
+        *notify.KINDS.values(),
     ]
     for model in models:
         for key, field in model.model_fields.items():
-            assert ("Path" in str(field.annotation)) == config_prepare.is_path(key), key
+            assert ("Path" in str(field.annotation)) == prepare.is_path(key), key

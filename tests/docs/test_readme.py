@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.config import load
+from holdfast.config.loading import load
 from support.commands import commands
 from support.config import RECIPIENT, schedule_of
 

@@ -15,17 +15,6 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import pytest
 
-from holdfast import (
-    facts,
-    render_import,
-    render_keys,
-    render_prove,
-    render_recover,
-    render_restore,
-    render_retention,
-    render_schema,
-    render_swap,
-)
 from holdfast.jobs.backup import Taken
 from holdfast.jobs.catalog import Rebuilt
 from holdfast.jobs.check_finding import Finding
@@ -55,6 +44,8 @@ from holdfast.model.planning import Pause
 from holdfast.model.proof import Count, Detail, Proof
 from holdfast.model.run import Run
 from holdfast.model.schema import Change
+from holdfast.render import facts, importing, keys, prove, recover, restore, retention, swap
+from holdfast.render import schema as render_schema
 from support.commands import commands
 from support.documents import REFERENCE, first_cells, json_keys, page, section
 from support.home import shape
@@ -127,7 +118,7 @@ def samples() -> dict[str, object]:
         paused=Pause(since=NOW, until=NOW),
     )
     return {
-        "keys": render_keys.facts(keyring_sample()),
+        "keys": keys.facts(keyring_sample()),
         "check": [facts.finding(Finding(level="ok", subject="store", message="works"))],
         "backup": [facts.taken(Taken(backup=made, coverage=coverage, failed_copies=(("b", "full"),)))],
         "list": [facts.row(row)],
@@ -143,33 +134,33 @@ def samples() -> dict[str, object]:
         ],
         "notify test": [facts.finding(Finding(level="ok", subject="notify ops", message="delivered"))],
         "restore": [
-            render_restore.facts(restored()),
-            render_restore.plan_facts(planned_restore()),
-            render_restore.tables_facts(restored_tables()),
+            restore.facts(restored()),
+            restore.plan_facts(planned_restore()),
+            restore.tables_facts(restored_tables()),
         ],
-        "recover": render_recover.all_facts([Found(target="shop", whole=(), broken=0)]),
-        "swap": [render_swap.plan_facts(planned_swap()), render_swap.facts(swapped(), ())],
+        "recover": recover.all_facts([Found(target="shop", whole=(), broken=0)]),
+        "swap": [swap.plan_facts(planned_swap()), swap.facts(swapped(), ())],
         "export": facts.exported(exported()),
-        "import": render_import.facts(imported()),
+        "import": importing.facts(imported()),
         "schema log": render_schema.facts([schema_version()]),
         **platform_samples(),
         "schedule": [facts.upcoming(UPCOMING)],
         "prune": [
-            render_retention.pruned_facts(pruned_sample()),
-            render_retention.future_facts(future_sample()),
+            retention.pruned_facts(pruned_sample()),
+            retention.future_facts(future_sample()),
         ],
-        "anomaly list": [render_retention.unusual_facts(unusual_sample())],
-        "restore-test": render_prove.result_facts(
+        "anomaly list": [retention.unusual_facts(unusual_sample())],
+        "restore-test": prove.result_facts(
             Result(
                 proof=proof_of_a_test(), detail=Detail(backup_id="", target="", databases=()), stored_in=()
             )
         ),
         "repair": [
-            render_prove.repaired_facts(
+            prove.repaired_facts(
                 Repaired(target="shop", backup_id="", store="a", source=None, objects=(), error=None)
             )
         ],
-        "proof show": render_prove.shown_facts(shown_proof()),
+        "proof show": prove.shown_facts(shown_proof()),
         "catalog rebuild": facts.rebuilt(Rebuilt(problems=[("here", "gone")])),
     }
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from holdfast import config_sources, daemon
+from holdfast import daemon
+from holdfast.config import sources
 from holdfast.model.errors import ConfigError, UsageError
 
 ROOT = Path(__file__).parents[2]
@@ -74,9 +75,9 @@ def test_its_secrets_are_found_by_their_names_and_the_identity_is_not_among_them
     assert f"HOLDFAST_ENCRYPTION__SIGNING_KEY_FILE=%d/{keys}" in SERVICE["Environment"]
     page = re.findall(r"(?m)^LoadCredential=(\S+)$", HOW_TO)
     for name in {*SERVICE["LoadCredential"], *page} - {keys}:
-        found = config_sources._keys(name, None)
+        found = sources._keys(name, None)
         assert found is not None, name
-        assert config_sources._is_secret(name, found), name
+        assert sources._is_secret(name, found), name
     assert "identity" not in " ".join(value for values in SERVICE.values() for value in values)
     assert "HOLDFAST_ENCRYPTION__IDENTITY_FILE=%d/holdfast_identity.txt" in settings(PROVER)["Environment"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.config import load
+from holdfast.config.loading import load
 from support.config import RECIPIENT
 from support.home import called
 from support.terminal import Terminal

@@ -47,7 +47,7 @@ def test_the_version_is_told_by_both_ways_to_call_it() -> None:
 
 def test_help_answers_without_loading_what_is_slow() -> None:
     code = (
-        "import sys; from holdfast.cli import main; code = main(sys.argv[1:]);"
+        "import sys; from holdfast.cli.program import main; code = main(sys.argv[1:]);"
         "print(sorted({name.partition('.')[0] for name in sys.modules}), file=sys.stderr); sys.exit(code)"
     )
     for args in (["--help"], ["backup", "--help"]):

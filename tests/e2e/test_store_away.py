@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from holdfast import cli_backup
+from holdfast.cli import backup
 from support.home import called
 from support.world import argv, environment, write_config
 
@@ -58,7 +58,7 @@ def silent() -> Iterator[str]:
 def test_who_asks_what_is_known_does_not_wait_long_for_stores_that_are_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, silent: str, command: str
 ) -> None:
-    monkeypatch.setattr(cli_backup, "SECONDS_FOR_STORES", 1.0)
+    monkeypatch.setattr(backup, "SECONDS_FOR_STORES", 1.0)
     stores = {
         "disk": 'url = "store"',
         "cloud": AWAY,

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from holdfast import render_prove
 from holdfast.jobs import proofs
 from holdfast.jobs.restore_test import Result, require_pass, run_one
 from holdfast.methods import borrowed_server
@@ -17,6 +16,7 @@ from holdfast.model.testing import Check, RestoreTesting
 from holdfast.postgres import borrowed
 from holdfast.postgres.conninfo import Conninfo, keyword_string
 from holdfast.postgres.scratch import Cluster
+from holdfast.render import prove
 from support import torture
 from support.postgres import execute, new_database, query
 from support.restoring import create, databases, drop, take
@@ -104,7 +104,7 @@ def test_a_backup_is_compared_there_and_nothing_stays(shop: World, second_cluste
     row = shop.services.ledger.backup(done.proof.backup_id)
     assert row is not None
     assert row.proof == "verified"
-    page = render_prove.document(proofs.show(shop.services, row))
+    page = prove.document(proofs.show(shop.services, row))
     assert page.sections[0].title.startswith("IDENTICAL, but not all is proven")
     [[name]] = seen
     assert name.startswith("holdfast_test_")

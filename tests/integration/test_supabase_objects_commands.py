@@ -90,7 +90,7 @@ def test_retention_takes_files_along(s3: S3, bucket_server: str, tmp_path: Path)
 
 MEASURE = """
 import sys
-from holdfast.cli import main
+from holdfast.cli.program import main
 def peak():
     return int(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM"))) // 1024
 assert main(["supabase", "save-objects", "--quiet", "--config", sys.argv[1]]) == 0

@@ -7,7 +7,7 @@ from typing import Any
 
 import typer.main
 
-from holdfast.cli import program
+from holdfast.cli.program import program
 
 
 @cache

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from holdfast.config import load
+from holdfast.config.loading import load
 from holdfast.model.errors import ConfigError
 from holdfast.model.target import Target
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from holdfast.config import Config
+    from holdfast.config.loading import Config
 
 RECIPIENT = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
 BASE = f"""

@@ -16,7 +16,7 @@ from datetime import UTC
 from functools import lru_cache
 from pathlib import Path
 
-from holdfast import config
+from holdfast.config import loading
 from holdfast.jobs import proofs, reading, writing
 from holdfast.jobs.catalog import rebuild
 from holdfast.jobs.services import Keys
@@ -324,7 +324,7 @@ READERS = (
     ),
     Reader(
         "config",
-        lambda data: config.load(_file(data, "holdfast.toml"), environ={}),
+        lambda data: loading.load(_file(data, "holdfast.toml"), environ={}),
         lambda: (BASE.encode(), _example()),
     ),
     Reader(

@@ -17,7 +17,7 @@ from unittest import mock
 
 import structlog
 
-from holdfast.cli import main
+from holdfast.cli.program import main
 from holdfast.postgres.conninfo import Conninfo
 from holdfast.system import logs
 from support.world import cli, environment

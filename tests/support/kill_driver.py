@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from holdfast.app import App, open_app
-from holdfast.cli_options import destination
+from holdfast.cli.options import destination
 from holdfast.jobs import restore, storage_restore, storage_save
 from holdfast.jobs.backup import backup
 from holdfast.jobs.copies import catch_up

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from holdfast import render_supabase
 from holdfast.jobs.storage_restore import Brought, Found
 from holdfast.jobs.storage_save import Saved
 from holdfast.jobs.storage_shelf import Shelf
 from holdfast.model.backup import Segment
 from holdfast.model.platform import BackupSchedule, PlatformBackup, PlatformBackups
 from holdfast.model.storage import Snapshot
+from holdfast.render import supabase
 from support.memory_store import MemoryStore
 from support.model_values import NOW
 
@@ -36,11 +36,9 @@ def platform_samples() -> dict[str, object]:
     )
     found = Found(snapshot=snapshot, shelf=Shelf(store=MemoryStore("a"), target="shop"))
     return {
-        "supabase objects": [render_supabase.snapshot_facts(found)],
-        "supabase save-objects": render_supabase.saved_facts(
-            Saved(snapshot=snapshot, new_files=1, new_bytes=1)
-        ),
-        "supabase restore-objects": render_supabase.brought_facts(Brought(snapshot=snapshot, store="a")),
-        "supabase backups": render_supabase.backups_facts("shop", backups),
-        "supabase schedule": render_supabase.schedule_facts("shop", schedule),
+        "supabase objects": [supabase.snapshot_facts(found)],
+        "supabase save-objects": supabase.saved_facts(Saved(snapshot=snapshot, new_files=1, new_bytes=1)),
+        "supabase restore-objects": supabase.brought_facts(Brought(snapshot=snapshot, store="a")),
+        "supabase backups": supabase.backups_facts("shop", backups),
+        "supabase schedule": supabase.schedule_facts("shop", schedule),
     }

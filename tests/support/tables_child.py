@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.app import open_app
-from holdfast.cli_options import destination
+from holdfast.cli.options import destination
 from holdfast.jobs.find import open_best
 from holdfast.jobs.restore_tables import TablesWish, restore_tables
 from support.kill_driver import Fatal, Point

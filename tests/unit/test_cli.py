@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import typer
 
-from holdfast.cli import MODULES, main, program
-from holdfast.cli_help import SECTIONS
+from holdfast.cli.help import SECTIONS
+from holdfast.cli.program import MODULES, main, program
 
 
 def commands(name: str | None = None) -> set[str]:

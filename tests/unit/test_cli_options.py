@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from holdfast.cli_options import pair
+from holdfast.cli.options import pair
 from holdfast.model.errors import UsageError
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from holdfast import config_sources
-from holdfast.config import find, load
+from holdfast.config import sources
+from holdfast.config.loading import find, load
 from holdfast.model.errors import ConfigError
 from holdfast.model.target import Compression, Selection
 from holdfast.stores.local import LocalStore
@@ -21,7 +21,7 @@ def no_run_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Put another directory in the place of /run/secrets."""
     folder = tmp_path / "run-secrets"
     folder.mkdir()
-    monkeypatch.setattr(config_sources, "RUN_SECRETS", folder)
+    monkeypatch.setattr(sources, "RUN_SECRETS", folder)
     return folder
 
 
@@ -207,14 +207,14 @@ def test_the_state_of_a_user_lies_in_their_home(
     environ: dict[str, str], expected: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    monkeypatch.setattr(config_sources, "SYSTEM_STATE", tmp_path / "missing")
+    monkeypatch.setattr(sources, "SYSTEM_STATE", tmp_path / "missing")
     config = load(environ={**CONTAINER, "HOME": "/srv/me", **environ})
     assert config.daemon.state_dir == Path(expected)
 
 
 def test_the_state_of_root_lies_in_the_system(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    monkeypatch.setattr(config_sources, "SYSTEM_STATE", tmp_path / "missing")
+    monkeypatch.setattr(sources, "SYSTEM_STATE", tmp_path / "missing")
     assert load(environ=CONTAINER).daemon.state_dir == tmp_path / "missing"
 
 
@@ -222,7 +222,7 @@ def test_the_file_is_looked_for_in_order(place: Place, monkeypatch: pytest.Monke
     monkeypatch.chdir(place.folder)
     assert find(Path("x"), environ={"HOLDFAST_CONFIG": "y"}) == Path("x")
     assert find(environ={"HOLDFAST_CONFIG": "y"}) == Path("y")
-    monkeypatch.setattr(config_sources, "FILE_NAMES", (Path("holdfast.toml"), place.folder / "etc.toml"))
+    monkeypatch.setattr(sources, "FILE_NAMES", (Path("holdfast.toml"), place.folder / "etc.toml"))
     assert find(environ={}) is None
     (place.folder / "etc.toml").touch()
     assert find(environ={}) == place.folder / "etc.toml"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from holdfast import config_sources
-from holdfast.config import load
+from holdfast.config import sources
+from holdfast.config.loading import load
 from holdfast.model.errors import ConfigError
 from holdfast.streams import bech32
 from support.config import BASE, CONTAINER, RECIPIENT, Place
@@ -17,7 +17,7 @@ POST_QUANTUM = bech32.encode("age1pq", bytes(1216))
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-    monkeypatch.setattr(config_sources, "RUN_SECRETS", tmp_path / "none")
+    monkeypatch.setattr(sources, "RUN_SECRETS", tmp_path / "none")
     return Place(folder=tmp_path)
 
 
@@ -275,7 +275,7 @@ def test_a_secret_file_without_a_secret_is_refused(place: Place, content: bytes)
 
 def test_nothing_at_all_says_where_it_looked(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(place.folder)
-    monkeypatch.setattr(config_sources, "FILE_NAMES", (Path("holdfast.toml"), Path("/nowhere/holdfast.toml")))
+    monkeypatch.setattr(sources, "FILE_NAMES", (Path("holdfast.toml"), Path("/nowhere/holdfast.toml")))
     with pytest.raises(ConfigError, match=r"no holdfast.toml or /nowhere/holdfast.toml") as caught:
         load(environ={})
     assert "holdfast init" in str(caught.value.hint)

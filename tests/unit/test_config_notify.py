@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from holdfast import config_sources
+from holdfast.config import sources
 from holdfast.notify.heartbeat import Heartbeat
 from holdfast.notify.mail import Mail
 from holdfast.notify.webhook import Webhook
@@ -19,7 +19,7 @@ PING = 'type = "heartbeat"\nurl = "https://hc-ping.com/0c8f1a2b"\n'
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-    monkeypatch.setattr(config_sources, "RUN_SECRETS", tmp_path / "none")
+    monkeypatch.setattr(sources, "RUN_SECRETS", tmp_path / "none")
     return Place(folder=tmp_path)
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from holdfast import config_sources
-from holdfast.config import load
+from holdfast.config import sources
+from holdfast.config.loading import load
 from holdfast.model.errors import ConfigError
 from support.config import BASE, CONTAINER, RECIPIENT, Place, schedule_of
 
@@ -17,7 +17,7 @@ def no_run_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Put another directory in the place of /run/secrets."""
     folder = tmp_path / "run-secrets"
     folder.mkdir()
-    monkeypatch.setattr(config_sources, "RUN_SECRETS", folder)
+    monkeypatch.setattr(sources, "RUN_SECRETS", folder)
     return folder
 
 

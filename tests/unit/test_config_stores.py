@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from holdfast import config_stores
+from holdfast.config import stores
 from holdfast.model.errors import ConfigError
 from holdfast.stores.azure import AzureStore
 from holdfast.stores.base import Store, is_read_only, layers
@@ -29,7 +29,7 @@ def place(tmp_path: Path) -> Place:
 
 def opened(place: Place, text: str) -> Store:
     settings = place.load(f"{BASE}\n[stores.off]\n{text}\n").stores["off"]
-    return config_stores.open_store("off", settings)
+    return stores.open_store("off", settings)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_a_missing_library_is_named_with_its_extra(
 
 def test_no_library_of_a_cloud_is_imported_before_a_store_is_made() -> None:
     code = (
-        "import sys, holdfast.config, holdfast.stores.gcs, holdfast.stores.azure;"
+        "import sys, holdfast.config.loading, holdfast.stores.gcs, holdfast.stores.azure;"
         "print([name for name in ('google.auth', 'google.cloud', 'azure.core', 'boto3') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

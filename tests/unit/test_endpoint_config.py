@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.config import Config, load
+from holdfast.config.loading import Config, load
 from holdfast.metrics import auth
 from holdfast.model.errors import ConfigError
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from holdfast import render_keys
 from holdfast.jobs import canary, runner, scheduled
 from holdfast.jobs.catalog import rebuild
 from holdfast.jobs.check_keys import check_known
@@ -23,6 +22,7 @@ from holdfast.model import manifest
 from holdfast.model.errors import StoreError
 from holdfast.model.retention import FOREVER
 from holdfast.model.run import MANUAL
+from holdfast.render import keys as render_keys
 from holdfast.streams import age_keys, sign
 from holdfast.streams.age_keys import Identity
 from support.yard import DAY, Yard, yard

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from holdfast import render_restore
+from holdfast.render import restore
 from support.restore_values import planned_restore, restored, restored_tables
 
 
 def test_a_restore_says_what_came_back(capsys: pytest.CaptureFixture[str]) -> None:
-    render_restore.report(restored())
+    restore.report(restored())
     assert capsys.readouterr().out.splitlines() == [
         "roles: 1 created",
         "  kept as they were here: old",
@@ -19,7 +19,7 @@ def test_a_restore_says_what_came_back(capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_a_dry_run_says_what_would_happen_and_why_not(capsys: pytest.CaptureFixture[str]) -> None:
-    render_restore.plan(planned_restore())
+    restore.plan(planned_restore())
     assert capsys.readouterr().out.splitlines() == [
         "20261122T020000Z-7f3a into here, PostgreSQL 15.1; nothing is changed now",
         "roles: 1 would be created",
@@ -35,7 +35,7 @@ def test_a_dry_run_says_what_would_happen_and_why_not(capsys: pytest.CaptureFixt
 
 
 def test_tables_are_listed_with_what_was_left_out(capsys: pytest.CaptureFixture[str]) -> None:
-    render_restore.tables(restored_tables())
+    restore.tables(restored_tables())
     assert capsys.readouterr().out.splitlines() == [
         "table public.new (in the backup: public.t): 7 rows",
         "also, because needed:",
@@ -45,7 +45,7 @@ def test_tables_are_listed_with_what_was_left_out(capsys: pytest.CaptureFixture[
         "note: look",
         "restored from 20261122T020000Z-7f3a into database live on here: 1 B in 1.0 s (1 B/s)",
     ]
-    render_restore.tables(restored_tables(dry_run=True))
+    restore.tables(restored_tables(dry_run=True))
     assert capsys.readouterr().out.splitlines()[-2:] == [
         "would be restored from 20261122T020000Z-7f3a into database live on here: 1 table, 2 index",
         "  1 B would be read; nothing was changed",

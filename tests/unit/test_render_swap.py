@@ -7,7 +7,6 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from holdfast import render_swap
 from holdfast.jobs.swap import Plan, SwapReport
 from holdfast.jobs.written_since import (
     DefinitionChange,
@@ -17,6 +16,7 @@ from holdfast.jobs.written_since import (
     Written,
 )
 from holdfast.postgres.property_changes import PropertyChanges
+from holdfast.render import swap
 
 NAMES = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=30)
 
@@ -38,7 +38,7 @@ def swapped(live: str = "shop", kept: str = "shop_before", written: Written | No
 @given(NAMES, NAMES)
 @example('it\'s "a"\n$(x)`y`\\', "\x1b[2J\u202e\u00a0ü数")
 def test_the_way_back_is_one_line_that_a_shell_reads_as_meant(live: str, kept: str) -> None:
-    command = render_swap.way_back(swapped(live, kept), ("--target", "a b"))
+    command = swap.way_back(swapped(live, kept), ("--target", "a b"))
     assert command.isprintable()
     bash = shutil.which("bash")
     assert bash is not None
@@ -50,10 +50,10 @@ def test_the_way_back_is_one_line_that_a_shell_reads_as_meant(live: str, kept: s
 
 
 def test_a_password_stands_in_no_command() -> None:
-    options = render_swap.server_options(config=None, to="postgresql://u:hush@db/shop", target="main")
+    options = swap.server_options(config=None, to="postgresql://u:hush@db/shop", target="main")
     assert options == ("--to", "user='u' dbname='shop' host='db'")
     plain = "postgresql://u@db/shop"
-    assert render_swap.server_options(config=None, to=plain, target=None) == ("--to", plain)
+    assert swap.server_options(config=None, to=plain, target=None) == ("--to", plain)
 
 
 def test_a_swap_is_told_with_all_that_was_written_since(capsys: pytest.CaptureFixture[str]) -> None:
@@ -74,7 +74,7 @@ def test_a_swap_is_told_with_all_that_was_written_since(capsys: pytest.CaptureFi
         definitions=(DefinitionChange(name="view public.v", where="both"),),
         unread=(Unread(name="public.e", error="cannot be read: invalid page"),),
     )
-    render_swap.report(swapped(written=written), ("--target", "main"))
+    swap.report(swapped(written=written), ("--target", "main"))
     assert capsys.readouterr().out == (
         "shop was swapped: 3 sessions ended, new connections waited 0.1 s at most\n"
         "the old one is kept as shop_before (2.0 MB)\n"
@@ -103,7 +103,7 @@ def test_of_many_differences_the_first_are_told(capsys: pytest.CaptureFixture[st
     written = Written(
         tables_compared=24, tables=many, sequences=(), large_objects=(), definitions=(), unread=()
     )
-    render_swap.report(swapped(written=written), ())
+    swap.report(swapped(written=written), ())
     lines = capsys.readouterr().out.splitlines()
     assert sum(line.startswith("  table public.t") for line in lines) == 20
     assert "  and 4 more (--json lists all)" in lines
@@ -111,14 +111,14 @@ def test_of_many_differences_the_first_are_told(capsys: pytest.CaptureFixture[st
 
 def test_where_nothing_differs_it_says_how_much_was_compared(capsys: pytest.CaptureFixture[str]) -> None:
     none = Written(tables_compared=2, tables=(), sequences=(), large_objects=(), definitions=(), unread=())
-    render_swap.report(swapped(written=none), ())
+    swap.report(swapped(written=none), ())
     assert "nothing was written since the backup, as far as it was compared: 2 tables\n" in (
         capsys.readouterr().out
     )
 
 
 def test_a_plan_says_who_would_be_ended(capsys: pytest.CaptureFixture[str]) -> None:
-    render_swap.plan(
+    swap.plan(
         Plan(
             live="shop",
             other=None,

@@ -63,7 +63,8 @@ print(len(heard), stop.requested, signal.getsignal(signal.SIGHUP) == signal.SIG_
 
 BEGINNING = """
 import os, signal
-from holdfast import app, cli_daemon
+from holdfast import app
+from holdfast.cli import daemon
 from holdfast.model.errors import ConfigError
 def read(*_):
     os.kill(os.getpid(), signal.SIGHUP)
@@ -72,7 +73,7 @@ app.read_config = read
 real, heard = signal.signal, []
 signal.signal = lambda number, handler: (heard.append((number, handler)), real(number, handler))[1]
 try:
-    cli_daemon.run()
+    daemon.run()
 except ConfigError as error:
     print(error)
 print(heard[0] == (signal.SIGHUP, signal.SIG_IGN))

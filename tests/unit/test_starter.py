@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from holdfast import config_sources
+from holdfast.config import sources
 from holdfast.starter import Answers, starter_config
 from support.config import RECIPIENT, Place, schedule_of
 
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-    monkeypatch.setattr(config_sources, "RUN_SECRETS", tmp_path / "none")
+    monkeypatch.setattr(sources, "RUN_SECRETS", tmp_path / "none")
     return Place(folder=tmp_path)
 
 

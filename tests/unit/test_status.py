@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from holdfast import render_status
 from holdfast.jobs.status import TargetStatus, status
 from holdfast.ledger import facts, restore_tests, retention, scheduling
 from holdfast.ledger.facts import Tried
@@ -21,6 +20,7 @@ from holdfast.model.run import Run, Status
 from holdfast.model.schedule import parse
 from holdfast.model.target import Whereabouts, needed
 from holdfast.model.testing import RestoreTesting
+from holdfast.render import status as render_status
 from support.clock import FakeClock
 from support.model_values import NOW, restore_test, sample_backup
 from support.world import World, world

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from holdfast.words import duration, many, size, when
+from holdfast.render.words import duration, many, size, when
 
 
 @pytest.mark.parametrize(

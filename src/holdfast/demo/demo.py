@@ -12,7 +12,6 @@ from importlib import resources
 from pathlib import Path
 from urllib.parse import quote
 
-from holdfast import render
 from holdfast.demo import same
 from holdfast.demo.shell import Shell, note, step
 from holdfast.demo.watching import watch_the_daemon
@@ -21,6 +20,7 @@ from holdfast.postgres import tools
 from holdfast.postgres.conninfo import Conninfo, child
 from holdfast.postgres.scratch import Cluster, scratch_cluster
 from holdfast.postgres.tools import Toolset
+from holdfast.render import printing
 from holdfast.system import proc, signals
 from holdfast.system.stop import Stop
 
@@ -62,14 +62,14 @@ def _folder(*, keep: bool) -> Iterator[Path]:
         yield path
     finally:
         if keep:
-            render.line(f"The servers are gone; keys, config and backup are in {path}")
+            printing.line(f"The servers are gone; keys, config and backup are in {path}")
         else:
             shutil.rmtree(path)
-            render.line("Everything is removed again.")
+            printing.line("Everything is removed again.")
 
 
 def _story(shell: Shell) -> None:
-    render.line(
+    printing.line(
         "Holdfast's main job, on throwaway servers. What begins with $ is what you would type yourself."
     )
     step(1, "Start a PostgreSQL, and fill it with a small shop")
@@ -92,8 +92,8 @@ def _story(shell: Shell) -> None:
         show_same(original, same.read(first.conninfo, clients, shell.stop))
         step(11, "Let the daemon take a backup by its schedule, and ask for its metrics")
         watch_the_daemon(shell)
-    render.line()
-    render.line("Both servers are identical to the original.")
+    printing.line()
+    printing.line("Both servers are identical to the original.")
 
 
 def _fill(cluster: Cluster, clients: Toolset, stop: Stop) -> None:

@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from holdfast import render
 from holdfast.model.errors import Error
 from holdfast.postgres.conninfo import base_environment
+from holdfast.render import printing
 from holdfast.system import proc
 from holdfast.system.stop import Stop
 
@@ -49,7 +49,7 @@ class Shell:
         `holdfast` is the program that runs the demo.
         """
         typed = shlex.join(words)
-        render.line(f"   $ {typed}")
+        printing.line(f"   $ {typed}")
         command = self._command(words)
         said: list[str] = []
         told: list[str] = []  # on stderr; shown last, so that the order is always the same
@@ -71,14 +71,14 @@ class Shell:
         Raise StepError unless it exits 0.
         """
         typed = shlex.join(words)
-        render.line(f"   $ {typed} &")
+        printing.line(f"   $ {typed} &")
         log = self.folder / "background.log"
         try:
             with proc.server(self._command(words), log, self.stop) as running:
                 yield
                 if running.exited() is None:
                     os.kill(running.pid, signal.SIGTERM)
-                render.line("   $ kill %1")
+                printing.line("   $ kill %1")
                 status = _awaited(running)
         finally:
             for line in log.read_text("utf-8", "replace").splitlines():
@@ -105,17 +105,17 @@ def _awaited(running: proc.Running) -> int:
 
 def step(number: int, text: str) -> None:
     """Print the heading of a step."""
-    render.line()
-    render.line(f"{number}. {text}")
+    printing.line()
+    printing.line(f"{number}. {text}")
 
 
 def note(text: str) -> None:
     """Print what is worth knowing within a step."""
-    render.line(f"   {text}")
+    printing.line(f"   {text}")
 
 
 def _show(text: str) -> None:
-    render.line(f"     {text}".rstrip())
+    printing.line(f"     {text}".rstrip())
 
 
 def _lines(chunks: Iterable[bytes]) -> Iterator[str]:
