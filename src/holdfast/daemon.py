@@ -27,9 +27,9 @@ from holdfast.jobs.dispatch import Dispatcher
 from holdfast.jobs.lookout import Lookout
 from holdfast.jobs.services import Reporter
 from holdfast.jobs.setup import Setup
-from holdfast.ledger import facts, scheduling
-from holdfast.ledger.facts import Tried
+from holdfast.ledger import probes, scheduling
 from holdfast.ledger.ledger import Ledger
+from holdfast.ledger.probes import Tried
 from holdfast.ledger.scheduling import Key
 from holdfast.metrics import endpoint
 from holdfast.metrics.host import Surroundings
@@ -201,7 +201,7 @@ class _Daemon:
     def _record_stores(self) -> None:
         found, self._stores = self._stores, ()
         if found:
-            facts.record_probes(self._ledger, found)
+            probes.record(self._ledger, found)
 
     def look(self) -> None:
         """See to the clock, the scheduler and systemd; once a minute tell the ledger."""

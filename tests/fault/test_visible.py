@@ -14,7 +14,7 @@ from holdfast.jobs import runner
 from holdfast.jobs.catalog import rebuild
 from holdfast.jobs.copies import catch_up
 from holdfast.jobs.monitoring import probe
-from holdfast.ledger import facts, scheduling
+from holdfast.ledger import probes, scheduling
 from holdfast.model import layout
 from holdfast.model.errors import BlockedError, StoreError
 from holdfast.model.run import Job, Run
@@ -120,7 +120,7 @@ def a_store_is_away(place: Yard) -> None:
     assert isinstance(store, Away)
     store.away = True
     services = place.services
-    facts.record_probes(services.ledger, probe(services.ledger, services.stores, services.clock, Stop()))
+    probes.record(services.ledger, probe(services.ledger, services.stores, services.clock, Stop()))
     store.away = False
 
 

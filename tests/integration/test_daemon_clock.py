@@ -12,8 +12,8 @@ import pytest
 
 from holdfast import app, daemon
 from holdfast.ledger import facts, scheduling
-from holdfast.ledger.facts import Tried
 from holdfast.ledger.ledger import Ledger
+from holdfast.ledger.probes import Tried
 from holdfast.model.errors import CancelledError
 from holdfast.system.stop import Stop
 from support.clock import FakeClock

@@ -17,7 +17,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families as parsed
 
 from holdfast.jobs.monitoring import Monitoring, probe
-from holdfast.ledger import Ledger, facts, scheduling
+from holdfast.ledger import Ledger, facts, probes, scheduling
 from holdfast.metrics import endpoint
 from holdfast.metrics.host import Surroundings
 from holdfast.model import layout, manifest
@@ -179,7 +179,7 @@ def test_a_store_that_lost_its_newest_backup_is_down(ledger: Ledger, tmp_path: P
     up: list[bool] = []
 
     def look() -> None:
-        facts.record_probes(ledger, probe(ledger, {"disk": store}, SystemClock(), Stop()))
+        probes.record(ledger, probe(ledger, {"disk": store}, SystemClock(), Stop()))
         up.append(facts.overview(ledger.path, NOW).probes["disk"].up)
 
     look()

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families as parsed
 
-from holdfast.ledger import Ledger, covers, facts, retention, scheduling
-from holdfast.ledger.facts import Tried
+from holdfast.ledger import Ledger, covers, facts, probes, retention, scheduling
+from holdfast.ledger.probes import Tried
 from holdfast.ledger.retention import Done
 from holdfast.metrics import collector, runs
 from holdfast.metrics.host import Surroundings
@@ -97,7 +97,7 @@ def test_every_known_series_exists_from_the_first_scrape(ledger: Ledger) -> None
     run(ledger, "backup", "failed", code="source")
     run(ledger, "copy", "running")
     ledger.record_copy(sample_backup().id, "offsite", "complete", NOW)
-    facts.record_probes(ledger, [Tried(store="disk", at=NOW, error=None)])
+    probes.record(ledger, [Tried(store="disk", at=NOW, error=None)])
     retention.record(ledger, "shop", "disk", Done(hidden=3), (), NOW)
     later = series(Scrape(ledger).found)
     assert series(Scrape(ledger, named).found) == first_named
@@ -180,7 +180,7 @@ def test_stores_tell_what_they_hold_and_how_far_behind_they_are(ledger: Ledger) 
         if hour == 0:
             ledger.record_copy(made, "offsite", "complete", NOW)
     away = Tried(store="offsite", at=NOW, error="no answer")
-    facts.record_probes(ledger, [Tried(store="disk", at=NOW, error=None), away])
+    probes.record(ledger, [Tried(store="disk", at=NOW, error=None), away])
     scrape = Scrape(ledger)
     assert scrape.value("store_bytes", target="shop", store="disk") == 2100
     assert scrape.value("store_objects", target="shop", store="disk") == 9

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from holdfast.jobs.status import TargetStatus, status
-from holdfast.ledger import facts, restore_tests, retention, scheduling
-from holdfast.ledger.facts import Tried
+from holdfast.ledger import probes, restore_tests, retention, scheduling
+from holdfast.ledger.probes import Tried
 from holdfast.model import layout, manifest
 from holdfast.model.planning import Pause, Timetable
 from holdfast.model.proof import Outcome, Proof
@@ -225,9 +225,9 @@ def test_what_is_unusual_is_said_until_somebody_looked(shop: World) -> None:
 def test_a_store_that_does_not_answer_is_said_while_that_is_known(shop: World) -> None:
     took(shop, NOW - HOUR)
     found = [Tried(store=name, at=NOW - HOUR / 2, error="/mnt: gone") for name in ("a", "another")]
-    facts.record_probes(shop.services.ledger, found)
+    probes.record(shop.services.ledger, found)
     assert told(shop).problems == ("store a: /mnt: gone",)
-    facts.record_probes(shop.services.ledger, [dataclasses.replace(found[0], at=NOW - 2 * HOUR)])
+    probes.record(shop.services.ledger, [dataclasses.replace(found[0], at=NOW - 2 * HOUR)])
     assert told(shop).problems == ()
 
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from holdfast.jobs.services import Services
-from holdfast.ledger import facts
-from holdfast.ledger.facts import Tried
+from holdfast.ledger import facts, probes
 from holdfast.ledger.ledger import Ledger
+from holdfast.ledger.probes import Tried
 from holdfast.metrics import collector
 from holdfast.metrics.host import Surroundings
 from holdfast.model import layout
@@ -83,7 +83,7 @@ def probe(ledger: Ledger, stores: Mapping[str, Store], clock: Clock, stop: Stop)
     found = []
     for name, store in stores.items():
         stop.check()
-        newest = facts.newest_copy(ledger, name)
+        newest = probes.newest_copy(ledger, name)
         error = None
         try:
             if newest is None:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from holdfast.jobs import news
 from holdfast.jobs.services import Services
 from holdfast.jobs.unusual import unusual
-from holdfast.ledger import canaries, facts, restore_tests, retention, standings
+from holdfast.ledger import canaries, probes, restore_tests, retention, standings
 from holdfast.ledger.ledger import BackupRow
 from holdfast.model.run import Job
 from holdfast.model.target import Target
@@ -68,7 +68,7 @@ def _not_believed(services: Services, rows: Sequence[BackupRow]) -> Iterator[str
 
 
 def _stores(services: Services, target: Target, now: datetime) -> Iterator[str]:
-    for each in facts.tried(services.ledger):
+    for each in probes.tried(services.ledger):
         if each.store in target.stores and each.error is not None and now - each.at < _FRESH:
             yield f"store {each.store}: {each.error}"
 

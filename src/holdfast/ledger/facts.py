@@ -1,4 +1,4 @@
-"""What the metrics tell: read from the ledger in one snapshot, without any lock; and kept, where no run tells it."""
+"""What the metrics tell: read from the ledger in one snapshot, without any lock."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ import os
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from urllib.parse import quote
 
-from holdfast.ledger import covers, database, habits, losses, restore_tests, rows
-from holdfast.ledger.ledger import Ledger
+from holdfast.ledger import covers, database, habits, losses, restore_tests
 from holdfast.ledger.retention import LATELY
 from holdfast.model import layout
 from holdfast.model.codec import parse_time, time_text
@@ -32,16 +30,6 @@ from holdfast.model.overview import (
     SchemaFacts,
     StoreHolding,
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tried:
-    """How a store was when it was tried: `error` is None where it answered."""
-
-    store: str
-    at: datetime
-    error: str | None
-
 
 # Each looks at a few rows a target, however long the history is: see the tallies and indexes of 0003_metrics.sql.
 # In how many stores a backup of b has to be to be good, and whether it is: a tombstone says that a store has held it.
@@ -133,6 +121,11 @@ _LOCKS = """
 """
 _KEYS_OF_TIMES = ", ".join(f"'{key}'" for key in (*losses.KEYS.values(), losses.SETTLE_AFTER))
 _TIMES_KEPT = f"SELECT key, value FROM meta WHERE key IN ({_KEYS_OF_TIMES})"  # noqa: S608 - our own text
+_PAUSED = "SELECT target FROM pauses WHERE until IS NULL OR until > ?"
+_SCHEMAS = 'SELECT target, "database", dropped_tables, dropped_columns FROM schemas'
+_CANARIES = "SELECT target, min(error IS NULL) FROM canaries GROUP BY target"
+_PLANNED = "SELECT job, target, interval_seconds, next_run_at FROM schedules"
+_PRUNED = "SELECT target, sum(hidden) FROM retention GROUP BY target"
 _RUNNING = """
     SELECT job, target, status, started_at, finished_at, bytes_done FROM runs WHERE status = 'running' ORDER BY id
 """
@@ -155,87 +148,39 @@ def overview(
     }
     with database.translated(path), _snapshot(path) as connection:
         kept = dict(_with_times(connection, _TIMES_KEPT))
-        waiting = {(target, proof): count for target, proof, count in connection.execute(_WAITING, asked)}
+        waiting = _counts(connection.execute(_WAITING, asked))
         return Overview(
             configured_at=dict(_with_times(connection, "SELECT target, configured_at FROM targets")),
-            paused=frozenset(
-                target
-                for (target,) in connection.execute(
-                    "SELECT target FROM pauses WHERE until IS NULL OR until > ?", [time_text(now)]
-                )
-            ),
-            newest={
-                target: NewestBackup(backup_id, _seconds(began), _seconds(ended), size, stored)
-                for target, backup_id, began, ended, size, stored in connection.execute(_NEWEST, asked)
-            },
-            measures=tuple(Measured(*row) for row in connection.execute(_MEASURES, asked)),
-            schemas=tuple(
-                SchemaFacts(*row)
-                for row in connection.execute(
-                    'SELECT target, "database", dropped_tables, dropped_columns FROM schemas'
-                )
-            ),
-            backups={
-                (target, proof): count - waiting.get((target, proof), 0)
-                for target, proof, count in connection.execute("SELECT * FROM backup_tallies")
-            },
-            canaries={
-                target: bool(well)
-                for target, well in connection.execute(
-                    "SELECT target, min(error IS NULL) FROM canaries GROUP BY target"
-                )
-            },
+            paused=frozenset(target for (target,) in connection.execute(_PAUSED, [time_text(now)])),
+            habits=habits.intervals(connection),
+            newest=_newest(connection, asked),
             held=_grouped(connection.execute(_HELD, asked)),
+            backups=_good(_counts(connection.execute("SELECT * FROM backup_tallies")), waiting),
             waiting=_summed(waiting),
-            holdings={
-                (target, store): StoreHolding(*held)
-                for target, store, *held in connection.execute(_HOLDINGS, asked)
-            },
+            measures=tuple(Measured(*row) for row in connection.execute(_MEASURES, asked)),
+            schemas=tuple(SchemaFacts(*row) for row in connection.execute(_SCHEMAS)),
+            canaries={target: bool(well) for target, well in connection.execute(_CANARIES)},
+            probes=_probes(connection),
+            holdings=_holdings(connection, asked),
             covered=covers.covered(connection),
             damaged=covers.damaged(connection),
+            locked_until=dict(_with_times(connection, _LOCKS, {"lately": time_text(now - LATELY)})),
+            elsewhere=frozenset(connection.execute("SELECT target, store, kind FROM leases WHERE NOT ours")),
             tallies=tuple(RunTally(*row) for row in connection.execute("SELECT * FROM run_tallies")),
             last_runs=tuple(map(_run, connection.execute(_LAST_RUNS))),
             running=tuple(map(_run, connection.execute(_RUNNING))),
-            planned=tuple(
-                Planned(job, target, seconds, None if at is None else _seconds(at))
-                for job, target, seconds, at in connection.execute(
-                    "SELECT job, target, interval_seconds, next_run_at FROM schedules"
-                )
-            ),
-            probes={
-                store: Probe(_seconds(at), error is None)
-                for store, at, error in connection.execute("SELECT store, probed_at, error FROM stores")
-            },
-            pruned=dict(
-                connection.execute("SELECT target, sum(hidden) FROM retention GROUP BY target").fetchall()
-            ),
-            refused=frozenset(connection.execute("SELECT DISTINCT target, cause FROM retention_refusals")),
-            elsewhere=frozenset(connection.execute("SELECT target, store, kind FROM leases WHERE NOT ours")),
-            in_a_row={(job, target): count for job, target, count in connection.execute(_IN_A_ROW) if count},
-            notifications={
-                (channel, result): count
-                for channel, result, count in connection.execute("SELECT * FROM notification_tallies")
-            },
-            tests={
-                (target, outcome): RestoreTestFacts(_seconds(at), outcome == "passed", *rest)
-                for target, outcome, at, *rest in connection.execute(_TESTS)
-            },
+            planned=tuple(map(_planned, connection.execute(_PLANNED))),
+            in_a_row={key: count for key, count in _counts(connection.execute(_IN_A_ROW)).items() if count},
+            notifications=_counts(connection.execute("SELECT * FROM notification_tallies")),
+            tests=_tests(connection),
             failing=restore_tests.failing(connection),
             drills={
                 target: DrillFacts(_seconds(at), took) for target, at, took in connection.execute(_DRILLS)
             },
-            providers={
-                target: ProviderFacts(*(0.0 if at is None else _seconds(at) for at in times))
-                for target, *times in connection.execute(
-                    "SELECT target, last_success_at, window_start, window_end FROM providers"
-                )
-            },
-            locked_until={
-                store: _seconds(until)
-                for store, until in connection.execute(_LOCKS, {"lately": time_text(now - LATELY)})
-            },
+            pruned=dict(connection.execute(_PRUNED).fetchall()),
+            refused=frozenset(connection.execute("SELECT DISTINCT target, cause FROM retention_refusals")),
+            providers=_providers(connection),
             losses={reason: kept[key] for reason, key in losses.KEYS.items() if key in kept},
-            habits=habits.intervals(connection),
             rebuilt_at=kept.get(losses.SETTLE_AFTER, 0.0),
             daemon=_daemon(connection),
         )
@@ -245,33 +190,6 @@ def daemon(path: Path) -> DaemonFacts | None:
     """How the daemon is; None where none ever ran. Raise LedgerError where the ledger cannot be read."""
     with database.translated(path), _snapshot(path) as connection:
         return _daemon(connection)
-
-
-def newest_copy(ledger: Ledger, store: str) -> tuple[str, str] | None:
-    """Target and id of the newest backup that is known to lie whole in a store; None where there is none."""
-    found = ledger.read(
-        "SELECT target, newest FROM copy_tallies WHERE store = ? AND newest <> '' ORDER BY newest DESC LIMIT 1",
-        [store],
-    )
-    return (str(found[0]["target"]), str(found[0]["newest"])) if found else None
-
-
-def record_probes(ledger: Ledger, found: Iterable[Tried]) -> None:
-    """Record how the stores were when they were tried."""
-    values = [
-        [tried.store, time_text(tried.at), None if tried.error is None else rows.text(tried.error)]
-        for tried in found
-    ]
-    with ledger.writing() as connection:
-        connection.executemany(
-            "INSERT OR REPLACE INTO stores (store, probed_at, error) VALUES (?, ?, ?)", values
-        )
-
-
-def tried(ledger: Ledger) -> list[Tried]:
-    """How each store was when the daemon last tried it."""
-    found = ledger.read("SELECT store, probed_at AS at, error FROM stores ORDER BY store", [])
-    return [rows.decoded(Tried, row, f"the store {row['store']}") for row in found]
 
 
 @contextmanager
@@ -285,6 +203,49 @@ def _snapshot(path: Path) -> Iterator[sqlite3.Connection]:
         yield connection
 
 
+def _newest(connection: sqlite3.Connection, asked: Mapping[str, str]) -> dict[str, NewestBackup]:
+    return {
+        target: NewestBackup(backup_id, _seconds(began), _seconds(ended), size, stored)
+        for target, backup_id, began, ended, size, stored in connection.execute(_NEWEST, asked)
+    }
+
+
+def _holdings(
+    connection: sqlite3.Connection, asked: Mapping[str, str]
+) -> dict[tuple[str, str], StoreHolding]:
+    return {
+        (target, store): StoreHolding(*held) for target, store, *held in connection.execute(_HOLDINGS, asked)
+    }
+
+
+def _probes(connection: sqlite3.Connection) -> dict[str, Probe]:
+    return {
+        store: Probe(_seconds(at), error is None)
+        for store, at, error in connection.execute("SELECT store, probed_at, error FROM stores")
+    }
+
+
+def _tests(connection: sqlite3.Connection) -> dict[tuple[str, str], RestoreTestFacts]:
+    return {
+        (target, outcome): RestoreTestFacts(_seconds(at), outcome == "passed", *rest)
+        for target, outcome, at, *rest in connection.execute(_TESTS)
+    }
+
+
+def _providers(connection: sqlite3.Connection) -> dict[str, ProviderFacts]:
+    return {
+        target: ProviderFacts(*(0.0 if at is None else _seconds(at) for at in times))
+        for target, *times in connection.execute(
+            "SELECT target, last_success_at, window_start, window_end FROM providers"
+        )
+    }
+
+
+def _planned(row: tuple[str, str, float, str | None]) -> Planned:
+    job, target, interval, at = row
+    return Planned(job, target, interval, None if at is None else _seconds(at))
+
+
 def _run(row: tuple[str, str, str, str, str | None, int]) -> RunFacts:
     job, target, status, began, ended, done = row
     return RunFacts(job, target, status, _seconds(began), None if ended is None else _seconds(ended), done)
@@ -295,8 +256,10 @@ def _daemon(connection: sqlite3.Connection) -> DaemonFacts | None:
     return None if row is None else DaemonFacts(_seconds(row[0]), row[1] is not None, bool(row[2]))
 
 
-def _with_times(connection: sqlite3.Connection, query: str) -> Iterator[tuple[str, float]]:
-    for name, at in connection.execute(query):
+def _with_times(
+    connection: sqlite3.Connection, query: str, asked: Mapping[str, str] | None = None
+) -> Iterator[tuple[str, float]]:
+    for name, at in connection.execute(query, asked or {}):
         yield name, _seconds(at)
 
 
@@ -305,6 +268,16 @@ def _grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
     for key, value in pairs:
         found[key] = (*found.get(key, ()), value)
     return found
+
+
+def _counts(found: Iterable[tuple[str, str, int]]) -> dict[tuple[str, str], int]:
+    return {(first, second): count for first, second, count in found}
+
+
+def _good(
+    every: Mapping[tuple[str, str], int], waiting: Mapping[tuple[str, str], int]
+) -> dict[tuple[str, str], int]:
+    return {key: count - waiting.get(key, 0) for key, count in every.items()}
 
 
 def _summed(counts: Mapping[tuple[str, str], int]) -> dict[str, int]:
