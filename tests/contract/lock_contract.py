@@ -16,7 +16,7 @@ import pytest
 from holdfast.jobs import keeping, locking
 from holdfast.jobs import prune as job
 from holdfast.jobs.catalog import rebuild
-from holdfast.jobs.check_stores import check_store
+from holdfast.jobs.checks.stores import check_store
 from holdfast.jobs.prune import complain
 from holdfast.ledger import locks as known_locks
 from holdfast.model import layout

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from holdfast.jobs import one_place
-from holdfast.jobs.check_finding import Finding
-from holdfast.jobs.check_stores import check_store
+from holdfast.jobs.checks.finding import Finding
+from holdfast.jobs.checks.stores import check_store
 from holdfast.stores.base import Conditions, RefusedError, Store
 from holdfast.stores.gcs import GcsStore
 from holdfast.stores.limited import LimitedStore, Meter

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from contract.lock_contract import LockContract
-from holdfast.jobs.check_stores import check_store
+from holdfast.jobs.checks.stores import check_store
 from holdfast.stores.base import Store
 from holdfast.stores.gcs import GcsStore
 from holdfast.stores.locking import LockMode

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from contract.store_contract import SourceBrokeError, StoreContract, broken_after, data_of
-from holdfast.jobs.check_stores import check_store
+from holdfast.jobs.checks.stores import check_store
 from holdfast.stores.base import RefusedError, Store
 from holdfast.stores.s3 import S3Settings, S3Store
 from support import ceph, moto_server

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from contract.lock_contract import BACKUP, LockContract
-from holdfast.jobs.check_stores import check_store
+from holdfast.jobs.checks.stores import check_store
 from holdfast.stores.base import Store
 from holdfast.stores.locking import LockMode, locks_of
 from holdfast.stores.s3 import S3Settings, S3Store

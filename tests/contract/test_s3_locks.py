@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from contract.lock_contract import LockContract, keeps_a_backup_locked
-from holdfast.jobs.check_stores import check_store
+from holdfast.jobs.checks.stores import check_store
 from holdfast.stores.base import Store
 from holdfast.stores.locking import LockMode, locks_of
 from holdfast.stores.s3 import S3Store

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from contract.store_contract import StoreContract
-from holdfast.jobs.check_stores import check_store
+from holdfast.jobs.checks.stores import check_store
 from holdfast.stores.base import Store
 from holdfast.stores.s3 import S3Settings, S3Store
 from support import moto_server, rclone

@@ -17,7 +17,7 @@ import pytest
 
 from holdfast.jobs.backup import Taken
 from holdfast.jobs.catalog import Rebuilt
-from holdfast.jobs.check_finding import Finding
+from holdfast.jobs.checks.finding import Finding
 from holdfast.jobs.copies import CaughtUp
 from holdfast.jobs.export import Exported
 from holdfast.jobs.export_csv import TableFile

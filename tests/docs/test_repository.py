@@ -199,9 +199,9 @@ def test_the_source_map_names_what_there_is() -> None:
 def test_the_docstring_of_a_package_names_modules_that_there_are() -> None:
     missing = {
         f"{path.parent.name}.{name}"
-        for path in PACKAGE.glob("*/__init__.py")
+        for path in PACKAGE.glob("*/**/__init__.py")
         for name in re.findall(r"`([a-z_0-9]+)`", ast.get_docstring(ast.parse(path.read_text())) or "")
-        if not (path.parent / f"{name}.py").exists()
+        if not (path.parent / f"{name}.py").exists() and not (path.parent / name / "__init__.py").exists()
     }
     assert missing == set()
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from holdfast.app import open_app
-from holdfast.jobs import storage_restore, storage_save
 from holdfast.jobs.prune import Wish, complain, prune
-from holdfast.jobs.storage_folder import Folder
+from holdfast.jobs.supabase import storage_restore, storage_save
+from holdfast.jobs.supabase.storage_folder import Folder
 from support.buckets import REF, S3, fill
 from support.kill_driver import OUT
 from support.moto_server import ACCESS_KEY, SECRET_KEY

@@ -20,10 +20,10 @@ from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
-from holdfast.jobs import platform_settings
 from holdfast.jobs.backup import backup
 from holdfast.jobs.importing import import_dumps
 from holdfast.jobs.services import Services
+from holdfast.jobs.supabase import platform_settings
 from holdfast.methods.base import Source
 from holdfast.model.backup import FORMAT_VERSION, Backup
 from holdfast.model.supabase import Project

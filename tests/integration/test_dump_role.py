@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from holdfast.jobs.backup import backup
-from holdfast.jobs.check import check
+from holdfast.jobs.checks.check import check
 from holdfast.model.errors import SourceError
 from holdfast.postgres.conninfo import Conninfo, keyword_string
 from holdfast.postgres.scratch import Cluster

@@ -8,7 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from holdfast.jobs.check import check
+from holdfast.jobs.checks.check import check
 from holdfast.methods import dump_hints
 from holdfast.model.errors import SourceError
 from holdfast.model.target import Selection

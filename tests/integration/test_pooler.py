@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.jobs.check import check
+from holdfast.jobs.checks.check import check
 from holdfast.model.errors import SourceError
 from holdfast.postgres.scratch import Cluster
 from support.pgbouncer import pgbouncer

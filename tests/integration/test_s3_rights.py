@@ -16,7 +16,7 @@ import pytest
 from holdfast.jobs import past
 from holdfast.jobs.backup import backup
 from holdfast.jobs.catalog import rebuild
-from holdfast.jobs.check_stores import check_store
+from holdfast.jobs.checks.stores import check_store
 from holdfast.jobs.copies import catch_up
 from holdfast.jobs.find import open_best
 from holdfast.jobs.prune import Pruned, Wish, complain, prune

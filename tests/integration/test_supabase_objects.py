@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.jobs import catalog, storage_prune, storage_restore, storage_save
-from holdfast.jobs.check_platform import check_platform
-from holdfast.jobs.storage_folder import Folder
-from holdfast.jobs.storage_restore import Brought, Choice
-from holdfast.jobs.storage_shelf import Shelf
+from holdfast.jobs import catalog
+from holdfast.jobs.checks.platform import check_platform
+from holdfast.jobs.supabase import storage_prune, storage_restore, storage_save
+from holdfast.jobs.supabase.storage_folder import Folder
+from holdfast.jobs.supabase.storage_restore import Brought, Choice
+from holdfast.jobs.supabase.storage_shelf import Shelf
 from holdfast.model.errors import (
     BusyError,
     ConfigError,

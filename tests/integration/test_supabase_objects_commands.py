@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.jobs import storage_save
+from holdfast.jobs.supabase import storage_save
 from holdfast.postgres import conninfo
 from holdfast.system.stop import Stop
 from support.buckets import ODD, REF, S3, fill, project

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.jobs import runner
-from holdfast.jobs.storage_scrub import Turn, scrub
+from holdfast.jobs.supabase.storage_scrub import Turn, scrub
 from holdfast.model import layout
 from support.buckets import S3, fill, save, saving, store, with_stores
 from support.world import World

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.jobs import runner, storage_copy, storage_prune, storage_restore, storage_save
+from holdfast.jobs import runner
 from holdfast.jobs.services import Services
-from holdfast.jobs.storage_folder import Folder
-from holdfast.jobs.storage_restore import Choice
-from holdfast.jobs.storage_shelf import Shelf
+from holdfast.jobs.supabase import storage_copy, storage_prune, storage_restore, storage_save
+from holdfast.jobs.supabase.storage_folder import Folder
+from holdfast.jobs.supabase.storage_restore import Choice
+from holdfast.jobs.supabase.storage_shelf import Shelf
 from holdfast.ledger.ledger import Ledger
 from holdfast.model import layout
 from holdfast.model.errors import IntegrityError

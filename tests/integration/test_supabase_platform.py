@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.jobs import platform as job
-from holdfast.jobs import platform_restore as restoring
 from holdfast.jobs import runner
-from holdfast.jobs.check_platform import check_platform
+from holdfast.jobs.checks.platform import check_platform
+from holdfast.jobs.supabase import platform as job
+from holdfast.jobs.supabase import platform_restore as restoring
 from holdfast.ledger import facts
 from holdfast.ledger.ledger import Ledger
 from holdfast.metrics import collector

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.jobs import platform_settings as job
+from holdfast.jobs.supabase import platform_settings as job
 from holdfast.model import settings as model
 from holdfast.model.errors import IntegrityError, UsageError
 from holdfast.model.settings import Settings

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from holdfast.jobs import storage_save
-from holdfast.jobs.storage_save import Saved
+from holdfast.jobs.supabase import storage_save
+from holdfast.jobs.supabase.storage_save import Saved
 from holdfast.model.supabase import Project, StorageAccess
 from support.memory_store import MemoryStore
 from support.moto_server import ACCESS_KEY, SECRET_KEY, raw_client

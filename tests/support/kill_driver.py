@@ -24,7 +24,7 @@ from pathlib import Path
 
 from holdfast.app import App, open_app
 from holdfast.cli.options import destination
-from holdfast.jobs import restore, storage_restore, storage_save
+from holdfast.jobs import restore
 from holdfast.jobs.backup import backup
 from holdfast.jobs.copies import catch_up
 from holdfast.jobs.find import open_best
@@ -36,7 +36,8 @@ from holdfast.jobs.restore_tables import restore_tables
 from holdfast.jobs.restore_tables_report import TablesWish
 from holdfast.jobs.restore_test import run_one
 from holdfast.jobs.services import Services
-from holdfast.jobs.storage_folder import Folder
+from holdfast.jobs.supabase import storage_restore, storage_save
+from holdfast.jobs.supabase.storage_folder import Folder
 from holdfast.jobs.swap import restore_swapped
 from holdfast.methods.pg_restore import Options
 from holdfast.model.target import Target

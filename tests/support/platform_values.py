@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from holdfast.jobs.storage_restore import Brought, Found
-from holdfast.jobs.storage_save import Saved
-from holdfast.jobs.storage_shelf import Shelf
+from holdfast.jobs.supabase.storage_restore import Brought, Found
+from holdfast.jobs.supabase.storage_save import Saved
+from holdfast.jobs.supabase.storage_shelf import Shelf
 from holdfast.model.backup import Segment
 from holdfast.model.platform import BackupSchedule, PlatformBackup, PlatformBackups
 from holdfast.model.storage import Snapshot

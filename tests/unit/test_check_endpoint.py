@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from holdfast.jobs.check_endpoint import check_endpoint
+from holdfast.jobs.checks.endpoint import check_endpoint
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])

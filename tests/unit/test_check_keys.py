@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.jobs.check_keys import check_config, check_keys
+from holdfast.jobs.checks.keys import check_config, check_keys
 from holdfast.jobs.services import Keys
 from holdfast.streams import age_keys, sign
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.jobs.check_finding import Finding, guarded
-from holdfast.jobs.check_plans import check_plan
+from holdfast.jobs.checks.finding import Finding, guarded
+from holdfast.jobs.checks.plans import check_plan
 from holdfast.model import schedule
 from holdfast.model.errors import SourceError
 from holdfast.model.planning import Timetable

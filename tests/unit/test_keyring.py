@@ -11,7 +11,7 @@ import pytest
 
 from holdfast.jobs import canary, runner, scheduled
 from holdfast.jobs.catalog import rebuild
-from holdfast.jobs.check_keys import check_known
+from holdfast.jobs.checks.keys import check_known
 from holdfast.jobs.keyring import Keyring, Opening, keyring
 from holdfast.jobs.prune import Wish, prune
 from holdfast.jobs.reencrypt import copy_to

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from holdfast.jobs import keeping
-from holdfast.jobs.check_locks import check_locks
+from holdfast.jobs.checks.locks import check_locks
 from holdfast.jobs.status import status
 from holdfast.ledger import facts, retention, scheduling
 from holdfast.ledger import locks as known_locks

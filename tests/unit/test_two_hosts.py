@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from holdfast.jobs import catalog, keeping, lease, scheduled
-from holdfast.jobs.check import check
+from holdfast.jobs.checks.check import check
 from holdfast.jobs.copies import catch_up
 from holdfast.jobs.lease import LostError
 from holdfast.jobs.prune import Pruned, Wish, complain, prune

@@ -123,7 +123,7 @@ def backup_before_migration(
 
 def destination(opened: App, url: str | None, target: str) -> Conninfo:
     """Tell where to restore: the server of `url`, else the target's own. Raise UsageError where there is neither."""
-    from holdfast.jobs import project_address
+    from holdfast.jobs.supabase import project_address
     from holdfast.postgres import conninfo
     from holdfast.system import logs
 

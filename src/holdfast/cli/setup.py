@@ -180,9 +180,9 @@ def check(
     from itertools import chain
 
     from holdfast.config import loading as configuration
-    from holdfast.jobs.check import check as job
-    from holdfast.jobs.check_endpoint import check_endpoint
-    from holdfast.jobs.check_keys import check_config
+    from holdfast.jobs.checks.check import check as job
+    from holdfast.jobs.checks.endpoint import check_endpoint
+    from holdfast.jobs.checks.keys import check_config
     from holdfast.render import facts, printing
 
     with opened_app(config, overrides, quiet=quiet) as opened:

@@ -25,7 +25,7 @@ from holdfast.cli.options import (
 from holdfast.model.errors import CancelledError, UnsafeError, UsageError
 
 if TYPE_CHECKING:
-    from holdfast.jobs.platform_restore import Intent
+    from holdfast.jobs.supabase.platform_restore import Intent
 
 # A new ledger is filled from the stores first, which none of this needs.
 _SECONDS_FOR_STORES = 10.0
@@ -40,7 +40,7 @@ def backups(
     quiet: Quiet = False,
 ) -> None:
     """List the backups that Supabase makes of a project by itself."""
-    from holdfast.jobs import platform
+    from holdfast.jobs.supabase import platform
     from holdfast.render import printing, supabase
 
     with opened_app(config, overrides, quiet=quiet, seconds=_SECONDS_FOR_STORES) as opened:
@@ -68,7 +68,7 @@ def schedule(
     quiet: Quiet = False,
 ) -> None:
     """Tell when Supabase makes its daily backup of a project, or have it made at another time."""
-    from holdfast.jobs import platform
+    from holdfast.jobs.supabase import platform
     from holdfast.render import printing, supabase
 
     at = _time_of_day(to)
@@ -111,7 +111,7 @@ def restore_pitr(
     quiet: Quiet = False,
 ) -> None:
     """Have Supabase restore a project to a point in time. What was written since then is lost."""
-    from holdfast.jobs import platform_restore as job
+    from holdfast.jobs.supabase import platform_restore as job
     from holdfast.render import printing, supabase
 
     moment = parse_time(at)
@@ -152,7 +152,7 @@ def objects(
     quiet: Quiet = False,
 ) -> None:
     """List the snapshots of a project's files."""
-    from holdfast.jobs import storage_restore as job
+    from holdfast.jobs.supabase import storage_restore as job
     from holdfast.render import printing, supabase
 
     with opened_app(config, overrides, quiet=quiet) as opened:
@@ -171,7 +171,7 @@ def save_objects(
     quiet: Quiet = False,
 ) -> None:
     """Save the files in a project's buckets, now. What has not changed is not read again."""
-    from holdfast.jobs import storage_save as job
+    from holdfast.jobs.supabase import storage_save as job
     from holdfast.render import printing, supabase
 
     with opened_app(config, overrides, quiet=quiet) as opened:
@@ -207,9 +207,9 @@ def restore_objects(
     quiet: Quiet = False,
 ) -> None:
     """Bring files of a snapshot back into the project's buckets, or elsewhere. Needs the identity."""
-    from holdfast.jobs import storage_restore as job
-    from holdfast.jobs.storage_access import bucket_files
-    from holdfast.jobs.storage_folder import Folder
+    from holdfast.jobs.supabase import storage_restore as job
+    from holdfast.jobs.supabase.storage_access import bucket_files
+    from holdfast.jobs.supabase.storage_folder import Folder
     from holdfast.render import printing, supabase
 
     if to is not None and to_target is not None:
@@ -243,7 +243,7 @@ def settings(
     quiet: Quiet = False,
 ) -> None:
     """Get the settings of a project out of a backup: JSON, with secrets in it. Needs the identity."""
-    from holdfast.jobs import platform_settings as job
+    from holdfast.jobs.supabase import platform_settings as job
     from holdfast.model.codec import to_json
     from holdfast.render import printing
 

@@ -10,6 +10,6 @@
 - bring back: `restore`, `restore_tables`, `restore_beside`, `swap`, `recover`, `disaster`, `export`, `kit`
 - let go: `prune` (looks, plans, then takes steps), `locking`, `keeping` (pins and the like)
 - by itself: `dispatch` starts what `scheduled` lists, `notifying` tells of it through `courier`, `monitoring` answers scrapes
-- before it is needed: `check` and its parts, each a list of findings
-- a Supabase project: `platform` and `project_address` ask its API, `storage_save` and `storage_restore` keep its files
+- before it is needed: `checks`
+- a Supabase project: `supabase`
 """

@@ -16,8 +16,6 @@ from holdfast.jobs import (
     limits,
     locking,
     mixed,
-    platform_settings,
-    project_address,
     runner,
     schema_names,
     slots,
@@ -26,6 +24,7 @@ from holdfast.jobs import (
 )
 from holdfast.jobs.restore_text import restore_text
 from holdfast.jobs.services import Services
+from holdfast.jobs.supabase import platform_settings, project_address
 from holdfast.methods.base import Method, Source
 from holdfast.methods.logical import Logical
 from holdfast.model import catalog as catalog_model

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
-from holdfast.jobs.check_finding import Finding
+from holdfast.jobs.checks.finding import Finding
 from holdfast.jobs.services import Services
 from holdfast.ledger.ledger import GONE
 from holdfast.model import layout

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from holdfast.jobs.check_finding import Finding
+from holdfast.jobs.checks.finding import Finding
 from holdfast.jobs.services import Services
 from holdfast.ledger import marks
 from holdfast.ledger.ledger import BackupRow

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from holdfast.jobs import forgotten, silence
-from holdfast.jobs.check_finding import Finding
+from holdfast.jobs.checks.finding import Finding
 from holdfast.jobs.courier import PATIENCE, Courier
 from holdfast.jobs.news import Desk, News
 from holdfast.jobs.services import Reporter

@@ -7,7 +7,7 @@ import itertools
 import secrets
 from collections.abc import Iterator, Sequence
 
-from holdfast.jobs.check_finding import Finding
+from holdfast.jobs.checks.finding import Finding
 from holdfast.jobs.services import Services
 from holdfast.model import layout
 from holdfast.model.errors import ConfigError, StoreError

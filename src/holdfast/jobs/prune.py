@@ -17,12 +17,12 @@ from holdfast.jobs import (
     prune_plan,
     prune_steps,
     runner,
-    storage_prune,
 )
 from holdfast.jobs.locking import Renewed
 from holdfast.jobs.prune_plan import Plan
 from holdfast.jobs.prune_steps import Locked
 from holdfast.jobs.services import Services
+from holdfast.jobs.supabase import storage_prune
 from holdfast.jobs.writing import Place
 from holdfast.ledger import locks
 from holdfast.ledger import retention as ledger

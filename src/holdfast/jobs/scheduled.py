@@ -7,20 +7,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
-from holdfast.jobs import (
-    canary,
-    copies,
-    platform,
-    prune,
-    runner,
-    scheduled_tests,
-    storage_save,
-    storage_scrub,
-)
+from holdfast.jobs import canary, copies, prune, runner, scheduled_tests
 from holdfast.jobs.backup import backup
 from holdfast.jobs.find import timely
 from holdfast.jobs.scrub import scrub
 from holdfast.jobs.services import Services
+from holdfast.jobs.supabase import platform, storage_save, storage_scrub
 from holdfast.jobs.verify import verify
 from holdfast.ledger import scheduling
 from holdfast.ledger.scheduling import Key

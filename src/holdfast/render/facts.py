@@ -11,7 +11,7 @@ if TYPE_CHECKING:  # every command prints something, and none needs all of the j
 
     from holdfast.jobs.backup import Taken
     from holdfast.jobs.catalog import Rebuilt
-    from holdfast.jobs.check_finding import Finding
+    from holdfast.jobs.checks.finding import Finding
     from holdfast.jobs.copies import CaughtUp
     from holdfast.jobs.export import Exported
     from holdfast.jobs.spread import Spread

@@ -20,7 +20,7 @@ from holdfast.system import logs, stdio
 if TYPE_CHECKING:  # every command prints something, and none needs all of the jobs for it
     from holdfast.jobs.backup import Taken
     from holdfast.jobs.catalog import Rebuilt
-    from holdfast.jobs.check_finding import Finding
+    from holdfast.jobs.checks.finding import Finding
     from holdfast.jobs.copies import CaughtUp
     from holdfast.jobs.verify import Verified
     from holdfast.ledger.ledger import BackupRow, Copy

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from holdfast.jobs.platform_restore import Intent
-from holdfast.jobs.storage_restore import Brought, Found
-from holdfast.jobs.storage_save import Saved
+from holdfast.jobs.supabase.platform_restore import Intent
+from holdfast.jobs.supabase.storage_restore import Brought, Found
+from holdfast.jobs.supabase.storage_save import Saved
 from holdfast.model.codec import Json, to_json
 from holdfast.model.platform import BackupSchedule, PlatformBackups
 from holdfast.model.storage import Snapshot

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
-from holdfast.jobs.check_finding import Finding
+from holdfast.jobs.checks.finding import Finding
 from holdfast.jobs.services import Services
 from holdfast.model.target import Target
 from holdfast.stores.locking import LockRule, locks_of

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from holdfast.jobs import runner
 from holdfast.jobs.services import Services
-from holdfast.jobs.storage_shelf import Shelf, contents, entries, exact, open_snapshot
+from holdfast.jobs.supabase.storage_shelf import Shelf, contents, entries, exact, open_snapshot
 from holdfast.model.errors import Error, IntegrityError, KeyFileError, NotFoundError, PartialError, StoreError
 from holdfast.model.run import Run
 from holdfast.model.storage import Content, Entry, File, Properties, Snapshot, parse_head

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
 
-from holdfast.jobs.platform import api_of
 from holdfast.jobs.reading import Opened, read_plain
 from holdfast.jobs.services import Services
+from holdfast.jobs.supabase.platform import api_of
 from holdfast.methods.base import Source
 from holdfast.model import codec, layout
 from holdfast.model.errors import NotFoundError, ProviderError, StoreError, UsageError

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from typing import NoReturn
 
 from holdfast.jobs import runner
-from holdfast.jobs.platform import api_of
 from holdfast.jobs.services import Services
+from holdfast.jobs.supabase.platform import api_of
 from holdfast.model.codec import time_text
 from holdfast.model.errors import CancelledError, NotFoundError, ProviderError, UsageError
 from holdfast.model.platform import HEALTHY, RESTORE_FAILED, PlatformBackups, Standing

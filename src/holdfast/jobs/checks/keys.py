@@ -6,7 +6,7 @@ import stat
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from holdfast.jobs.check_finding import Finding
+from holdfast.jobs.checks.finding import Finding
 from holdfast.jobs.keyring import recipients
 from holdfast.jobs.services import Keys, Services
 from holdfast.streams.age_keys import too_open

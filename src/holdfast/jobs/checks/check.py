@@ -8,13 +8,15 @@ from contextlib import closing
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from holdfast.jobs import check_keys, conditions, emptied, mixed, one_place, project_address
-from holdfast.jobs.check_finding import Finding, guarded, room
-from holdfast.jobs.check_locks import check_locks
-from holdfast.jobs.check_plans import check_plan
-from holdfast.jobs.check_platform import check_platform
-from holdfast.jobs.check_stores import check_store
+from holdfast.jobs import conditions, emptied, mixed, one_place
+from holdfast.jobs.checks import keys
+from holdfast.jobs.checks.finding import Finding, guarded, room
+from holdfast.jobs.checks.locks import check_locks
+from holdfast.jobs.checks.plans import check_plan
+from holdfast.jobs.checks.platform import check_platform
+from holdfast.jobs.checks.stores import check_store
 from holdfast.jobs.services import Services
+from holdfast.jobs.supabase import project_address
 from holdfast.methods import dump_hints, supabase_dump
 from holdfast.methods.logical import choose_databases
 from holdfast.model.errors import Error
@@ -50,8 +52,8 @@ def check(services: Services, targets: tuple[Target, ...], *, encrypted: bool) -
             message="none: this host backs nothing up",
             hint="Add a section [targets.NAME], or set HOLDFAST_URL; a variable that is empty counts as none.",
         )
-    yield from check_keys.check_keys(services.keys, encrypted=encrypted)
-    yield from check_keys.check_known(services)
+    yield from keys.check_keys(services.keys, encrypted=encrypted)
+    yield from keys.check_known(services)
     yield _check_space(services.state_dir)
     yield from _check_lasting(services.state_dir)
     yield from _check_spool(services.spool_dir)

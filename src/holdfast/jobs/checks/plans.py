@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator
 from datetime import datetime
 
-from holdfast.jobs.check_finding import Finding
+from holdfast.jobs.checks.finding import Finding
 from holdfast.model import planning
 from holdfast.model.target import Target
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from holdfast.jobs import runner
 from holdfast.jobs.services import Services
-from holdfast.jobs.storage_shelf import Shelf, contents, exact, open_snapshot, there_in
+from holdfast.jobs.supabase.storage_shelf import Shelf, contents, exact, open_snapshot, there_in
 from holdfast.jobs.verify import Verified
 from holdfast.model.errors import Error, IntegrityError, KeyFileError, NotFoundError, StoreError
 from holdfast.model.storage import Content

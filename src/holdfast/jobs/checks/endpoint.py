@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator
 
-from holdfast.jobs.check_finding import Finding
+from holdfast.jobs.checks.finding import Finding
 
 SUBJECT = "metrics endpoint"
 _HINT = (

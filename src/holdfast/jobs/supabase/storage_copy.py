@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from holdfast.jobs import runner, writing
 from holdfast.jobs.services import Services
-from holdfast.jobs.storage_shelf import (
+from holdfast.jobs.supabase.storage_shelf import (
     Shelf,
     check_there,
     commit,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from holdfast.jobs.platform import api_of
+from holdfast.jobs.supabase.platform import api_of
 from holdfast.model.errors import ConfigError
 from holdfast.model.target import Target
 from holdfast.stores.bucket_files import BucketAccess, BucketFiles

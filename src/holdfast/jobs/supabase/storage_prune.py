@@ -10,7 +10,7 @@ from holdfast.jobs import fence
 from holdfast.jobs.lease import LostError
 from holdfast.jobs.prune_steps import STRAYS_AFTER
 from holdfast.jobs.services import Services
-from holdfast.jobs.storage_shelf import Shelf, contents, locked, open_snapshot
+from holdfast.jobs.supabase.storage_shelf import Shelf, contents, locked, open_snapshot
 from holdfast.model import layout
 from holdfast.model.errors import BusyError, IntegrityError, KeyFileError, NotFoundError
 from holdfast.model.storage import needed

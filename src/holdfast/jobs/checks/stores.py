@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 
 from holdfast.jobs import conditions
-from holdfast.jobs.check_finding import Finding, guarded, room
+from holdfast.jobs.checks.finding import Finding, guarded, room
 from holdfast.model import layout
 from holdfast.model.errors import IntegrityError, StoreError
 from holdfast.stores.base import (

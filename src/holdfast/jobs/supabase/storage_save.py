@@ -9,10 +9,10 @@ from itertools import count
 
 from holdfast.jobs import fence, runner, writing
 from holdfast.jobs.services import Services
-from holdfast.jobs.storage_access import bucket_files
-from holdfast.jobs.storage_copy import copy
-from holdfast.jobs.storage_journal import Journal, journal
-from holdfast.jobs.storage_shelf import (
+from holdfast.jobs.supabase.storage_access import bucket_files
+from holdfast.jobs.supabase.storage_copy import copy
+from holdfast.jobs.supabase.storage_journal import Journal, journal
+from holdfast.jobs.supabase.storage_shelf import (
     Shelf,
     check_there,
     commit,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
-from holdfast.jobs.platform import api_of
+from holdfast.jobs.supabase.platform import api_of
 from holdfast.model.errors import ProviderError, SourceError
 from holdfast.model.target import Target
 from holdfast.postgres import conninfo, supabase_address

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from holdfast.jobs.check_finding import Finding
-from holdfast.jobs.platform import api_of
-from holdfast.jobs.storage_access import bucket_files
+from holdfast.jobs.checks.finding import Finding
+from holdfast.jobs.supabase.platform import api_of
+from holdfast.jobs.supabase.storage_access import bucket_files
 from holdfast.model.platform import HEALTHY
 from holdfast.model.target import Target
 from holdfast.system.stop import Stop
