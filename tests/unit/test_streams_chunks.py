@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.streams.chunks import Checksum, Tally, counted, rechunk, split, tally
+from holdfast.streams.chunks import Checksum, Tally, counted, rechunk, split, tally, views
 from support.streams import SourceError, cut, cuttings, noise, then_failing
 
 
@@ -44,6 +44,13 @@ def test_counted_tells_the_length_of_every_chunk() -> None:
 @given(st.binary(max_size=300), cuttings(40), st.integers(min_value=1, max_value=50))
 def test_rechunk_gives_exact_blocks(data: bytes, sizes: list[int], size: int) -> None:
     assert list(rechunk(cut(data, sizes), size)) == [data[at : at + size] for at in range(0, len(data), size)]
+
+
+def test_a_block_that_lies_in_one_chunk_is_not_copied() -> None:
+    chunk = b"abcdefg"
+    first, second, third = views([b"12", chunk], 3)
+    assert (bytes(first), bytes(second), bytes(third)) == (b"12a", b"bcd", b"efg")
+    assert (first.obj is chunk, second.obj is chunk, third.obj is chunk) == (False, True, True)
 
 
 def test_rechunk_passes_an_error_on() -> None:

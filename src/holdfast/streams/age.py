@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from holdfast.model.errors import IntegrityError, KeyFileError
 from holdfast.streams import age_header
 from holdfast.streams.age_stanzas import FILE_KEY_BYTES, hkdf, unwrap, wrap
-from holdfast.streams.chunks import rechunk
+from holdfast.streams.chunks import views
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -53,8 +53,15 @@ def encrypt(chunks: Iterable[bytes], recipients: Sequence[Recipient]) -> Iterato
 
 def _encrypted(head: bytes, key: ChaCha20Poly1305, chunks: Iterable[bytes]) -> Iterator[bytes]:
     yield head
+    room = memoryview(b"")
     for batch in _batches(chunks, CHUNK):
-        yield b"".join(key.encrypt(nonce, chunk, None) for nonce, chunk in batch)
+        size = sum(len(chunk) + TAG for _, chunk in batch)
+        if size > len(room):
+            room = memoryview(bytearray(size))  # the first is the largest, and used again and again
+        end = 0
+        for nonce, chunk in batch:
+            end += key.encrypt_into(nonce, chunk, None, room[end : end + len(chunk) + TAG])
+        yield bytes(room[:size])
 
 
 def decrypt(
@@ -117,23 +124,19 @@ def _chain(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
 def _batches(chunks: Iterable[bytes], size: int) -> Iterator[list[tuple[bytes, memoryview]]]:
     """Cut a stream into batches of chunks of `size` bytes, each with its nonce; an empty stream is one empty chunk.
 
-    The nonce tells the last chunk, hence one batch is held back.
+    The nonce tells the last chunk, hence a batch is given when there is one more chunk.
     """
-    blocks = rechunk(chunks, size * _BATCH)
-    block = next(blocks, b"")
-    counter = 0
-    while True:
-        following = next(blocks, None)
-        view = memoryview(block)
-        pieces = [view[at : at + size] for at in range(0, max(len(block), 1), size)]
-        last = counter + len(pieces) - 1 if following is None else None
-        yield [
-            (chunk_nonce(number, last=number == last), piece) for number, piece in enumerate(pieces, counter)
-        ]
-        if following is None:
-            return
-        counter += len(pieces)
-        block = following
+    first = 0
+    batch: list[memoryview] = []
+    for piece in views(chunks, size):
+        if len(batch) == _BATCH:
+            yield [(chunk_nonce(number, last=False), each) for number, each in enumerate(batch, first)]
+            first += _BATCH
+            batch.clear()
+        batch.append(piece)
+    batch = batch or [memoryview(b"")]
+    last = first + len(batch) - 1
+    yield [(chunk_nonce(number, last=number == last), each) for number, each in enumerate(batch, first)]
 
 
 def _head(source: Iterator[bytes]) -> tuple[bytes, bytes]:

@@ -70,31 +70,34 @@ def counted(chunks: Iterable[bytes], on_bytes: Callable[[int], None]) -> Iterato
 
 def rechunk(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
     """Give the same bytes in blocks of exactly `size` bytes, the last one shorter; none for an empty stream."""
+    return map(bytes, views(chunks, size))
+
+
+def views(chunks: Iterable[bytes], size: int) -> Iterator[memoryview]:
+    """Give the same bytes in blocks as `rechunk` does, copying only those that lie in several chunks."""
     if size < 1:
         raise ValueError(f"a block of {size} bytes")
-    return _rechunk(chunks, size)
+    return _views(chunks, size)
 
 
-def _rechunk(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
-    block, filled = bytearray(), 0  # of `size` once it is needed, and then used again and again
+def _views(chunks: Iterable[bytes], size: int) -> Iterator[memoryview]:
+    block = bytearray()  # what was begun; a new one each time, as its view is out
     for chunk in chunks:
-        start = 0
-        if filled:
-            start = min(size - filled, len(chunk))
-            memoryview(block)[filled : filled + start] = memoryview(chunk)[:start]
-            filled += start
-            if filled < size:
+        view = memoryview(chunk)
+        if block:
+            missing = size - len(block)
+            block += view[:missing]
+            view = view[missing:]
+            if len(block) < size:
                 continue
-            yield bytes(block)
-        whole = len(chunk) - (len(chunk) - start) % size
-        for at in range(start, whole, size):
-            yield chunk[at : at + size]
-        filled = len(chunk) - whole
-        if filled:
-            block = block or bytearray(size)
-            memoryview(block)[:filled] = memoryview(chunk)[whole:]
-    if filled:
-        yield bytes(memoryview(block)[:filled])
+            yield memoryview(block)
+            block = bytearray()
+        whole = len(view) - len(view) % size
+        for at in range(0, whole, size):
+            yield view[at : at + size]
+        block += view[whole:]
+    if block:
+        yield memoryview(block)
 
 
 def split(chunks: Iterable[bytes], limit: int) -> Iterator[Iterator[bytes]]:
