@@ -28,9 +28,12 @@ def kept(backups: Sequence[Candidate], policy: Policy, now: datetime) -> set[str
     found = {b.id for b in backups if b not in true or b.pinned is not None}
     found |= {b.id for b in good if _newer(b, good) < max(policy.minimum, 1)}
     found |= {b.id for b in good if b.proven and _newer(b, [o for o in good if o.proven]) == 0}
-    found |= {b.id for b in slotted if _by_rules(b, slotted, good, policy)}
     whole = [b for b in true if b.pinned is None]
-    found |= {b.id for b in whole if not b.good and _by_rules(b, whole, true, policy)}
+    for counted in (lambda _: True, _in_time):  # what came late takes no place of what was there in time
+        some = [b for b in slotted if counted(b)]
+        found |= {b.id for b in some if _by_rules(b, some, good, policy)}
+        some = [b for b in whole if counted(b)]
+        found |= {b.id for b in some if not b.good and _by_rules(b, some, true, policy)}
     newer = [b for b in true if not b.good and _newer(b, good) == 0]
     waiting = [b for b in newer if b.waiting]
     found |= {b.id for b in newer if not b.waiting or _newer(b, waiting) < policy.minimum}
@@ -45,6 +48,10 @@ def kept(backups: Sequence[Candidate], policy: Policy, now: datetime) -> set[str
             break
         found |= more
     return found & {b.id for b in backups}
+
+
+def _in_time(one: Candidate) -> bool:
+    return one.stored_at is None or one.stored_at <= one.at + timedelta(days=1)
 
 
 def _newer(one: Candidate, among: Sequence[Candidate]) -> int:

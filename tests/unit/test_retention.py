@@ -18,12 +18,11 @@ from support.retention_reference import kept as reference
 
 NOW = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
 NOTHING = Policy(daily=0, weekly=0, monthly=0, yearly=0, minimum=1)
+# Among them summer time of half an hour, another time in Ramadan, and days without a midnight.
 ZONES = [
     UTC,
-    ZoneInfo("Europe/Berlin"),
-    ZoneInfo("America/St_Johns"),
-    ZoneInfo("Pacific/Apia"),
-    ZoneInfo("Asia/Kathmandu"),
+    *map(ZoneInfo, ("Europe/Berlin", "America/St_Johns", "Pacific/Apia", "Asia/Kathmandu")),
+    *map(ZoneInfo, ("Australia/Lord_Howe", "Africa/Casablanca", "America/Sao_Paulo")),
 ]
 
 
@@ -251,7 +250,9 @@ def histories(draw: st.DrawFn) -> list[Candidate]:
                 proven=draw(st.booleans()),
                 pinned="why" if draw(st.integers(0, 6)) == 0 else None,
                 parent=parent,
-                stored_at=at + timedelta(seconds=draw(st.integers(-2 * 3600, 60)))
+                stored_at=at
+                + draw(st.sampled_from([timedelta(), 3 * timedelta(days=1)]))
+                + timedelta(seconds=draw(st.integers(-2 * 3600, 60)))
                 if draw(st.booleans())
                 else None,
             )

@@ -77,7 +77,7 @@ def _is_there(place: Place, kept: Kept) -> bool:
         found = [
             read_all(place.store, place.key(each)) for each in (kept.name, layout.signature_name(kept.name))
         ]
-    except NotFoundError:
+    except (NotFoundError, IntegrityError):
         return False
     return found == [kept.document, kept.signature]
 

@@ -18,7 +18,7 @@ from holdfast.ledger.locks import CopyLock
 from holdfast.ledger.marks import Kept
 from holdfast.model.codec import parse_time
 from holdfast.model.pruning import Circumstances, Refusal, refusals
-from holdfast.model.retention import Reason, judge
+from holdfast.model.retention import LATE, Reason, judge
 from holdfast.model.run import Job
 from holdfast.model.target import Rules
 
@@ -103,8 +103,9 @@ def plan(
     refused = refusals(
         counted,
         rules.policy,
-        _circumstances(services, target, shelf, rules, clock=clock, allow=allow),
-        removing=bool(removing or sweeping or stones),
+        _circumstances(services, target, shelf, rules, clock=clock, allow=allow, now=now),
+        removing=len(removing),
+        clearing=bool(sweeping or stones),
     )
     return Plan(
         shelf=shelf,
@@ -170,14 +171,21 @@ def _end(leaving: Leaving, now: datetime, *, used: bool) -> Decision:
 
 
 def _circumstances(
-    services: Services, target: str, shelf: Shelf, rules: Rules, *, clock: str | None, allow: int
+    services: Services,
+    target: str,
+    shelf: Shelf,
+    rules: Rules,
+    *,
+    clock: str | None,
+    allow: int,
+    now: datetime,
 ) -> Circumstances:
     last = ledger.last(services.ledger, target, shelf.store.name)
     visible = [each for each in shelf.held if each.stone is None]
     acks = acknowledged(services, target)
     return Circumstances(
         clock=clock,
-        rebuilt=_rebuilt(services, shelf),
+        rebuilt=_rebuilt(services, shelf, now),
         anomalies=anomalies(services, target),
         looked_at=acks,
         made=0 if last is None else sum(1 for each in visible if each.candidate.at > last),
@@ -204,11 +212,19 @@ def anomalies(services: Services, target: str) -> tuple[str, ...]:
     return (*said.values(), *turns[-1:])
 
 
-def _rebuilt(services: Services, shelf: Shelf) -> str | None:
-    """Say that the ledger is new and has not seen a backup of this target since; None when it has."""
+def _rebuilt(services: Services, shelf: Shelf, now: datetime) -> str | None:
+    """Say that the ledger is new and has not seen a backup of this target since; None when it has.
+
+    One whose date cannot be true tells nothing of when it was taken.
+    """
     known = [services.ledger.meta_get(key) for key in LEDGER_IS_OF]
     since = max(parse_time(text) for text in known if text is not None)
-    if any(each.candidate.good and each.row.backup.finished_at > since for each in shelf.held):
+    if any(
+        each.candidate.good
+        and not each.candidate.suspect(now)
+        and since < each.row.backup.finished_at <= now + LATE
+        for each in shelf.held
+    ):
         return None
     return (
         f"the ledger is of {since:%Y-%m-%d %H:%M:%SZ}, and knows of no good backup since: it may not know all"

@@ -63,18 +63,23 @@ def largest_run(backups: int, made: int, configured: int | None = None) -> int:
 
 
 def refusals(
-    verdicts: Sequence[Verdict], policy: Policy, known: Circumstances, *, removing: bool
+    verdicts: Sequence[Verdict],
+    policy: Policy,
+    known: Circumstances,
+    *,
+    removing: int = 0,
+    clearing: bool = False,
 ) -> tuple[Refusal, ...]:
-    """Tell what forbids to remove those that expire, and (if `removing`) what was hidden earlier.
+    """Tell what forbids to remove those that expire, `removing` so many that were hidden earlier, and `clearing` what was never listed.
 
     `verdicts` are of the backups that are listed and of hidden ones that are to come back.
     """
-    expiring = [each for each in verdicts if not each.kept]
+    expiring = sum(1 for each in verdicts if not each.kept)
     found = _suspects(verdicts, known)
-    if expiring or removing or found:  # a clock that was set back makes all of them suspect
+    if expiring or removing or clearing or found:  # a clock that was set back makes all of them suspect
         found = _state(known) + found
-    if expiring:
-        found += _numbers(verdicts, len(expiring), policy, known)
+    if expiring or removing:
+        found += _numbers(verdicts, expiring, policy, known)
     return tuple(found)
 
 

@@ -13,6 +13,7 @@ from typing import Literal
 
 FOREVER = 2**63 - 1
 LATE = timedelta(hours=1)  # so much later than its store's own time a backup may be dated
+IN_TIME = timedelta(days=1)  # so long after its date a backup comes into its store, unless it is a later copy
 PERIODS = ("hourly", "daily", "weekly", "monthly", "yearly")
 
 Rule = Literal[
@@ -83,6 +84,11 @@ class Candidate:
     def suspect(self, now: datetime) -> bool:
         """Whether its date cannot be true: some clock was wrong, or somebody wants the others to expire."""
         return self.at > now or (self.stored_at is not None and self.at > self.stored_at + LATE)
+
+    @property
+    def came_late(self) -> bool:
+        """Whether it came long after its date: a later copy, an import, or one that somebody dated back."""
+        return self.stored_at is not None and self.stored_at - self.at > IN_TIME
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +172,24 @@ def _newest(good: Sequence[Candidate], policy: Policy, reasons: dict[str, list[R
 def _slots(
     slotted: Sequence[Candidate], good: Sequence[Candidate], policy: Policy
 ) -> Iterable[tuple[str, Reason]]:
-    """Give the keepers among those that take slots; both are in the order of time."""
+    """Give the keepers among those that take slots; both are in the order of time.
+
+    What came late takes no place of what was there in time: that is judged once more without it.
+    """
+    found = list(_keepers(slotted, good, policy))
+    if any(each.came_late for each in slotted):
+        known = {(backup_id, reason.rule) for backup_id, reason in found}
+        found += [
+            (backup_id, Reason(reason.rule, f"{reason.detail} among those that came in time".lstrip()))
+            for backup_id, reason in _keepers([each for each in slotted if not each.came_late], good, policy)
+            if (backup_id, reason.rule) not in known
+        ]
+    return found
+
+
+def _keepers(
+    slotted: Sequence[Candidate], good: Sequence[Candidate], policy: Policy
+) -> Iterable[tuple[str, Reason]]:
     yield from (
         (each.id, Reason("last")) for each in slotted[len(slotted) - min(policy.keep_last, len(slotted)) :]
     )

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol, runtime_checkable
 
-from holdfast.model.errors import StoreError
+from holdfast.model.errors import IntegrityError, StoreError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,10 +191,10 @@ def check_range(start: int, length: int | None) -> None:
 
 
 def read_all(store: Store, key: str, *, limit: int = 64 * 1024**2) -> bytes:
-    """Read a small object whole. Raise StoreError when it is larger than `limit` bytes."""
+    """Read a small object whole. Raise IntegrityError when it is larger than `limit` bytes: that was not written by us."""
     data = bytearray()
     for chunk in store.get(key):
         data += chunk
         if len(data) > limit:
-            raise StoreError(f"{store.location}: {key} is larger than {limit} bytes")
+            raise IntegrityError(f"{store.location}: {key} is larger than {limit} bytes")
     return bytes(data)
