@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from holdfast.model.script_reading import Reading
 
@@ -34,6 +34,7 @@ class Answers:
     timezone: str = "UTC"
     state_dir: str | None = None
     endpoint: str | None = None
+    profile: str | None = None
     selection: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
@@ -47,18 +48,35 @@ def answers_of(reading: Reading) -> Answers:
         databases=None if reading.every_database or not reading.databases else tuple(reading.databases),
         store=own or default.store,
         endpoint=reading.endpoint if reading.bucket else None,
+        profile=reading.profile if (reading.bucket or "").startswith("s3://") else None,
         schedule=reading.schedule or default.schedule,
         selection={key: tuple(found) for key, found in reading.selection.items() if found},
     )
 
 
 def _url(reading: Reading) -> str:
-    host = quote(reading.host or "localhost", safe="")
+    further = {key: value for key, value in reading.server.items() if key not in {"host", "port", "username"}}
+    host = quote(reading.host or ("" if "service" in further else "localhost"), safe="")
     database = (
         "" if reading.every_database or not reading.databases else f"/{quote(reading.databases[0], safe='')}"
     )
     port = f":{reading.port}" if reading.port else ""
-    return f"postgresql://{quote(reading.user or 'postgres', safe='')}@{host}{port}{database}"
+    user = reading.user or ("" if "service" in further else "postgres")
+    whom = f"{quote(user, safe='')}@" if user else ""
+    query = f"?{urlencode(further, quote_via=quote)}" if further else ""
+    return f"postgresql://{whom}{host}{port}{database or ('/' if query else '')}{query}"
+
+
+def put_in(reading: Reading) -> tuple[str, ...]:
+    """Name what the config has to have and the script does not tell, with what stands there in its place."""
+    given = (
+        ("the server", reading.host or "service" in reading.server, "localhost"),
+        ("the role", reading.user or "service" in reading.server, "postgres"),
+        ("the databases", reading.every_database or reading.databases, "all"),
+        ("where the dumps go", reading.bucket or reading.directory, Answers().store),
+        ("when", reading.schedule, Answers().schedule),
+    )
+    return tuple(f"{what} ({default} is put in)" for what, known, default in given if not known)
 
 
 def starter_config(answers: Answers) -> str:
@@ -118,6 +136,7 @@ def _store(answers: Answers) -> str:
         "# A directory on another disk than the database's, or s3://bucket/prefix.\n"
         f"url = {text(answers.store)}\n"
         + (f"endpoint_url = {text(answers.endpoint)}\n" if answers.endpoint is not None else "")
+        + (f"profile = {text(answers.profile)}\n" if answers.profile is not None else "")
     )
 
 

@@ -19,7 +19,7 @@ SECRETS = ("hunter2", "s3cr3t", "topsecret", "do not tell", "p@ss", "p%40ss")
 EXPECTED: dict[str, dict[str, Any]] = {
     "one-liner.cron": {
         "host": "db.internal", "user": "shop", "databases": ["shop"], "bucket": "s3://acme/nightly",
-        "schedule": "0 2 * * *", "encryption": "openssl enc", "passphrase_file": "/etc/backup.pass",
+        "schedule": "0 2 * * *", "encryption": ["openssl enc"], "passphrase_file": "/etc/backup.pass",
         "pattern": "app-%F.sql.gz.enc", "missed": [],
     },
     "classic.sh": {
@@ -47,12 +47,12 @@ EXPECTED: dict[str, dict[str, Any]] = {
     },
     "functions.sh": {
         "host": "db1.example.org", "user": "backup_user", "databases": ["orders", "customers"],
-        "bucket": "s3://company-backups/postgres", "encryption": "openssl enc -pbkdf2", "missed": [(18, "curl")],
+        "bucket": "s3://company-backups/postgres", "encryption": ["openssl enc -pbkdf2"], "missed": [(18, "curl")],
         "pattern": "{database}_%Y%m%d%H%M%S.dump.gz.enc",
     },
     "gpg.sh": {
         "host": "db", "user": "u", "databases": ["app"], "bucket": "gs://acme-db/app", "directory": "/backups",
-        "encryption": "gpg", "pattern": "app.%s.dump.gpg",
+        "encryption": ["gpg"], "pattern": "app.%s.dump.gpg",
     },
     "conninfo.sh": {
         "host": "db2", "port": "5433", "user": "reader", "databases": ["warehouse"], "directory": "/nas/weekly",

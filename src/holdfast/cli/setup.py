@@ -86,7 +86,7 @@ def init(
 
     from holdfast.postgres.conninfo import parse
     from holdfast.render import importing, printing
-    from holdfast.starter import Answers, answers_of, starter_config
+    from holdfast.starter import Answers, answers_of, put_in, starter_config
     from holdfast.streams.age_keys import parse_recipient
 
     if output.exists():
@@ -123,7 +123,7 @@ def init(
     except OSError as error:
         raise ConfigError(f"cannot write {output}: {error.strerror}") from error
     if reading is not None and from_script is not None:
-        importing.reading(reading, from_script)
+        importing.reading(reading, from_script, put_in(reading))
     printing.line(f"wrote {output}; `holdfast check --config {output}` says whether it works")
     if not answers.recipients:
         printing.line("but first put a recipient into it: `holdfast keygen -o identity.txt` prints one")
@@ -133,9 +133,16 @@ def _read_script(path: Path) -> Reading:
     from holdfast.model import cron_script
 
     try:
-        return cron_script.read(path.read_text(encoding="utf-8", errors="replace"))
+        text = path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
+    reading = cron_script.read(text)
+    if "\0" in text or not (reading.dumps or reading.schedule or "pg_dump" in text):
+        raise UsageError(
+            f"{path} is no script that dumps: there is no pg_dump in it",
+            hint="Give the script that calls pg_dump, or leave --from-script out and answer the questions.",
+        )
+    return reading
 
 
 def _check_store(text: str) -> None:

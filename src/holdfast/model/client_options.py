@@ -7,16 +7,27 @@ from collections.abc import Iterator
 _WITH_VALUE = {
     "h": "host", "p": "port", "U": "username", "d": "dbname", "l": "database", "F": "format", "f": "file", "n": "schema",
     "N": "exclude-schema", "t": "table", "T": "exclude-table", "Z": "compress", "j": "jobs", "E": "encoding",
-    "S": "superuser",
+    "S": "superuser", "e": "extension",
 }  # fmt: skip
 _LONG = frozenset(
     {
         *_WITH_VALUE.values(),
-        "exclude-table-data",
-        "role",
-        "lock-wait-timeout",
         "exclude-database",
+        "exclude-extension",
+        "exclude-table-and-children",
+        "exclude-table-data",
+        "exclude-table-data-and-children",
+        "extra-float-digits",
+        "filter",
+        "include-foreign-data",
+        "lock-wait-timeout",
+        "restrict-key",
+        "role",
         "rows-per-insert",
+        "section",
+        "snapshot",
+        "sync-method",
+        "table-and-children",
     }
 )
 

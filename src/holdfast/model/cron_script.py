@@ -9,33 +9,36 @@ import itertools
 import posixpath
 import re
 from collections.abc import Callable
-from urllib.parse import unquote, urlsplit
 
 from holdfast.model import shell_words
 from holdfast.model.client_options import options
 from holdfast.model.idle_commands import IDLE
+from holdfast.model.script_ages import Age, days_of, settle_age
+from holdfast.model.script_dumps import Dump, read_dump, settle
 from holdfast.model.script_reading import Reading
-from holdfast.model.shell_words import EVERY_DATABASE, UNKNOWN, Command, Script
+from holdfast.model.script_rest import DUMP, settle_schedule, unread
+from holdfast.model.shell_script import UNKNOWN, Command, Script
 
-_KEPT = {
-    "schema": "include_schemas",
-    "exclude-schema": "exclude_schemas",
-    "table": "include_tables",
-    "exclude-table": "exclude_tables",
-    "exclude-table-data": "exclude_table_data",
-    "exclude-database": "exclude_databases",
-}
 _SECRET = re.compile(r"PASS|SECRET|TOKEN|CREDENTIAL|(?:^|_)KEY(?:$|_ID$)", re.IGNORECASE)
 _NUMBER = re.compile(r"[0-9]{1,6}")
 _UPLOADS = ("s3://", "gs://")
 _DUMPS = frozenset({"pg_dump", "pg_dumpall"})
+_ELSEWHERE = frozenset(
+    {"docker", "docker-compose", "kubectl", "oc", "podman", "ssh", "lxc", "nsenter", "chroot"}
+)
+_RUNNERS = _ELSEWHERE | {
+    "sh", "bash", "dash", "ash", "ksh", "zsh", "su", "runuser", "eval", "env", "watch", "script", "setsid", "systemd-run",
+}  # fmt: skip
+_CIPHER = re.compile(r"-?(?:aes|aria|camellia|des|bf|chacha)[\w-]*", re.IGNORECASE)
 
 
 def read(text: str) -> Reading:
     """Read a script."""
     script = shell_words.read(text)
-    reading = Reading(schedule=script.schedule)
-    _Interpreter(script, reading).run()
+    reading = Reading()
+    interpreter = _Interpreter(script, reading)
+    interpreter.run()
+    unread(text, script, reading, {dump.line for dump in interpreter.dumps})
     return reading
 
 
@@ -45,7 +48,9 @@ class _Interpreter:
     def __init__(self, script: Script, reading: Reading) -> None:
         self._script = script
         self._reading = reading
-        self._looked_at: set[str] = set()  # of what names databases
+        self.dumps: list[Dump] = []
+        self._ages: list[Age] = []
+        self._folders: list[str] = []
         self._known: dict[str, Callable[[Command, tuple[str, ...]], None]] = {
             "find": self._find,
             "openssl": self._openssl,
@@ -59,6 +64,7 @@ class _Interpreter:
             "tail": self._tail,
             "source": self._source,
             ".": self._source,
+            "tee": lambda _command, words: self._written(words[-1] if words else ""),
             "psql": lambda _command, _words: None,
             "rm": lambda _command, _words: None,
         }
@@ -66,16 +72,46 @@ class _Interpreter:
     def run(self) -> None:
         """Read them all."""
         functions = {name.partition(":")[0] for name in self._script.lists if ":" in name}
-        self._environment(dict(self._script.variables.items()))
-        for command in self._script.commands:
-            self._environment(command.environment)
+        for command in [each for given in self._script.commands for each in self._within(given)]:
             if command.output:
                 self._written(command.output)
-            if not self._dumps(command):
+            if not self._dump(command):
                 self._other(command, functions)
+        settle(self.dumps, self._reading)
+        settle_age(self._ages, self._folders, self._reading)
+        settle_schedule(self._script, self._reading, {dump.line for dump in self.dumps})
         self._secrets()
+        self._reading.dumps = len(self.dumps)
+
+    def _within(self, command: Command) -> list[Command]:
+        """Give the commands in the text that a command hands to a shell (`su -c "…"`, `ssh host '…'`), else itself."""
+        words = command.words
+        names = {posixpath.basename(word) for word in words}
+        if not (names & _RUNNERS or words[0].startswith("-")) or posixpath.basename(words[0]) in IDLE:
+            return [command]
+        if posixpath.basename(words[0]) == "eval":
+            words = ("eval", " ".join(words[1:]))
+        inner = [
+            each
+            for word in words[1:]
+            if " " in word and DUMP.search(word)
+            for each in shell_words.read(word).commands
+        ]
+        if not inner:
+            return [command]
+        through = tuple(name for name in words[:-1] if posixpath.basename(name) in _ELSEWHERE)[:1]
+        return [
+            Command(
+                line=command.line,
+                words=through + each.words,
+                environment=command.environment | each.environment,
+                output=each.output or (command.output if each is inner[-1] else None),
+            )
+            for each in inner
+        ]
 
     def _other(self, command: Command, functions: set[str]) -> None:
+        through = len(command.words) > 1 and posixpath.basename(command.words[0]) in _ELSEWHERE
         name = posixpath.basename(command.words[0])
         if (handler := self._known.get(name)) is not None:
             handler(command, command.words[1:])
@@ -83,6 +119,7 @@ class _Interpreter:
             name not in IDLE
             and not name.startswith(("$", "-", UNKNOWN))
             and not self._is_own(name, functions)
+            and not (through and posixpath.basename(command.words[1]) in IDLE)
         ):
             self._reading.missed.append((command.line, name))
 
@@ -93,99 +130,42 @@ class _Interpreter:
         mark = f"\x01{name}:"
         return any(mark in word for command in self._script.commands for word in command.words)
 
-    def _environment(self, given: dict[str, str]) -> None:
-        for name, put in (
-            ("PGHOST", "host"),
-            ("PGPORT", "port"),
-            ("PGUSER", "username"),
-            ("PGDATABASE", "dbname"),
-        ):
-            if given.get(name):
-                self._option(put, given[name])
-
-    def _dumps(self, command: Command) -> bool:
+    def _dump(self, command: Command) -> bool:
         """Read pg_dump, wherever it stands (`docker exec db pg_dump …`)."""
+        if posixpath.basename(command.words[0]) in IDLE - {"xargs", "nice", "ionice"}:
+            return False
         for at, word in enumerate(command.words):
             if (name := posixpath.basename(word)) not in _DUMPS:
                 continue
-            before = command.words[0]
-            if before != word and posixpath.basename(before) in {"docker", "kubectl", "podman", "ssh"}:
+            before = [each for each in map(posixpath.basename, command.words[:at]) if each in _ELSEWHERE]
+            if before:
                 self._reading.notes.append(
                     (
                         command.line,
-                        f"{name} runs by way of {before}: give the address at which Holdfast reaches the server",
+                        f"{name} runs by way of {before[0]}: give the address at which Holdfast reaches the server",
                     )
                 )
-            given = list(options(command.words[at + 1 :]))
-            if name == "pg_dumpall":
-                self._reading.every_database |= not any(
-                    key in {"g", "globals-only", "r", "roles-only"} for key, _ in given
-                )
-            for key, value in given:
-                self._option(key, value)
+            environment = dict(self._script.variables) | command.environment
+            words = command.words[at + 1 :]
+            self.dumps.append(read_dump(command.line, name, words, environment, self._script))
+            for key, value in options(self._script.spread(words)):
+                if key == "file":
+                    self._written(value)
+            if any("{}" in each or each.startswith(":::") for each in words) or command.words[0] == "xargs":
+                self.dumps[-1].unsure.append("others are named by what calls it (xargs, parallel)")
             return True
         return False
 
-    def _option(self, key: str, value: str) -> None:
-        reading = self._reading
-        if key in {"host", "port", "username"}:
-            name = "user" if key == "username" else key
-            if value and UNKNOWN not in value and getattr(reading, name) is None:
-                setattr(reading, name, value)
-        elif key == "dbname":
-            self._database(value)
-        elif key == "file":
-            self._written(value)
-        elif key in _KEPT:
-            found = reading.selection.setdefault(_KEPT[key], [])
-            found += [
-                each for each in self._script.values(value) if each not in found and UNKNOWN not in each
-            ]
-
-    def _database(self, value: str) -> None:
-        reading = self._reading
-        if value == EVERY_DATABASE:
-            reading.every_database = True
-            return
-        if value in self._looked_at:  # or a variable that stands in its own value would never end
-            return
-        self._looked_at.add(value)
-        for each in self._script.values(value):
-            if each == EVERY_DATABASE:
-                reading.every_database = True
-            elif "://" in each:
-                self._uri(each)
-            elif "=" in each:
-                for pair in each.split():
-                    key, _, text = pair.partition("=")
-                    self._option({"user": "username"}.get(key, key), text.strip("'"))
-            elif each and UNKNOWN not in each and each not in reading.databases:
-                reading.databases.append(each)
-
-    def _uri(self, text: str) -> None:
-        """Read a URL; its password stays where it is. One that is malformed tells nothing."""
-        try:
-            parts = urlsplit(text)
-            port = parts.port
-        except ValueError:
-            return
-        for key, value in (("host", parts.hostname), ("port", str(port or "")), ("username", parts.username)):
-            self._option(key, unquote(value or ""))
-        if parts.password:
-            self._reading.notes.append((0, "a password stands in a URL: put it into a file (password_file)"))
-        name = unquote(parts.path.lstrip("/"))
-        if "://" not in name:
-            self._option("dbname", name)
-
     def _written(self, path: str) -> None:
         """Read the name of a file that a dump goes into: the directory, and the pattern of names."""
-        shown = self._script.with_places(path)
+        shown = self._script.with_places(path).replace("\ufffd", "*").replace("{}", "*")
         if re.search(r"\.log$|^/dev/|^/proc/", shown) or shown in {UNKNOWN, ""}:
             return
         folder, name = posixpath.split(shown)
         if not re.search(r"dump|sql|backup|bak|gz|enc|tar|zst|%[YyFms]", name):
             return
         static = self._static(folder)
+        self._folders += [static] if static else []
         if static and not self._reading.directory:
             self._reading.directory = static
         if self._reading.pattern is None:
@@ -202,19 +182,14 @@ class _Interpreter:
         return "/".join(kept) or None
 
     def _find(self, command: Command, words: tuple[str, ...]) -> None:
-        reading = self._reading
         if not any(word in {"-delete", "-exec", "-execdir", "-print0", "-print"} for word in words):
             return
-        for key, value in itertools.pairwise(words):
-            digits = value.lstrip("+")
-            if key in {"-mtime", "-ctime", "-atime"} and _NUMBER.fullmatch(digits):
-                reading.days = int(digits)
-            elif key in {"-mmin", "-cmin"} and _NUMBER.fullmatch(digits):
-                reading.days = max(1, int(digits) // 1440)
-        if reading.days is None:
-            reading.missed.append((command.line, "find (its age is not known)"))
-        if words and words[0].startswith(("/", ".", "~")) and UNKNOWN not in words[0]:
-            reading.directory = reading.directory or self._static(self._script.with_places(words[0]))
+        known = words[0].startswith(("/", ".", "~")) and UNKNOWN not in words[0]
+        folder = (self._static(self._script.with_places(words[0])) or "") if known else ""
+        if (days := days_of(words)) is None:
+            self._reading.missed.append((command.line, "find (its age is not known)"))
+        else:
+            self._ages.append(Age(line=command.line, folder=folder.rstrip("/"), days=days))
 
     def _tail(self, command: Command, words: tuple[str, ...]) -> None:
         found = re.search(r"-n\s*\+([0-9]{1,6})\b", " ".join(words))
@@ -225,12 +200,16 @@ class _Interpreter:
 
     def _upload(self, command: Command, words: tuple[str, ...]) -> None:
         target = [word for word in words if word.startswith(_UPLOADS)]
-        for key, value in options(words):
-            if key == "endpoint-url":
-                self._reading.endpoint = value
-        for key, value in itertools.pairwise(words):
-            if key == "--endpoint-url" and UNKNOWN not in value:
-                self._reading.endpoint = value
+        given = [*itertools.pairwise(words), *(tuple(word.split("=", 1)) for word in words if "=" in word)]
+        for key, value in given:
+            if key == "--endpoint-url":
+                self._endpoint(command, value)
+            elif key == "--profile" and UNKNOWN not in value:
+                self._reading.profile = value
+            elif key in {"--region", "--sse", "--sse-kms-key-id", "--storage-class"}:
+                self._reading.notes.append(
+                    (command.line, f"{key} is not in the config: the store has a key for it")
+                )
         if not target:
             if posixpath.basename(command.words[0]) == "rclone":
                 self._reading.missed.append((command.line, "rclone (its remote is in a config of its own)"))
@@ -238,7 +217,7 @@ class _Interpreter:
         shown = self._script.with_places(target[-1])
         scheme, _, path = shown.partition("://")
         bucket, _, key = path.partition("/")
-        if UNKNOWN in bucket or "{" in bucket:
+        if any(sign in bucket for sign in (UNKNOWN, "{", "*", "@", ":")):
             self._reading.missed.append((command.line, "the bucket's name is not known"))
             return
         prefix = self._static(posixpath.dirname(key))
@@ -246,13 +225,28 @@ class _Interpreter:
         if self._reading.pattern is None and posixpath.basename(key):
             self._reading.pattern = posixpath.basename(key)
 
+    def _endpoint(self, command: Command, value: str) -> None:
+        if UNKNOWN in value:
+            self._reading.notes.append(
+                (command.line, "the address of the service is not known: endpoint_url")
+            )
+        elif "@" in value:
+            self._reading.notes.append(
+                (command.line, "the address of the service holds a login: endpoint_url without it")
+            )
+        else:
+            self._reading.endpoint = value
+
     def _openssl(self, command: Command, words: tuple[str, ...]) -> None:
-        if "enc" not in words:
+        if "enc" not in words and not (words and _CIPHER.fullmatch(words[0])):
+            self._reading.missed.append((command.line, f"openssl {words[0] if words else ''}".rstrip()))
             return
-        self._reading.encryption = "openssl enc" + (" -pbkdf2" if "-pbkdf2" in words else "")
+        self._reading.encryption.append("openssl enc" + (" -pbkdf2" if "-pbkdf2" in words else ""))
         for key, value in itertools.pairwise(words):
             if key == "-out":
                 self._written(value)
+            if key == "-iter" and _NUMBER.fullmatch(value):
+                self._reading.iterations = value
             if key in {"-pass", "-kfile"}:
                 kind, _, rest = value.partition(":")
                 if key == "-kfile" or kind == "file":
@@ -269,11 +263,11 @@ class _Interpreter:
         for key, value in itertools.pairwise(words):
             if key in {"-o", "--output"}:
                 self._written(value)
-        self._reading.encryption = "gpg"
+        self._reading.encryption.append("gpg")
         self._reading.notes.append((command.line, "gpg: decrypt old dumps before they are imported"))
 
     def _age(self, command: Command, _words: tuple[str, ...]) -> None:
-        self._reading.encryption = "age"
+        self._reading.encryption.append("age")
         self._reading.notes.append((command.line, "age: decrypt old dumps before they are imported"))
 
     def _source(self, command: Command, words: tuple[str, ...]) -> None:
@@ -287,7 +281,7 @@ class _Interpreter:
         ]
         for command in self._script.commands:
             named += [name for name in command.environment if _SECRET.search(name)]
-        for name in sorted(set(named)):
+        for name in sorted({name for name in named if not name.endswith(("FILE", "PATH", "DIR"))}):
             self._reading.notes.append(
                 (0, f"{name} holds a secret: put it into a file of its own, and name that in the config")
             )

@@ -13,29 +13,82 @@ _QUOTED_CRON = re.compile(
 )
 _FIELD = re.compile(r"(?:\*|\d+(?:-\d+)?|[A-Za-z]{3}(?:-[A-Za-z]{3})?)(?:/\d+)?(?:,\S+)?\Z")
 _CRON_FIELDS = 5
+_HEREDOC = re.compile(r"(?<![<\d])<<-?\s*([\"']?)([A-Za-z_]\w*)\1(?!<)")
+_WORD_BEGINS = r"(?:^|[\s/|;&(\"'])"
+_SHELL = re.compile(_WORD_BEGINS + r"(?:(?:ba|da|z|k|a)?sh|su|sudo|ssh|runuser)(?:\s|$)")
+_NO_SHELL = re.compile(
+    _WORD_BEGINS + r"(?:psql|cat|tee|mailx?|sendmail|mysql|python3?|perl|s?ftp|crontab|dd)(?:\s|$)"
+)
+_LONGEST = 200  # lines that may belong together
 
 
 def logical_lines(text: str) -> Iterator[tuple[int, str]]:
-    """Give lines with those that go on joined, each with the number that it begins at."""
-    held, start = "", 0
-    for number, line in enumerate(text.splitlines(), start=1):
-        start = start if held else number
-        held += line
-        if held.endswith("\\") and not held.endswith("\\\\"):
-            held = held[:-1] + " "
-            continue
-        if not held.lstrip().startswith("#") and _is_open(held):
-            held += "\n"
-            continue
-        yield start, held.replace("\n", " ")
-        held = ""
-    if held:
-        yield start, held
+    """Give lines with those that go on joined, each with the number that it begins at.
+
+    Of a text within the script (`<<EOF`) only that is given which a shell is to run.
+    """
+    yield from _logical(text.replace("\r\n", "\n").split("\n"), 1)
 
 
-def _is_open(line: str) -> bool:
-    """Whether a line ends inside of an array; quotes over several lines are not looked for."""
-    return re.search(r"=\([^)]*\Z", line) is not None
+def _logical(lines: list[str], first: int) -> Iterator[tuple[int, str]]:
+    at = 0
+    while at < len(lines):
+        begin = at
+        line, at = _whole(lines, at)
+        document = None if line.lstrip().startswith("#") else _HEREDOC.search(line)
+        end = None if document is None else _end(lines, at, document[2])
+        if document is None or end is None:
+            yield first + begin, line
+            continue
+        head = f"{line[: document.start()]} {line[document.end() :]}"
+        yield first + begin, head
+        if _SHELL.search(head) and not _NO_SHELL.search(head):
+            yield from _logical(lines[at:end], first + at)
+        at = end + 1
+
+
+def _end(lines: list[str], at: int, word: str) -> int | None:
+    return next((place for place in range(at, len(lines)) if lines[place].strip() == word), None)
+
+
+def _whole(lines: list[str], at: int) -> tuple[str, int]:
+    """Join the line with those that it goes on in; one whose quotes are never closed stands for itself."""
+    joined = lines[at]
+    for end in range(at + 1, min(len(lines), at + _LONGEST) + 1):
+        left = _left_open(joined)
+        if not left:
+            return joined, end
+        if end < len(lines):
+            joined = joined[:-1] if left == "\\" else joined
+            joined += ("\n" if left in {"'", '"'} else " ") + lines[end]
+    return lines[at].removesuffix("\\"), at + 1
+
+
+def _left_open(text: str) -> str:
+    """Tell what a line leaves open: a quote, a bracket of `$(` or of an array, a backslash at its end; "" for nothing."""
+    quote, depth, at = "", 0, 0
+    while at < len(text):
+        letter = text[at]
+        if quote == "'":
+            quote = "" if letter == "'" else quote
+        elif letter == "\\":
+            if at == len(text) - 1:
+                return "\\"
+            at += 1
+        elif letter in {'"', "`"}:
+            quote = "" if quote == letter else quote or letter
+        elif letter == "'" and not quote:
+            quote = letter
+        elif letter == "#" and not quote and (at == 0 or text[at - 1].isspace()):
+            break
+        elif (
+            letter == "(" and not (quote == '"' and not depth) and (depth or text[at - 1 : at] in {"$", "="})
+        ):
+            depth += 1
+        elif letter == ")" and depth:
+            depth -= 1
+        at += 1
+    return quote or ("(" if depth else "")
 
 
 def without_schedule(line: str) -> tuple[str | None, str]:

@@ -8,55 +8,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 from holdfast.model import shell_lines
+from holdfast.model.shell_script import EVERY_DATABASE, MARK, UNKNOWN, Command, Scheduled, Script
 
-UNKNOWN = "\x03"
-EVERY_DATABASE = "\x02"  # the output of a query of pg_database
 _SPLIT = "\x04"  # a blank that came out of a variable, and parts words
-_MARK = "\x01"  # around the name of what stands for several values
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _ASSIGNMENT = re.compile(r"(?:export\s+|local\s+|readonly\s+|declare\s+(?:-\w+\s+)*)?([A-Za-z_]\w*)(\+?=)")
 _OPERATOR = re.compile(r"\|\||&&|;;|>>|&>>?|\d?>&\d|\d?>>?|<<<|<<-?|[;|&()<\n]")
 _PARAMETER = re.compile(r"\$\{([#!]?)(\w+|[@*#?])(\[[^\]]*\])?(?:(:?[-=?+])|([%#/^,].*|:\d.*))?", re.DOTALL)
+_NO_END = re.compile(r"\d?>&\d|[\d&]?>>?|<|<<<|<<-?")  # after these the command goes on
+_INDEX = re.compile(r"[0-9]{1,4}")
 _DATE = re.compile(r"\bdate\b[^|;]*?\+(?:\"([^\"]*)\"|'([^']*)'|([^\s\"';|)]+))")
 _FOR = re.compile(r"for\s+([A-Za-z_]\w*)\s+in\s+")
 _FUNCTION = re.compile(r"(?:function\s+([\w-]+)\s*(?:\(\s*\))?|([\w-]+)\s*\(\s*\))\s*\{?\s*")
 _KEYWORDS = frozenset(
     {"if", "then", "else", "elif", "while", "until", "do", "!", "{", "time", "nohup", "sudo", "exec"}
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Command:
-    """One command of a script: its words, what was set for it alone, and where its output goes. `line` counts from 1."""
-
-    line: int
-    words: tuple[str, ...]
-    environment: dict[str, str] = field(default_factory=dict)
-    output: str | None = None
-
-
-@dataclass(slots=True)
-class Script:
-    """What was read: variables by name, lists that one word stands for, commands, and the schedule of a crontab's line."""
-
-    variables: dict[str, str] = field(default_factory=dict)
-    lists: dict[str, list[str]] = field(default_factory=dict)
-    commands: list[Command] = field(default_factory=list)
-    schedule: str | None = None
-
-    def values(self, word: str) -> tuple[str, ...]:
-        """Give what a word stands for: several where it came from a loop, or from the calls of a function."""
-        if (found := re.fullmatch(f"{_MARK}(.+?){_MARK}", word)) is None:
-            return (word,)
-        return tuple(dict.fromkeys(self.lists.get(found[1], ())))
-
-    def with_places(self, word: str) -> str:
-        """Write a word with `{database}` where something of several stands."""
-        word = re.sub(f"{_MARK}.+?{_MARK}", "{database}", word).replace(EVERY_DATABASE, "{database}")
-        return word.replace(UNKNOWN, "*")
 
 
 def read(text: str) -> Script:
@@ -74,16 +42,12 @@ class _Reader:
         self._at = 0
 
     def read(self, text: str) -> Script:
-        heredoc: str | None = None
-        for number, line in shell_lines.logical_lines(text):
-            if heredoc is not None:
-                heredoc = None if line.strip() == heredoc else heredoc
-                continue
-            if (begun := re.search(r"<<-?\s*[\"']?(\w+)[\"']?", line)) and "<<<" not in line:
-                heredoc = begun[1]
-                line = line[: begun.start()]  # noqa: PLW2901 - what follows is no command
-            schedule, line = shell_lines.without_schedule(line)  # noqa: PLW2901 - what is left of it
-            self.script.schedule = self.script.schedule or schedule
+        for number, whole in shell_lines.logical_lines(text):
+            schedule, line = shell_lines.without_schedule(whole)
+            if schedule is not None:
+                self.script.schedules.append(
+                    Scheduled(line=number, text=schedule, in_comment=whole.lstrip().startswith("#"))
+                )
             self._line(number, line)
         return self.script
 
@@ -95,7 +59,7 @@ class _Reader:
             self._function = made[1] or made[2]
             self._text = line.strip()[made.end() :]
             for position in "123":
-                self.script.variables[position] = f"{_MARK}{self._function}:{position}{_MARK}"
+                self.script.variables[position] = f"{MARK}{self._function}:{position}{MARK}"
         elif line.strip() == "}" and self._function is not None:
             self._function = None
             for position in "123":
@@ -112,7 +76,7 @@ class _Reader:
                 break
             values += [each for word in self._words() for each in self.script.values(word)]
         self.script.lists[found[1]] = values
-        self.script.variables[found[1]] = f"{_MARK}{found[1]}{_MARK}"
+        self.script.variables[found[1]] = f"{MARK}{found[1]}{MARK}"
         if EVERY_DATABASE in values:
             self.script.variables[found[1]] = EVERY_DATABASE
 
@@ -120,15 +84,18 @@ class _Reader:
         words: list[str] = []
         environment: dict[str, str] = {}
         output: str | None = None
+        groups = 0
 
         def done() -> None:
             nonlocal words, environment, output
-            while words and words[0] in _KEYWORDS:
+            while words and (not words[0] or words[0] in _KEYWORDS):
                 words = words[1:]
             if words:
                 self._called(words)
                 self.script.commands.append(
-                    Command(line=number, words=tuple(words), environment=environment, output=output)
+                    Command(
+                        line=number, words=tuple(words), environment=self._here() | environment, output=output
+                    )
                 )
             else:
                 self.script.variables.update(environment)
@@ -140,11 +107,9 @@ class _Reader:
                 break
             if found := _OPERATOR.match(self._text, self._at):
                 self._at = found.end()
-                if found[0].lstrip("12&") in {">", ">>"}:
-                    self._spaces()
-                    target = self._word() if self._at < len(self._text) else ""
-                    output = target if found[0][0] != "2" and not target.startswith("/dev/") else output
-                elif found[0] not in {"<", "<<<"} and "&" not in found[0][1:2]:
+                output = self._redirected(found[0]) or output
+                if not _NO_END.fullmatch(found[0]):
+                    groups += found[0] == "("
                     done()
                 continue
             if not words and (set_ := _ASSIGNMENT.match(self._text, self._at)):
@@ -152,7 +117,23 @@ class _Reader:
                 environment[set_[1]] = self._value(set_[1])
                 continue
             words += self._words()
+            if self._text.startswith(")", self._at):
+                self._at += 1
+                groups, label = max(0, groups - 1), not groups
+                words, environment = ([], {}) if label else (words, environment)  # a label of `case`
         done()
+
+    def _redirected(self, operator: str) -> str | None:
+        """Give the file that the output goes to; None where that is the end of errors, or a device, or nothing is redirected."""
+        if operator.lstrip("12&") not in {">", ">>"}:
+            return None
+        self._spaces()
+        target = self._word() if self._at < len(self._text) else ""
+        return None if operator[0] == "2" or target.startswith("/dev/") else target
+
+    def _here(self) -> dict[str, str]:
+        """Give what libpq's variables are set to at this place."""
+        return {name: value for name, value in self.script.variables.items() if name.startswith("PG")}
 
     def _called(self, words: list[str]) -> None:
         """Remember what a function of the script is called with."""
@@ -172,8 +153,10 @@ class _Reader:
             if self._text[self._at : self._at + 1] not in {")", ""}:
                 values.append(self._word())
         self._at += 1
+        if any(value.startswith("[") and "]=" in value for value in values):  # names with values: too much
+            values = [UNKNOWN]
         self.script.lists[name] = values
-        return f"{_MARK}{name}{_MARK}"
+        return f"{MARK}{name}{MARK}"
 
     def _spaces(self) -> None:
         while self._at < len(self._text) and self._text[self._at] in " \t":
@@ -250,8 +233,8 @@ class _Reader:
         return self.script.variables.get(found_name[0], UNKNOWN)
 
     def _parameter(self, found: re.Match[str], rest: str) -> str:
-        known = self.script.variables.get(found[2])
-        if found[1] == "#":
+        known = self._subscript(found)
+        if found[1]:
             return UNKNOWN
         operator = (found[4] or "").lstrip(":")
         if operator in {"-", "="} and not known:
@@ -262,7 +245,26 @@ class _Reader:
             if operator == "=":
                 self.script.variables[found[2]] = default
             return default
+        if found[5] and known is not None:
+            return _cut(known, found.string[found.start(5) : _closing(found.string, found.start() + 1)])
         return UNKNOWN if known is None else known
+
+    def _subscript(self, found: re.Match[str]) -> str | None:
+        """Give the variable, or the element of an array, that is meant."""
+        known = self.script.variables.get(found[2])
+        index = (found[3] or "[@]")[1:-1]
+        listed = self.script.lists.get(found[2])
+        if index in {"@", "*"} or listed is None:
+            return known
+        return listed[int(index)] if _INDEX.fullmatch(index) and int(index) < len(listed) else UNKNOWN
+
+
+def _cut(value: str, how: str) -> str:
+    """Cut off what `${X%text}` and `${X#text}` cut off, where that is plain text."""
+    sign, text = how[0], how.lstrip("%#").strip("\"'")
+    if sign not in {"%", "#"} or re.search(r"[*?\[$`\x01-\x04]", text + value):
+        return UNKNOWN
+    return value.removesuffix(text) if sign == "%" else value.removeprefix(text)
 
 
 def _after(text: str, mark: str, at: int) -> int:

@@ -12,6 +12,8 @@ from holdfast.model.script_reading import Reading
 from holdfast.render.printing import line, table
 from holdfast.render.words import many, size, when
 
+_LAST = 1 << 30  # notes on the whole script come last
+
 
 def facts(value: ImportReport) -> list[Json]:
     """What became of each file."""
@@ -47,25 +49,40 @@ def report(value: ImportReport) -> None:
     line(f"{', '.join(counts)}; the files are left as they are")
 
 
-def reading(value: Reading, path: Path) -> None:
-    """Say what was understood of a script, what not, and how its old dumps come along."""
+def reading(value: Reading, path: Path, missing: tuple[str, ...]) -> None:
+    """Say what was understood of a script, what not, what stands in the config in its place, and how its old dumps come along."""
     line(f"{path} says, as far as it is understood (it was read, and not run):")
     for what, said in value.understood():
         line(f"  {what}: {said}")
+    if not value.dumps:
+        line("  no call of pg_dump or pg_dumpall was understood")
+    if missing:
+        line("not said, so see whether it is right in the config:")
+    for said in missing:
+        line(f"  {said}")
     for title, found in (("not understood", value.missed), ("to do", value.notes)):
         if found:
             line(f"{title}:")
-        for number, said in found:
+        for number, said in dict.fromkeys(sorted(found, key=lambda each: each[0] or _LAST)):
             line(f"  line {number}: {said}" if number else f"  {said}")
     if value.days is not None or value.keep_last is not None:
-        line(
-            "how long backups are kept is not in the config that is proposed: see the retention of the target"
-        )
+        rule = f'within = "{value.days}d"' if value.days is not None else f"keep_last = {value.keep_last}"
+        line("how long backups are kept is not in the config: the default keeps daily to monthly ones, and")
+        line(f"  {rule} under [targets.main.retention] does what the script did")
+    _how_to_import(value)
+
+
+def _how_to_import(value: Reading) -> None:
     place = value.bucket or value.directory
-    if place and value.pattern:
-        opened = f" --passphrase-file {value.passphrase_file or 'FILE'}" if value.encryption else ""
-        line("to take over what it has left behind, after a look with --dry-run:")
-        line(f"  holdfast import {shlex.quote(place)} --pattern {shlex.quote(value.pattern)}{opened}")
+    if not place or not value.pattern:
+        return
+    ciphers = {each.split()[0] for each in value.encryption}
+    opened = (
+        f" --passphrase-file {shlex.quote(value.passphrase_file or 'FILE')}" if "openssl" in ciphers else ""
+    )
+    opened += f" --iterations {value.iterations}" if value.iterations else ""
+    line("to take over what it has left behind, after a look with --dry-run:")
+    line(f"  holdfast import {shlex.quote(place)} --pattern {shlex.quote(value.pattern)}{opened}")
 
 
 def _row(each: Outcome) -> tuple[str, ...]:
