@@ -40,23 +40,30 @@ def through(command: proc.Command, chunks: Iterable[bytes], stop: Stop, take: Ta
             raise taker.error
 
 
-class _Taker(threading.Thread):
+class _Taker:
     """Reads the pipe to its end; an error ends the program, so that nobody waits for a reader that is gone."""
 
-    def __init__(self, handle: int, take: Take, stop: Stop) -> None:
-        super().__init__(name="through", daemon=True)
+    def __init__(self, pipe: int, take: Take, stop: Stop) -> None:
         self.error: BaseException | None = None
-        self._handle = handle
+        self._pipe = pipe
         self._take = take
         self._limited = stop
         self._wanted = True
+        # Not a subclass of Thread: the names that one has for itself differ from one version of Python to the next.
+        self._thread = threading.Thread(target=self._run, name="through", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def join(self) -> None:
+        self._thread.join()
 
     def give_up(self) -> None:
         """What comes from now on is of no interest."""
         self._wanted = False
 
-    def run(self) -> None:
-        while chunk := os.read(self._handle, proc.READ_BYTES):
+    def _run(self) -> None:
+        while chunk := os.read(self._pipe, proc.READ_BYTES):
             if not self._wanted or self.error is not None:
                 continue
             try:
