@@ -13,8 +13,8 @@ from holdfast.model.target import Selection
 from holdfast.postgres import archive
 from holdfast.postgres.catalog import count_rows, read_cluster, read_database, unreadable
 from holdfast.postgres.conninfo import Conninfo
+from holdfast.postgres.dropping import drop_database
 from holdfast.postgres.entries import data_tables, defined_tables
-from holdfast.postgres.properties import drop_database
 from holdfast.postgres.scratch import Cluster
 from holdfast.postgres.server import connect
 from holdfast.postgres.snapshot import exported_snapshot

@@ -4,7 +4,7 @@ import pytest
 
 from holdfast.postgres.compare import Digest, compare, digest, schema_text
 from holdfast.postgres.conninfo import Conninfo
-from holdfast.postgres.properties import drop_database
+from holdfast.postgres.dropping import drop_database
 from holdfast.postgres.scratch import Cluster
 from holdfast.postgres.server import connect
 from support import torture

@@ -11,7 +11,7 @@ from holdfast.model.catalog import Database
 from holdfast.model.comparison import Comparison
 from holdfast.model.errors import CancelledError, IntegrityError, SourceError
 from holdfast.postgres.conninfo import Conninfo
-from holdfast.postgres.properties import drop_database
+from holdfast.postgres.dropping import drop_database
 from holdfast.postgres.scratch import Cluster
 from holdfast.postgres.server import connect
 from holdfast.system.stop import Stop

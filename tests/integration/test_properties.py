@@ -11,9 +11,9 @@ from holdfast.model.catalog import Properties
 from holdfast.model.errors import NotFoundError, SourceError
 from holdfast.postgres.conninfo import Conninfo
 from holdfast.postgres.contents import what_is_there
+from holdfast.postgres.dropping import drop_database
 from holdfast.postgres.properties import (
     create_database_sql,
-    drop_database,
     property_statements,
     read_properties,
     split_names,

@@ -14,7 +14,7 @@ from holdfast.jobs.restore import Wish, restore
 from holdfast.methods.pg_restore import Options
 from holdfast.model.errors import CancelledError, IntegrityError, SourceError, UsageError
 from holdfast.postgres.conninfo import Conninfo
-from holdfast.postgres.properties import drop_database
+from holdfast.postgres.dropping import drop_database
 from holdfast.postgres.scratch import Cluster
 from holdfast.postgres.server import connect
 from support.postgres import execute, query, running_cluster

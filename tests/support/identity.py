@@ -17,7 +17,8 @@ from holdfast.model.comparison import Comparison
 from holdfast.model.target import Selection
 from holdfast.postgres import catalog
 from holdfast.postgres.conninfo import Conninfo
-from holdfast.postgres.properties import create_database_sql, drop_database, property_statements
+from holdfast.postgres.dropping import drop_database
+from holdfast.postgres.properties import create_database_sql, property_statements
 from holdfast.postgres.scratch import Cluster
 from holdfast.postgres.server import connect
 from holdfast.postgres.snapshot import exported_snapshot

@@ -19,7 +19,7 @@ from psycopg import sql
 
 from holdfast.postgres import tools
 from holdfast.postgres.conninfo import Conninfo, child
-from holdfast.postgres.properties import drop_database
+from holdfast.postgres.dropping import drop_database
 from holdfast.postgres.scratch import Cluster, scratch_cluster
 from holdfast.postgres.server import connect
 from support import cluster_copies

@@ -54,8 +54,10 @@ def test_a_disk_that_refuses_a_small_file_is_named_whatever_the_client_says(
     assert hint in str(told.hint)
 
 
-def test_a_log_that_cannot_be_read_says_nothing(tmp_path: Path) -> None:
+def test_a_log_that_cannot_be_read_or_tells_of_the_start_says_nothing(tmp_path: Path) -> None:
     error = CouldNotTestError("no connection to the server")
+    assert confined.explained(error, cluster(tmp_path)) is error
+    (tmp_path / "log").write_text("LOG: a\nFATAL:  the database system is starting up\nLOG: b\n")
     assert confined.explained(error, cluster(tmp_path)) is error
     (tmp_path / "log").write_text("LOG: a\nPANIC: could not open file\nLOG: b\n")
     assert "PANIC: could not open file" in confined.explained(error, cluster(tmp_path)).message

@@ -14,7 +14,7 @@ from holdfast.methods.scratch_means import make_like
 from holdfast.model.backup import Backup
 from holdfast.model.catalog import Database, LeftOut
 from holdfast.model.errors import CouldNotTestError, Error
-from holdfast.postgres import borrowed, conninfo, properties, restored, server, tools
+from holdfast.postgres import borrowed, conninfo, dropping, restored, server, tools
 from holdfast.postgres.conninfo import Conninfo
 
 ISOLATION = "not isolated: a configured server"
@@ -150,6 +150,6 @@ def as_restored(found: Database, user: str) -> Database:
 
 def _drop(into: Destination, name: str, warn: Tell) -> None:
     try:
-        properties.drop_database(into.connection, into.conninfo, name)
+        dropping.drop_database(into.connection, into.conninfo, name)
     except Error as trouble:
         warn(f"could not drop {name!r} from {into.conninfo.safe}: {trouble.message}")

@@ -15,6 +15,7 @@ from holdfast.model.comparison import Difference, Respelled
 from holdfast.model.errors import Error, SourceError
 from holdfast.postgres import (
     cutting,
+    dropping,
     properties,
     property_setting,
     restored,
@@ -184,6 +185,6 @@ def _complaint(line: str) -> str | None:
 
 def _drop(connection: server.Connection, where: Conninfo, name: str) -> None:
     try:
-        properties.drop_database(connection, where, name)
+        dropping.drop_database(connection, where, name)
     except Error as trouble:
         raise Error(f"could not drop the scratch database {name!r}: {trouble.message}") from trouble

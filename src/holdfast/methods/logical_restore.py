@@ -20,6 +20,7 @@ from holdfast.model.target import Selection
 from holdfast.postgres import (
     analyze,
     catalog,
+    dropping,
     partitions,
     properties,
     restored,
@@ -292,6 +293,6 @@ def _rows(count: int | None) -> str:
 
 def _drop(into: Destination, name: str, warn: Warn) -> None:
     try:
-        properties.drop_database(into.connection, into.conninfo, name)
+        dropping.drop_half_restored(into.connection, into.conninfo, name)
     except Error as trouble:
         warn(f"could not drop the half-restored database {name!r}: {trouble.message}")

@@ -21,7 +21,7 @@ from holdfast.model.comparison import Comparison, Phase
 from holdfast.model.errors import CouldNotTestError, Error, IntegrityError, SourceError
 from holdfast.model.proof import CheckResult, DatabaseTested
 from holdfast.model.testing import RestoreTesting
-from holdfast.postgres import owner_checks, properties, server
+from holdfast.postgres import dropping, owner_checks, server
 from holdfast.postgres.conninfo import Conninfo
 from holdfast.postgres.stand_ins import NOTHING, StoodIn
 from holdfast.system.clock import Clock
@@ -160,7 +160,7 @@ def _place(into: Destination, one: Subjected, watch: Stopwatch, warn: Tell) -> I
         return
     name = one.found.name
     if server.has_database(into.connection, name):  # the scratch server's own of that name is nothing like it
-        properties.drop_database(into.connection, into.conninfo, name)
+        dropping.drop_database(into.connection, into.conninfo, name)
     try:
         yield name
     finally:
@@ -281,6 +281,6 @@ def chunks_of(staged: Staged) -> Iterator[bytes]:
 
 def _drop(into: Destination, name: str, warn: Tell) -> None:
     try:
-        properties.drop_database(into.connection, into.conninfo, name)
+        dropping.drop_database(into.connection, into.conninfo, name)
     except Error as trouble:
         warn(f"could not drop {name!r} from the scratch server: {trouble.message}")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from holdfast.methods.destination import LABEL, Destination
 from holdfast.model.catalog import Properties
 from holdfast.model.errors import Error, SourceError
-from holdfast.postgres import conninfo, properties, restored, server, sessions
+from holdfast.postgres import conninfo, dropping, properties, restored, server, sessions
 from holdfast.system import proc
 from holdfast.system.stop import Stop
 
@@ -73,6 +73,6 @@ def _sweep(into: Destination, warn: Callable[[str], None]) -> None:
 
 def _drop(into: Destination, name: str, warn: Callable[[str], None]) -> None:
     try:
-        properties.drop_database(into.connection, into.conninfo, name)
+        dropping.drop_database(into.connection, into.conninfo, name)
     except Error as trouble:
         warn(f"could not drop the scratch database {name!r}: {trouble.message}")

@@ -10,7 +10,7 @@ from holdfast.methods.destination import Destination
 from holdfast.model.catalog import Database
 from holdfast.model.errors import CouldNotTestError, SourceError
 from holdfast.model.testing import RestoreTesting
-from holdfast.postgres import properties, readiness, restored, sessions
+from holdfast.postgres import dropping, properties, readiness, restored, sessions
 
 _ALWAYS_THERE = frozenset({"C", "POSIX"})
 
@@ -40,7 +40,7 @@ def require_locale(into: Destination, found: Database) -> None:
         return
     name = restored.SCRATCH + secrets.token_hex(6)
     make_like(into, name, found, "this machine")
-    properties.drop_database(into.connection, into.conninfo, name)
+    dropping.drop_database(into.connection, into.conninfo, name)
 
 
 def make_like(into: Destination, name: str, found: Database, where: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -30,6 +31,8 @@ _SYSTEM = Path("/usr")
 _MIB = 1024 * 1024
 _STOPS_IN = 20.0
 _LOG_TAIL = 4000
+# Why a server ended; that it took no clients yet while it started says nothing.
+_LAST_WORDS = re.compile("PANIC|FATAL(?!.*the database system is )")
 _FULL = 32 * _MIB  # less than two files of WAL
 _MORE_ROOM = "Free space there, or set restore_test.scratch_dir to a place that has more."
 _FAILING = os.strerror(errno.EIO)
@@ -237,7 +240,7 @@ def explained(error: CouldNotTestError | SourceError, cluster: Confined) -> Erro
     if not isinstance(error, CouldNotTestError):
         return error
     lines = scratch.last_words(cluster.log_path, _LOG_TAIL).splitlines()
-    last = next((line for line in reversed(lines) if "PANIC" in line or "FATAL" in line), None)
+    last = next((line for line in reversed(lines) if _LAST_WORDS.search(line)), None)
     if last is None or last in error.message:
         return error
     return CouldNotTestError(f"{error.message}; the server's last words: {last}", hint=error.hint)

@@ -15,9 +15,8 @@ from psycopg.rows import TupleRow
 
 from holdfast.model.catalog import Grant, Properties, SecurityLabel, Setting
 from holdfast.model.errors import NotFoundError
-from holdfast.postgres.conninfo import Conninfo
 from holdfast.postgres.encoding import raw_texts, shared_name, value_of
-from holdfast.postgres.server import Connection, PermanentSourceError, connect, translate
+from holdfast.postgres.server import Connection, PermanentSourceError, translate
 
 V15, V16, V17 = 150000, 160000, 170000
 _PROVIDERS = {"c": "libc", "i": "icu", "b": "builtin"}
@@ -252,37 +251,6 @@ def _grants(database: sql.Identifier, owner: str, grants: tuple[Grant, ...]) -> 
 
 
 _PRIVILEGES: dict[str, LiteralString] = {"CREATE": "CREATE", "CONNECT": "CONNECT", "TEMPORARY": "TEMPORARY"}
-
-
-def drop_database(conn: Connection, conninfo: Conninfo, name: str) -> None:
-    """Drop a database, ending its sessions; one that does not exist is no error. Raise SourceError.
-
-    `conn` is in another database of the same server, which `conninfo` leads to. Subscriptions in it are first cut
-    off from their slots: dropping one as it is would reach out to the publisher and drop the slot of the original.
-    """
-    try:
-        database = sql.Identifier(name)
-        if not conn.execute("SELECT FROM pg_database WHERE datname = %s", (name,)).fetchall():
-            return
-        for subscription in _subscriptions(conn, name):
-            _drop_subscription(conninfo.with_database(name), subscription)
-        conn.execute(sql.SQL("ALTER DATABASE {} IS_TEMPLATE false").format(database))
-        conn.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(database))
-    except psycopg.Error as error:
-        raise translate(error, f"dropping the database {name!r}") from error
-
-
-def _subscriptions(conn: Connection, name: str) -> list[str]:
-    query: LiteralString = "SELECT s.subname::text FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid WHERE d.datname = %s"
-    return [subscription for (subscription,) in conn.execute(query, (name,)).fetchall()]
-
-
-def _drop_subscription(conninfo: Conninfo, name: str) -> None:
-    subscription = sql.Identifier(name)
-    with connect(conninfo, application_name="holdfast drop") as conn:
-        conn.execute(sql.SQL("ALTER SUBSCRIPTION {} DISABLE").format(subscription))
-        conn.execute(sql.SQL("ALTER SUBSCRIPTION {} SET (slot_name = NONE)").format(subscription))
-        conn.execute(sql.SQL("DROP SUBSCRIPTION {}").format(subscription))
 
 
 def _rows(conn: Connection, query: LiteralString, values: tuple[object, ...]) -> list[TupleRow]:
