@@ -21,7 +21,7 @@ import psycopg
 
 from bench import data, report
 from bench.contenders import HOLDFAST, Contender, Setting, backups, config_text, environment, prepare
-from bench.measure import Measured, run, seconds_to_first_byte, stored_bytes
+from bench.measure import Measured, run, seconds_to_first_byte, seconds_to_judge, stored_bytes
 from bench.restores import restores
 from holdfast.model.errors import UsageError
 from holdfast.postgres import tools
@@ -29,7 +29,8 @@ from holdfast.postgres.scratch import Cluster, scratch_cluster
 
 _UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 _SMALL = 100_000
-_FIRST_BYTES = 5
+_TIMES = 5
+_JUDGED = 100_000
 # As initdb leaves it: a server that would survive a crash, and that can be copied physically.
 _ORDINARY = {
     "fsync": "on",
@@ -70,9 +71,10 @@ def main(argv: Sequence[str]) -> None:
         everyone = [*backups(setting), *restores(setting)]
         results = _measure(_chosen(everyone, options.only), Path(folder), options.rounds)
         first = _first_bytes(setting)
+        judged = [seconds_to_judge(_JUDGED) for _ in range(_TIMES)]
     print(f"\n{machine}.\nThe database: {size / 1e6:.0f} MB on disk; rounds: {options.rounds}.\n")
     print(report.table(results))
-    print(f"\n{report.first_byte(first)}")
+    print(f"\n{report.first_byte(first)}\n{report.judged(judged, _JUDGED)}")
     for each in everyone:
         if each.missing():
             print(f"Skipped: {each.name}: no {', '.join(each.missing())} on this machine.")
@@ -149,7 +151,7 @@ def _measure(able: Sequence[Contender], root: Path, rounds: int) -> list[report.
 
 def _first_bytes(setting: Setting) -> list[float]:
     found = []
-    for number in range(_FIRST_BYTES):
+    for number in range(_TIMES):
         folder = setting.root / f"first-{number}"
         folder.mkdir()
         (folder / "holdfast.toml").write_text(config_text(setting, database="small"), encoding="utf-8")

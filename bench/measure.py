@@ -9,7 +9,11 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from holdfast.model.retention import Candidate, Policy, judge
 
 _TICK = 0.05
 _LOOK = 0.002
@@ -44,6 +48,19 @@ def run(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> Measured:
             f"{' '.join(argv)}: status {process.returncode}: {stderr[-2000:].decode(errors='replace')}"
         )
     return Measured(seconds=seconds, cpu=usage.ru_utime + usage.ru_stime, memory=peak[0])
+
+
+def seconds_to_judge(backups: int) -> float:
+    """Judge backups of three years, one of fifty failed, by all rules at once; give the seconds of CPU."""
+    now = datetime(2026, 11, 22, tzinfo=UTC)
+    many = [
+        Candidate(id=f"{number:06}", at=now - timedelta(minutes=17 * number), good=number % 50 > 0)
+        for number in range(backups)
+    ]
+    policy = Policy(keep_last=10, hourly=48, within=timedelta(days=3), zone=ZoneInfo("Europe/Berlin"))
+    began = time.process_time()
+    judge(many, policy, now)
+    return time.process_time() - began
 
 
 def seconds_to_first_byte(argv: Sequence[str], store: Path, *, cwd: Path, env: Mapping[str, str]) -> float:

@@ -50,6 +50,14 @@ def first_byte(seconds: Sequence[float]) -> str:
     )
 
 
+def judged(seconds: Sequence[float], backups: int) -> str:
+    """Say how long retention takes to judge many backups."""
+    return (
+        f"CPU to judge {backups:,} backups: {statistics.median(seconds):.2f} s"
+        f" ({min(seconds):.2f} to {max(seconds):.2f})."
+    )
+
+
 def machine(versions: Mapping[str, str]) -> str:
     """Describe where it ran, in one line."""
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1024**3

@@ -77,10 +77,11 @@ def test_the_benchmark_prints_a_row_for_each_contender() -> None:
     )
     assert done.returncode == 0, done.stderr
     rows = [line for line in done.stdout.splitlines() if line.startswith("| ")]
-    assert [row.count("|") for row in rows] == [8] * 11
+    assert [row.count("|") for row in rows] == [8] * 12
     assert "| 1.00 | 1.00 to 1.00 |" in rows[1]
-    assert sum("Holdfast" in row for row in rows) == 6
+    assert sum("Holdfast" in row for row in rows) == 7
     assert "Time to the first byte" in done.stdout
+    assert "CPU to judge 100,000 backups: " in done.stdout
 
 
 def test_a_contender_that_fails_is_not_measured(tmp_path: Path) -> None:
