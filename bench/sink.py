@@ -1,6 +1,7 @@
 """An S3 server that forgets: it answers as a store would, and keeps sizes and small objects only.
 
-So a measurement of an upload is one of the client. What a client declares as MD5 comes back as ETag, unchecked.
+So a measurement of an upload is one of the client. What a client declares, MD5 and SHA-256, comes back unchecked, as from a store
+that checks it: the one as ETag, the other as checksum. Who declares no MD5 gets another ETag.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from xml.sax.saxutils import escape
 
 _KEPT_BYTES = 1024 * 1024
 _PIECE = 1024 * 1024
+_CHECKSUM = "x-amz-checksum-sha256"
 
 
 class Object:
@@ -62,7 +64,8 @@ class Handler(BaseHTTPRequestHandler):
             self.uploads[query["uploadId"][0]][int(query["partNumber"][0])] = taken
         else:
             self.objects[self._key] = taken
-        self._answer(200, headers={"ETag": f'"{taken.etag}"'})
+        told = {_CHECKSUM: self.headers[_CHECKSUM]} if _CHECKSUM in self.headers else {}
+        self._answer(200, headers={"ETag": f'"{taken.etag}"', **told})
 
     def do_POST(self) -> None:
         """Begin or complete a multipart upload."""
@@ -103,8 +106,9 @@ class Handler(BaseHTTPRequestHandler):
         room = memoryview(bytearray(min(left, _PIECE)))
         while left and (taken := self.rfile.readinto(room[:left])):
             left -= taken
-        etag = base64.b64decode(self.headers.get("Content-MD5", "")).hex()
-        return Object(size, etag, kept, self._metadata())
+        md5, other = self.headers.get("Content-MD5"), self.headers.get(_CHECKSUM, "")
+        etag = base64.b64decode(md5) if md5 else hashlib.md5(other.encode(), usedforsecurity=False).digest()
+        return Object(size, etag.hex(), kept, self._metadata())
 
     def _headers(self, found: Object) -> dict[str, str]:
         return {

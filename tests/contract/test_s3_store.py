@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import hashlib
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.s3.models import s3_backends
 
 from contract.store_contract import SourceBrokeError, StoreContract, broken_after, data_of
-from holdfast.model.errors import ConfigError
+from holdfast.model.errors import ConfigError, StoreError
 from holdfast.stores.base import Housekeeping, RefusedError, Space, Store
 from holdfast.stores.s3 import S3Store
 from support import moto_server
@@ -76,6 +77,54 @@ def test_parts_carry_the_sha256_of_their_bytes(url: str, home: str) -> None:
     head = moto_server.raw_client(url).head_object(Bucket="backups", Key=f"{home}/a", ChecksumMode="ENABLED")
     assert head["ChecksumSHA256"]
     assert head["ETag"].endswith('-2"')
+
+
+@pytest.mark.parametrize(
+    ("checksum", "tells", "with_md5"),
+    [
+        ("sha256", True, [True, False, False]),
+        ("sha256", False, [True, True, True]),
+        ("none", False, [True, True, True]),
+    ],
+)
+def test_a_store_that_tells_the_sha256_of_a_part_gets_no_md5_of_the_next(
+    url: str,
+    home: str,
+    checksum: str,
+    tells: bool,  # noqa: FBT001 - a parameter of the test
+    with_md5: list[bool],
+) -> None:
+    def note(request: AWSPreparedRequest, **_: object) -> None:
+        if request.method == "PUT":
+            sent.append("Content-MD5" in request.headers)
+            told = request.headers.get("x-amz-checksum-sha256")
+            declared.append(told.decode() if isinstance(told, bytes) else told)
+
+    def tell(parsed: dict[str, object], **_: object) -> None:
+        if tells:  # as Amazon does, and moto does not
+            parsed["ChecksumSHA256"] = declared[-1]
+
+    sent: list[bool] = []
+    declared: list[str | None] = []
+    store = S3Store(moto_server.settings(url, prefix=home, part_bytes=PART, checksum=checksum))
+    store._client.meta.events.register("before-send.s3", note)
+    store._client.meta.events.register("after-call.s3.UploadPart", tell)
+    assert store.put("a", [data_of(2 * PART + 1)]) is True
+    assert sent == with_md5
+
+
+def test_a_part_of_which_the_store_tells_another_sha256_is_not_kept(url: str, home: str) -> None:
+    def spoil(parsed: dict[str, object], **_: object) -> None:
+        answers.append(parsed)
+        if len(answers) == 2:
+            parsed["ChecksumSHA256"] = base64.b64encode(bytes(32)).decode()
+
+    answers: list[dict[str, object]] = []
+    store = S3Store(moto_server.settings(url, prefix=home, part_bytes=PART))
+    store._client.meta.events.register("after-call.s3.UploadPart", spoil)
+    with pytest.raises(StoreError, match="arrived with other bytes than were sent, and was deleted"):
+        store.put("a", [data_of(2 * PART + 1)])
+    assert store.stat("a") is None
 
 
 def test_what_is_sent_is_signed_by_its_digest_and_hashed_for_that_once(

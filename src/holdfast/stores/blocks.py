@@ -8,24 +8,31 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
+_GROWN = 4  # times as large: to grow a little each time would be to copy again and again
+
 
 def blocks(chunks: Iterable[bytes], size: int) -> Iterator[bytearray]:
-    """Give the bytes in blocks of exactly `size`, the last one shorter; one empty block when there are none."""
-    # Made at full size, because one that grows takes an eighth more; pages that stay untouched cost nothing.
-    block, filled, given = bytearray(size), 0, False
+    """Give the bytes in blocks of exactly `size`, the last one shorter; one empty block when there are none.
+
+    Two blocks take turns: one is the caller's until the second after it is asked for.
+    """
+    block, other = bytearray(), bytearray()  # grown once it is needed: most objects are small
+    filled, given = 0, False
     for chunk in chunks:
         view = memoryview(chunk)
         while view:
             taken = view[: size - filled]
-            block[filled : filled + len(taken)] = taken
-            filled += len(taken)
-            view = view[len(taken) :]
+            end = filled + len(taken)
+            if end > len(block):
+                block += bytes(min(size, max(end, _GROWN * len(block))) - len(block))
+            block[filled:end] = taken
+            filled, view = end, view[len(taken) :]
             if filled == size:
                 yield block
-                block, filled, given = bytearray(size), 0, True
+                block, other = other, block
+                filled, given = 0, True
     if filled or not given:
-        del block[filled:]
-        yield block
+        yield block[:filled]
 
 
 class Sender:

@@ -1,15 +1,13 @@
 """Uploading a stream of unknown length: one put when it is short, else parts; whole at the end, or not there at all.
 
-Two buffers at most are alive: one part is sent in a thread while the next is filled. What was sent (MD5, SHA-256) is
-compared with what the store says of the finished object.
+Two buffers at most are alive: one part is sent in a thread while the next is filled. What was sent is compared with what
+the store says of each part and of the finished object, see `s3_digests`.
 """
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import functools
-import hashlib
 import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -21,6 +19,7 @@ from holdfast.stores.base import ExistsError
 from holdfast.stores.blocks import Sender, blocks
 from holdfast.stores.requests import AnswerError, Requests
 from holdfast.stores.s3_client import Client
+from holdfast.stores.s3_digests import digests, etag_of_parts, is_taken, plain_etag, tells_sha256
 from holdfast.stores.s3_download import Origin, download
 from holdfast.stores.s3_errors import MISSING, NO_UPLOAD, NOT_IMPLEMENTED, TAKEN
 
@@ -74,21 +73,12 @@ def upload(to: Destination, chunks: Iterable[bytes]) -> bool:
         return parts.complete()
 
 
-def _digests(block: bytearray, *, checksums: bool) -> tuple[bytes, dict[str, Any]]:
-    """Give the block's MD5, and the parameters that tell the store what it is to receive."""
-    md5 = hashlib.md5(block, usedforsecurity=False).digest()
-    told: dict[str, Any] = {"ContentMD5": base64.b64encode(md5).decode()}
-    if checksums:
-        told["ChecksumSHA256"] = base64.b64encode(hashlib.sha256(block).digest()).decode()
-    return md5, told
-
-
 def _put_whole(to: Destination, block: bytearray) -> bool:
-    md5, told = _digests(block, checksums=to.checksums)
+    told = digests(block, md5=True, sha256=to.checksums)
     request = functools.partial(to.client.put_object, **to.new(), **told, Body=block)
     _conditionally(to, request, gone=frozenset())
     settled = _settled(to, len(block))
-    if settled.etag == md5.hex():
+    if is_taken({"ETag": settled.etag}, told, block):
         return True
     # Not every store's ETag is an MD5 (encryption by KMS); an object this small is simply read back.
     origin = Origin(
@@ -115,7 +105,7 @@ class _Multipart:
         self._sender = Sender("s3-upload")
         self._id: str | None = None
         self._parts: list[dict[str, Any]] = []
-        self._md5 = b""
+        self._tells_sha256 = False
         self._matching = 0
         self._size = 0
 
@@ -163,8 +153,7 @@ class _Multipart:
             raise self._to.error(
                 "arrived with other bytes than were sent, and was deleted", "Look for a broken proxy."
             )
-        expected = hashlib.md5(self._md5, usedforsecurity=False).hexdigest()
-        return bool(self._matching) and settled.etag == f"{expected}-{len(self._parts)}"
+        return bool(self._matching) and settled.etag == etag_of_parts([part["ETag"] for part in self._parts])
 
     def _begin(self) -> str:
         told = {"ChecksumAlgorithm": "SHA256"} if self._to.checksums else {}
@@ -177,7 +166,7 @@ class _Multipart:
     def _send(self, block: bytearray) -> None:
         """Send one part; runs in the sender's thread."""
         number = len(self._parts) + 1
-        md5, told = _digests(block, checksums=self._to.checksums)
+        told = digests(block, md5=not self._tells_sha256, sha256=self._to.checksums)
         where = {**self._to.named, "UploadId": self._id, "PartNumber": number}
         client = self._to.client
         answer = self._to.requests.send(
@@ -186,12 +175,12 @@ class _Multipart:
             patience=self._to.patience,
             stop=self._sender.stop,
         )
+        self._tells_sha256 = tells_sha256(answer)
         part = {"PartNumber": number, "ETag": answer["ETag"]}
         if "ChecksumSHA256" in told:
             part["ChecksumSHA256"] = told["ChecksumSHA256"]
         self._parts.append(part)
-        self._matching += answer["ETag"].strip('"') == md5.hex()
-        self._md5 += md5
+        self._matching += is_taken(answer, told, block)
         self._size += len(block)
 
     def _abort(self, error: BaseException | None) -> None:
@@ -267,7 +256,7 @@ def _settled(to: Destination, size: int) -> _Settled:
             "Look for a broken proxy, or another writer.",
         )
     kms = str(head.get("ServerSideEncryption", "")).startswith("aws:kms")
-    return _Settled(etag="" if kms else str(head.get("ETag", "")).strip('"'), ours=ours)
+    return _Settled(etag="" if kms else plain_etag(head), ours=ours)
 
 
 def _head(to: Destination) -> dict[str, Any] | None:
