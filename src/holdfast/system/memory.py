@@ -6,7 +6,7 @@ import contextlib
 import ctypes
 import gc
 
-_MMAP_THRESHOLD = -3  # mallopt(3)
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # mallopt(3)
 _LARGE = 2 * 1024 * 1024
 _ALLOCATED = 10_000  # objects, until garbage is looked for: a command that ends soon looks more seldom
 
@@ -14,11 +14,14 @@ _ALLOCATED = 10_000  # objects, until garbage is looked for: a command that ends
 def begin() -> None:
     """Look for garbage often, and have glibc take large blocks from the machine one by one, and give each back.
 
-    By itself glibc raises the size from which it does so up to 32 MiB, and then keeps the buffers of a run for ever.
+    By itself glibc raises the size from which it does so up to 32 MiB, and then keeps the buffers of a run for ever. Told
+    where to stop, it would give back, and ask for again, every smaller buffer that is used for a moment: hence it keeps some.
     """
     gc.set_threshold(_ALLOCATED, 10, 10)
     with contextlib.suppress(OSError, AttributeError):  # no glibc: others do as they do
-        ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, _LARGE)
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_MMAP_THRESHOLD, _LARGE)
+        libc.mallopt(_TRIM_THRESHOLD, 2 * _LARGE)
 
 
 def give_back() -> None:
