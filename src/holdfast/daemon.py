@@ -85,7 +85,8 @@ def _alone(loaded: Config) -> Iterator[None]:
     since = SystemClock().now().strftime("%Y-%m-%dT%H:%M:%SZ")
     holder = f"the daemon with process number {os.getpid()} on {socket.gethostname()} since {since}"
     state = loaded.daemon.state_dir
-    with lock.exclusive(state / "daemon.lock", what=f"the state directory {state}", holder=holder):
+    hint = "One daemon at a time: end that one first (`systemctl stop holdfast`); commands work beside it."
+    with lock.exclusive(state / "daemon.lock", what=f"the state directory {state}", holder=holder, hint=hint):
         yield
 
 

@@ -43,3 +43,17 @@ def test_who_mistypes_is_told_which_help_to_ask_for(
 ) -> None:
     assert main(argv) == 2
     assert capsys.readouterr().err == f"holdfast: {said} shows what there is.\n"
+
+
+def test_an_option_of_a_command_before_it_is_told_where_it_goes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--json", "list"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("holdfast: --json is no option of `holdfast` itself\n")
+    assert "behind it, as in `holdfast list --json`" in said
+
+
+def test_the_help_of_a_command_names_no_types_of_python(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["backup", "--help"]) == 0
+    said = capsys.readouterr().out
+    assert "TARGET  Default: all." in said
+    assert "<" not in said

@@ -25,7 +25,12 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     ("text", "said"),
     [
         ("urll = 'x'", "targets.shop.urll: unknown key; did you mean url?"),
-        ("zzzzzz = 1", "targets.shop.zzzzzz: unknown key; known are databases, "),
+        ("zzzzzz = 1", "targets.shop.zzzzzz: unknown key; config.example.toml shows all that there are"),
+        (
+            "[daemon]\ntimezone = 'CEST'",
+            "daemon.timezone: no time zone of that name; write one such as Europe/Berlin",
+        ),
+        ("[stores.x]\nurl = 's3:/bucket/prefix'", "stores.x.url: s3://bucket/prefix, gs://bucket/prefix, "),
         ("[deamon]\nlisten = 'x:1'", "deamon: unknown key; did you mean daemon?"),
         ("[daemon]\nlisten = 'localhost'", "daemon.listen: host:port was expected"),
         ("[daemon]\nlisten = 'localhost:65536'", "daemon.listen: host:port was expected"),

@@ -31,6 +31,14 @@ def test_the_latest_is_passed_over_while_it_is_whole_nowhere(tmp_path: Path) -> 
         assert find(place.services, LATEST, whole=True).backup.id == taken[-1]
 
 
+def test_a_target_that_has_no_backup_is_told_which_have_some(tmp_path: Path) -> None:
+    with yard(tmp_path) as place:
+        place.take()
+        with pytest.raises(NotFoundError, match="no backup of target shpo") as caught:
+            find(place.services, LATEST, target="shpo")
+        assert "There are backups of shop." in str(caught.value.hint)
+
+
 def test_a_backup_that_a_wrong_clock_dated_is_not_the_latest_until_then(tmp_path: Path) -> None:
     with yard(tmp_path) as place:
         first, ahead = place.take()[0], place.put(place.clock.now() + timedelta(days=27000))

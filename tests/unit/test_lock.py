@@ -35,6 +35,17 @@ def test_a_second_holder_is_refused_with_the_name_of_the_first(tmp_path: Path) -
             pytest.fail("two held the lock")
 
 
+def test_who_may_not_wait_is_told_what_else_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "daemon.lock"
+    with (
+        exclusive(path, what="it", holder="a daemon"),
+        pytest.raises(BusyError) as caught,
+        exclusive(path, what="it", holder="b", hint="End that one first."),
+    ):
+        pytest.fail("two held the lock")
+    assert caught.value.hint == "End that one first."
+
+
 def test_a_lock_is_free_again_after_use_and_after_an_error(tmp_path: Path) -> None:
     path = tmp_path / "shop.lock"
     for _ in range(2):

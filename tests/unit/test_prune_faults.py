@@ -15,6 +15,7 @@ from holdfast.jobs.sweep import sweep
 from holdfast.jobs.verify import verify
 from holdfast.ledger import losses
 from holdfast.ledger import retention as kept
+from holdfast.model import layout
 from holdfast.model.errors import BlockedError, StoreError
 from holdfast.model.proof import Proof
 from holdfast.model.pruning import largest_run
@@ -313,3 +314,20 @@ def test_what_nobody_can_reach_takes_no_place_of_what_is_copied(two: Yard) -> No
     found = [row.backup.id for row in copies.missing(two.services, two.target, "c")]
     assert found == sorted(later)
     assert not set(found) & set(early)
+
+
+def test_a_store_that_is_away_is_told_of_once_however_many_runs_failed(place: Yard) -> None:
+    for number in range(5):
+        at = place.clock.now()
+        run = Run(job="backup", target="shop", status="failed", started_at=at, finished_at=at, host="h")
+        place.services.ledger.begin(
+            dataclasses.replace(run, backup_id=layout.new_backup_id(at, f"000{number}"))
+        )
+    place.stores["a"].list = _away  # type: ignore[method-assign,assignment]
+    sweep(place.services, place.target)
+    told = [event for event, _ in place.made.recorder.warnings if event.startswith("could not clear up")]
+    assert len(told) == 1
+
+
+def _away(_prefix: str = "") -> Iterator[object]:
+    raise StoreError("it is away")

@@ -128,6 +128,7 @@ def test_a_file_of_age_keygen_with_more_keys_and_signers_is_read(tmp_path: Path)
     [
         (f"# ok\n{SECRET[:-1]}Q\n", "line 2: malformed identity"),
         (f"{SECRET}\nnonsense-that-is-secret\n", "line 2: malformed identity"),
+        ("untrusted comment: minisign secret key\nRWQAAEIy\n", "is a key that signs: it opens no backup"),
         (f"{SECRET}\n# holdfast-signer: RWnonsense\n", "line 2: malformed public key"),
         (f"{SECRET}\n# holdfast-signer:\n", "line 2: malformed public key"),
         (f"{parse_identity(SECRET).recipient.text}\n", r"line 1: a recipient \(a public key\) was given"),

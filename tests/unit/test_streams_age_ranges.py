@@ -141,8 +141,9 @@ def test_chunks_in_another_order_raise() -> None:
 
 def test_a_last_chunk_of_nothing_is_malformed() -> None:
     file = File(DATA[:CHUNK])
-    with pytest.raises(IntegrityError, match="altered or cut short"):
+    with pytest.raises(IntegrityError, match="altered or cut short") as caught:
         file.opened(size=len(file.stored) + 16)
+    assert "an older backup" in str(caught.value.hint)
 
 
 def test_another_file_to_the_same_recipient_is_refused() -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Any, Protocol
 
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 SECTIONS: Mapping[str, Mapping[str, str]] = {
     "Begin": {
@@ -61,6 +62,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
 }
 
 
+_TYPE = re.compile(r" <(?:list\[)?(?:str|path|file|directory)\]?>\Z")
 _WIDTH = max(len(name) for commands in SECTIONS.values() for name in commands)
 
 
@@ -80,3 +82,24 @@ class ByPurpose(TyperGroup):
         for title, commands in SECTIONS.items():
             with formatter.section(title):
                 formatter.write_dl([(f"{name:<{_WIDTH}}", text) for name, text in commands.items()])
+
+
+class PlainCommand(TyperCommand):
+    """A command whose help names what is given, without the types that Python has for it."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - typer keeps their types to itself
+        """Write arguments and options."""
+        super().format_options(ctx, _Untyped(formatter))  # type: ignore[arg-type]  # it has what is used of one
+
+
+class _Untyped:
+    """A formatter that leaves out types."""
+
+    def __init__(self, formatter: _Formatter) -> None:
+        self._formatter = formatter
+
+    def section(self, name: str) -> AbstractContextManager[None]:
+        return self._formatter.section(name)
+
+    def write_dl(self, rows: Sequence[tuple[str, str]]) -> None:
+        self._formatter.write_dl([(_TYPE.sub("", name), text) for name, text in rows])

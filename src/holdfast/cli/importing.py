@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from holdfast.cli.options import ConfigPath, DatabaseName, Json, Quiet, Set, opened_app
+from holdfast.cli.options import ConfigPath, Json, Quiet, Set, opened_app
 from holdfast.model.errors import PartialError, UsageError
 from holdfast.render.words import many
 
@@ -34,7 +34,10 @@ def import_(
             "--target", "-t", metavar="NAME", help="As backups of this target. Default: the only one."
         ),
     ] = None,
-    database: DatabaseName = None,
+    database: Annotated[
+        str | None,
+        typer.Option("--database", "-d", metavar="NAME", help="Of this database, where nothing else tells."),
+    ] = None,
     passphrase_file: Annotated[
         Path | None,
         typer.Option("--passphrase-file", metavar="FILE", help="What openssl enc encrypted with."),

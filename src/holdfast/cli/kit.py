@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from holdfast.cli.options import ConfigPath, Quiet, Set, opened_app
+from holdfast.cli.options import ConfigPath, Quiet, Set, new_file, opened_app
 from holdfast.model.errors import KeyFileError
 
 _SECONDS_FOR_STORES = 10.0
@@ -38,6 +38,7 @@ def kit(
     from holdfast.render import printing
     from holdfast.streams import private_file
 
+    new_file(output)
     with opened_app(config, overrides, quiet=quiet, seconds=_SECONDS_FOR_STORES) as opened:
         if with_identity and not opened.services.keys.identities:
             raise KeyFileError(

@@ -50,6 +50,14 @@ DatabaseName = Annotated[
 ]
 
 
+def new_file(path: Path | None) -> None:
+    """Raise UsageError where a file that is to be written is there already."""
+    if path is not None and path.exists():
+        raise UsageError(
+            f"{path} exists", hint="Nothing is overwritten: choose another name, or move it away."
+        )
+
+
 @dataclass(slots=True)
 class Common:
     """Options given before the command; those after it win."""

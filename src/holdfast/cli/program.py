@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from holdfast import __version__
-from holdfast.cli.help import ByPurpose
+from holdfast.cli.help import ByPurpose, PlainCommand
 from holdfast.cli.options import ConfigPath, common
 from holdfast.model.errors import CancelledError, Error, UsageError
 
@@ -54,6 +54,9 @@ def program(command: str | None = None) -> typer.Typer:
     modules = dict.fromkeys(MODULES.values()) if command is None else (MODULES[command],)
     for name in modules:
         importlib.import_module(f"holdfast.cli.{name}").register(app)
+    for group in (app, *(each.typer_instance for each in app.registered_groups)):
+        for info in group.registered_commands if group is not None else ():
+            info.cls = PlainCommand
     return app
 
 
@@ -93,7 +96,12 @@ def _misused(error: Exception) -> int:
             print(message, file=sys.stderr, flush=True)  # noqa: T201 - it is the help
         return UsageError.exit_code
     command = getattr(getattr(error, "ctx", None), "command_path", "holdfast")
-    return _failed(UsageError(message, hint=f"`{command} --help` shows what there is."))
+    hint = f"`{command} --help` shows what there is."
+    option = getattr(error, "option_name", None)
+    if option is not None and command == "holdfast":
+        message = f"{option} is no option of `holdfast` itself"
+        hint = f"An option of a command stands behind it, as in `holdfast list --json`; {hint}"
+    return _failed(UsageError(message, hint=hint))
 
 
 def _bug(error: Exception) -> int:

@@ -17,6 +17,7 @@ from holdfast.cli.options import (
     Set,
     StoreName,
     TargetName,
+    new_file,
     opened_app,
     parse_time,
 )
@@ -74,6 +75,7 @@ def proof_show(
 
     if as_json and (html or output is not None):
         raise UsageError("--json does not go with --html or --output")
+    new_file(output)
     with opened_app(config, overrides, quiet=quiet) as opened:
         row = opened.find(word, target=target, before=parse_time(before), fresh=True)
         shown = proofs.show(opened.services, row)

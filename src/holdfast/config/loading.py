@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Config", "bare", "find", "load"]
 
+_MOST_NAMED = 12  # keys in a message
 _KINDS = {"stores": stores.KINDS, "notify": notify.KINDS}
 _TEXTS = {  # by pydantic's type of error; others say it well enough themselves
     "missing": "it is missing",
@@ -167,6 +168,8 @@ def _unknown(place: Keys, where: str) -> str:
     if kinds := [kind for kind in _KINDS.get(name, ()) if key in known_keys((name, kind))]:
         return f"unknown key; it belongs to type {' or '.join(kinds)}"
     close = nearest(key, known)
+    if close is None and len(known) > _MOST_NAMED:
+        return "unknown key; config.example.toml shows all that there are"
     if close is None:
         return f"unknown key; known are {', '.join(known)}"
     if where.startswith(sources.PREFIX):

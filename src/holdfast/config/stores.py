@@ -3,6 +3,7 @@
 A new store is one model here and its entry in `StoreSettings`.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,10 @@ from holdfast.config.values import secret_text
 from holdfast.model.lease import Terms, lasting
 from holdfast.stores.base import Store
 
+_HALF_URL = re.compile(
+    r"(?:s3|gs|gcs|azblob|azure|file|https?|b2|rclone|sftp):", re.IGNORECASE
+)  # no path begins so
+
 
 class LocalSettings(StoreKeys):
     """`type = "local"`: a directory."""
@@ -32,7 +37,7 @@ class LocalSettings(StoreKeys):
         if url.startswith("file://"):
             parts = urlsplit(url)
             return {"path": unquote(parts.path)} if parts.netloc in {"", "localhost"} else None
-        return {"path": url} if "://" not in url else None
+        return {"path": url} if "://" not in url and _HALF_URL.match(url) is None else None
 
     def short(self) -> str:
         """Give the URL that stands for where this store is."""

@@ -184,7 +184,8 @@ def timezone(name: str) -> str:
         if not known:
             raise ValueError("this machine knows no time zone but UTC: install tzdata") from error
         close = nearest(name, known)
-        meant = f"; did you mean {close}?" if close else ", such as Europe/Berlin or UTC"
+        place = close is not None and "/" in name  # the nearest abbreviation is another zone
+        meant = f"; did you mean {close}?" if place else "; write one such as Europe/Berlin, or UTC"
         raise ValueError(f"no time zone of that name{meant}") from error
     return name
 

@@ -14,6 +14,7 @@ from holdfast.model import layout
 from holdfast.model.errors import Error, NotFoundError, UsageError
 
 LATEST = "latest"
+_LOOK = "`holdfast list` shows what there is; `holdfast catalog rebuild` reads the stores again."
 
 
 def find(
@@ -33,6 +34,8 @@ def find(
     if word == LATEST:
         shown = [row for row in rows if not row.hidden]
         sound, ahead = by_date(shown, services.clock.now())
+        if target is not None and not shown:
+            raise _of_others(services, target)
         newest = _latest(sound, target=target, before=before)
         if passed := [row.backup.id for row in ahead if row.backup.target == newest.backup.target]:
             services.reporter.warn(
@@ -63,10 +66,16 @@ def _meant(word: str, targets: Collection[str]) -> str:
         return f"{word} is a target: `{LATEST} --target {word}` is its last backup."
     if get_close_matches(word.casefold(), [LATEST]):
         return f"Did you mean `{LATEST}`?"
-    shows = "`holdfast list` shows what there is; `holdfast catalog rebuild` reads the stores again."
     if word[0].isdigit():
-        return shows
-    return f"A backup is named by its id, the beginning of one, or `{LATEST}`; {shows}"
+        return _LOOK
+    return f"A backup is named by its id, the beginning of one, or `{LATEST}`; {_LOOK}"
+
+
+def _of_others(services: Services, target: str) -> NotFoundError:
+    """Say of which targets there are backups, where there is none of this one."""
+    others = sorted({row.backup.target for row in services.ledger.backups() if not row.hidden} - {target})
+    there = f"There are backups of {', '.join(others)}. " if others else ""
+    return NotFoundError(f"no backup{_of(target)}", hint=f"{there}{_LOOK}")
 
 
 def _latest(rows: list[BackupRow], *, target: str | None, before: datetime | None) -> BackupRow:
@@ -78,10 +87,7 @@ def _latest(rows: list[BackupRow], *, target: str | None, before: datetime | Non
         )
     if not fitting:
         when = f" before {before:%Y-%m-%d %H:%M:%SZ}" if before is not None else ""
-        raise NotFoundError(
-            f"no backup{_of(target)}{when}",
-            hint="`holdfast list` shows what there is; `holdfast catalog rebuild` reads the stores again.",
-        )
+        raise NotFoundError(f"no backup{_of(target)}{when}", hint=_LOOK)
     return max(fitting, key=lambda row: row.backup.started_at)
 
 

@@ -23,19 +23,20 @@ def sweep(services: Services, target: Target) -> None:
 
     The caller holds the target's lock, so an open run of this host cannot be alive.
     """
+    away: set[str] = set()
     for run in [
         *runner.lost_runs(services, "backup", target.name, locked=True),
         *runner.lost_runs(services, "import", target.name, locked=True),
     ]:
-        _settle_lost(services, target, run)
+        _settle_lost(services, target, run, away)
     for run in _failed_since_success(services, target.name):
-        _settle(services, target, target.stores, run.backup_id)
+        _settle(services, target, run.backup_id, away)
     copies.close_lost(services, target.name)
 
 
-def _settle_lost(services: Services, target: Target, run: Run) -> None:
+def _settle_lost(services: Services, target: Target, run: Run, away: set[str]) -> None:
     """Close a lost run, unless a store that cannot be looked into may still hold something of it."""
-    found = _settle(services, target, target.stores, run.backup_id)
+    found = _settle(services, target, run.backup_id, away)
     settled = run.slot is not None and scheduling.succeeded(
         services.ledger, ("backup", target.name), run.slot
     )
@@ -51,12 +52,16 @@ def _failed_since_success(services: Services, target: str) -> list[Run]:
     return list(takewhile(lambda run: run.status != "succeeded", latest))
 
 
-def _settle(
-    services: Services, target: Target, stores: tuple[str, ...] | list[str], backup_id: str | None
-) -> list[bool | None]:
-    """Adopt or remove what lies in the stores under an id. Tell for each whether a backup is there; None: unknown."""
+def _settle(services: Services, target: Target, backup_id: str | None, away: set[str]) -> list[bool | None]:
+    """Adopt or remove what lies in the stores under an id. Tell for each whether a backup is there; None: unknown.
+
+    A store that failed once is `away`: it is not asked again for each of the runs, and told of once.
+    """
     found: list[bool | None] = []
-    for name in stores if backup_id is not None else ():
+    for name in target.stores if backup_id is not None else ():
+        if name in away:
+            found.append(None)
+            continue
         place = writing.Place(store=services.store(name), target=target.name, backup_id=str(backup_id))
         try:
             found.append(_adopt_idle(services, target, place))
@@ -67,6 +72,7 @@ def _settle(
             services.reporter.warn(
                 "could not clear up after an earlier run", store=name, backup=backup_id, error=str(trouble)
             )
+            away.add(name)
             found.append(None)
     return found
 

@@ -95,11 +95,11 @@ def open_head(
         raise KeyFileError("no identity to decrypt with", hint="Name the identity file.")
     head, rest = _head(source)
     if header_sha256 is not None and hashlib.sha256(head).hexdigest() != header_sha256:
-        raise IntegrityError("the header of the age file is not the one that was written")
+        raise altered("the header of the age file is not the one that was written")
     header = age_header.parse(head[:-_NONCE])
     file_key = _file_key(header.stanzas, identities)
     if not hmac.compare_digest(_mac(file_key, header.signed), header.mac):
-        raise IntegrityError("the header of the age file was altered")
+        raise altered("the header of the age file was altered")
     return _payload_key(file_key, head[-_NONCE:]), len(head), rest
 
 
@@ -108,12 +108,20 @@ def chunk_nonce(number: int, *, last: bool) -> bytes:
     return (number << 8 | last).to_bytes(12, "big")
 
 
+def altered(message: str = "the age file was altered or cut short") -> IntegrityError:
+    """Make the error of stored bytes that are not what was encrypted, with what to do about it."""
+    return IntegrityError(
+        message,
+        hint="Take another copy (--store) or an older backup: `holdfast list` shows them. `holdfast repair` mends a copy.",
+    )
+
+
 def decrypt_chunks(key: ChaCha20Poly1305, batch: Iterable[tuple[bytes, bytes | memoryview]]) -> bytes:
     """Decrypt chunks, each with its nonce. Raise IntegrityError unless they are what was encrypted with it."""
     try:
         return b"".join([key.decrypt(nonce, chunk, None) for nonce, chunk in batch])
     except InvalidTag as error:
-        raise IntegrityError("the age file was altered or cut short") from error
+        raise altered() from error
 
 
 def _chain(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:

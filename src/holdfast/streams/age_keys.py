@@ -26,6 +26,7 @@ _RECIPIENT_BYTES: dict[Kind, int] = {"X25519": 32, "mlkem768x25519": 1216}
 _SECRET_BYTES = 32
 _MLKEM_SEED_BYTES = 64
 _SIGNER = "holdfast-signer:"
+_SIGNING = "untrusted comment:"  # how minisign's files begin
 _ENCRYPTED = ("age-encryption.org/", "-----BEGIN AGE ENCRYPTED FILE")
 
 too_open = private_file.too_open
@@ -157,6 +158,11 @@ def read_identity_file(path: Path) -> KeyFile:
         raise KeyFileError(
             f"{path} is itself encrypted with a passphrase",
             hint=f"Decrypt it first: age -d -o <new file> {path}",
+        )
+    if text.startswith(_SIGNING):
+        raise KeyFileError(
+            f"{path} is a key that signs: it opens no backup",
+            hint="Name the identity file, the one that `holdfast keygen -o` wrote; it has a line AGE-SECRET-KEY-….",
         )
     identities: list[Identity] = []
     signers: list[PublicKey] = []

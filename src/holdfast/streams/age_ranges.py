@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from holdfast.model.errors import IntegrityError
-from holdfast.streams.age import CHUNK, TAG, chunk_nonce, decrypt_chunks, open_head
+from holdfast.streams.age import CHUNK, TAG, altered, chunk_nonce, decrypt_chunks, open_head
 from holdfast.streams.chunks import rechunk
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ class AgeRanges:
         self._end = stored_size
         self.size = sealed - self._chunks * TAG
         if self.size < 0 or (self._chunks > 1 and self.size <= (self._chunks - 1) * CHUNK):
-            raise IntegrityError("the age file was altered or cut short")
+            raise altered()
 
     def read(self, start: int, end: int) -> Iterator[bytes]:
         """Give the encrypted bytes from `start` to `end`. Raise IntegrityError where a chunk was altered or is missing."""
@@ -64,7 +63,7 @@ class AgeRanges:
             skip, left = 0, left - len(piece)
             yield piece
         if left:
-            raise IntegrityError("the age file was altered or cut short")
+            raise altered()
 
     def _numbered(self, batch: Sequence[memoryview], first: int) -> Iterator[tuple[bytes, memoryview]]:
         for number, chunk in enumerate(batch, first):

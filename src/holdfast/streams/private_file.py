@@ -26,7 +26,7 @@ def write_new(path: Path, text: str) -> None:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError as error:
         raise KeyFileError(
-            f"{path} exists already", hint="Choose another path; a key file is never written over."
+            f"{path} exists already", hint="Nothing is overwritten: choose another name, or move it away."
         ) from error
     except OSError as error:
         raise KeyFileError(f"cannot write {path}: {error.strerror}") from error

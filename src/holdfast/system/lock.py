@@ -17,7 +17,9 @@ _FLAGS = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @contextmanager
-def exclusive(path: Path, *, what: str, holder: str, wait: float = 0) -> Iterator[None]:
+def exclusive(
+    path: Path, *, what: str, holder: str, wait: float = 0, hint: str = "Wait for it to end, then try again."
+) -> Iterator[None]:
     """Hold the lock file `path`, writing `holder` into it.
 
     Raise BusyError, naming the holder, when it is still taken after `wait` seconds; LedgerError when the file
@@ -25,7 +27,7 @@ def exclusive(path: Path, *, what: str, holder: str, wait: float = 0) -> Iterato
     """
     handle = _open(path)
     try:
-        _acquire(handle, path, what, wait)
+        _acquire(handle, path, what, wait, hint)
         _write(handle, path, holder)
         try:
             yield
@@ -48,7 +50,7 @@ def _open(path: Path) -> int:
         raise _unusable(path, error) from error
 
 
-def _acquire(handle: int, path: Path, what: str, wait: float) -> None:
+def _acquire(handle: int, path: Path, what: str, wait: float, hint: str) -> None:
     deadline = time.monotonic() + wait
     while True:
         try:
@@ -56,7 +58,6 @@ def _acquire(handle: int, path: Path, what: str, wait: float) -> None:
         except BlockingIOError as error:
             if time.monotonic() >= deadline:
                 other = os.pread(handle, 4096, 0).decode("utf-8", "replace").strip() or "another process"
-                hint = "Wait for it to end, then try again."
                 raise BusyError(f"{what} is locked by {other}", hint=hint) from error
         except OSError as error:
             raise _unusable(path, error) from error
