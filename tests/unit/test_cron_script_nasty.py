@@ -95,6 +95,10 @@ def test_a_target_is_not_narrowed_by_what_only_one_dump_leaves_out() -> None:
     assert (reading.databases, dict(reading.selection)) == (["x", "y"], {})
 
 
+def test_a_script_that_dumps_roles_alone_is_read() -> None:
+    assert (read("pg_dumpall -h a -g > /b/g.sql").host, read("pg_dumpall -g").every_database) == ("a", False)
+
+
 def test_the_databases_of_two_servers_are_not_mixed() -> None:
     text = starter_config(answers_of(read("pg_dump -h a x > /b/x.sql\npg_dump -h b -p 5544 y > /b/y.sql")))
     assert 'url = "postgresql://postgres@a/x"' in text

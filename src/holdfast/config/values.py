@@ -231,7 +231,7 @@ def recipient(text: str) -> str:
     try:
         prefix, data = bech32.decode(text)
     except ValueError as error:
-        raise ValueError(f"not an age recipient: {error}") from error
+        raise ValueError(f"not an age recipient: {error}; `holdfast keygen` prints one") from error
     if _RECIPIENT_BYTES.get(prefix) != len(data):
         raise ValueError("not an age recipient: age1… or age1pq1… was expected")
     return text

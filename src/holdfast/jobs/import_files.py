@@ -10,7 +10,7 @@ from datetime import datetime
 from holdfast.jobs.services import Services
 from holdfast.methods import foreign_dump
 from holdfast.methods.foreign_dump import Found
-from holdfast.model.errors import Error, IntegrityError, KeyFileError, NotFoundError, UsageError
+from holdfast.model.errors import Error, IntegrityError, KeyFileError, NotFoundError, StoreError, UsageError
 from holdfast.model.filenames import Named, Pattern
 from holdfast.model.target import Target
 from holdfast.stores.base import Store, Stored
@@ -96,6 +96,10 @@ def _looked(
         database = _database(target, wish, named, found)
     except (IntegrityError, KeyFileError, UsageError) as error:
         return Broken(name=stored.key, at=at, error=error)
+    except StoreError as error:
+        if not isinstance(error.__cause__, PermissionError):
+            raise
+        return Broken(name=stored.key, at=at, error=error)  # one file, not the place
     return Dump(name=stored.key, at=at, database=database, found=found, size=plain.size, sha256=plain.sha256)
 
 

@@ -167,8 +167,8 @@ def _verify(services: Services, place: writing.Place, meter: runner.Meter, stop:
     except NotFoundError as error:
         raise _GoneError(
             f"{place.store.location}: {place.key(layout.MANIFEST)} is missing: the backup is gone from there",
-            hint="Restore from another copy or another backup; `holdfast catalog rebuild` forgets one that was removed"
-            " on purpose.",
+            hint="`holdfast repair` brings it back from a store that has it whole; `holdfast catalog rebuild` forgets one"
+            " that was removed on purpose.",
         ) from error
     differing.check_same(opened, services.ledger.backup(place.backup_id))
     deep = can_open(opened.backup, services.keys)

@@ -220,7 +220,7 @@ def _choose(dumps: list[Dump], reading: Reading) -> None:
                 )
             )
     full = [dump for dump in dumps if not dump.partial] or dumps
-    if all(dump.selection == full[0].selection for dump in full):
+    if full and all(dump.selection == full[0].selection for dump in full):
         reading.selection = full[0].selection
         full = []
     for dump in [*full, *(dump for dump in dumps if dump.partial and dump.selection != reading.selection)]:
