@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from holdfast.jobs import catalog, keeping
+from holdfast.jobs import catalog, keeping, past
 from holdfast.model import layout
 from holdfast.model.errors import BlockedError
+from support.locked_store import LockedStore
+from support.marked import bury
+from support.shelved import gives_back
 from support.yard import DAY, START, Yard, yard
 
 _TOO_LARGE = bytes(64 * 1024**2 + 1)
@@ -71,3 +75,63 @@ def test_nothing_that_is_hidden_goes_while_fewer_than_the_fewest_are_good(place:
     with pytest.raises(BlockedError, match="only 1 good backups would remain"):
         place.prune()
     assert place.ids() == taken
+
+
+@pytest.fixture
+def versions(tmp_path: Path) -> Iterator[Yard]:
+    """A yard whose store keeps versions."""
+    with yard(tmp_path, make=lambda name, clock: LockedStore(name, rule=None, now=clock.now)) as made:
+        services = made.services
+        seen = past.seen_past(made.stores, services.keys, services.ledger, made.clock)
+        made.made.services = replace(services, stores=seen)
+        yield made
+
+
+@pytest.mark.fault("attack.delete")
+def test_an_old_tombstone_that_is_put_back_lets_retention_remove_nothing_that_is_kept(versions: Yard) -> None:
+    taken = versions.take(4)
+    bucket, prefix = versions.stores["a"], f"shop/{taken[0]}/"
+    versions.prune()
+    stone = {key: data for key, data in bucket.objects.items() if key.startswith(f"{prefix}tombstone")}
+    assert keeping.undelete(versions.services, versions.row(taken[0])) == ("a",)
+    keeping.pin(versions.services, versions.row(taken[0]), why="the auditors want it", until=None)
+    versions.clock.sleep(4 * DAY)
+    for key in [key for key in bucket.objects if key.startswith(prefix)]:
+        bucket.delete(key)
+    for key, data in stone.items():
+        bucket.put(key, [data])
+    for _ in range(3):
+        versions.take()
+        versions.prune()
+    assert taken[0] in versions.listed()
+    gives_back(versions.services, versions.row(taken[0]), b"x" * 1000)
+
+
+def test_a_tombstone_that_was_taken_back_elsewhere_is_not_heeded_again(place: Yard) -> None:
+    taken, objects = place.take(4), place.stores["a"].objects
+    place.prune()
+    stone = {key: data for key, data in objects.items() if "/tombstone" in key}
+    for key in stone:
+        place.stores["a"].delete(key)
+    catalog.rebuild(place.services, quick=True, forget=False)
+    objects.update(stone)
+    found = catalog.rebuild(place.services)
+    assert "was taken back" in str(found.problems)
+    assert place.listed() == taken
+    place.clock.sleep(4 * DAY)
+    place.prune()  # it expires all the same, with a grace of its own
+    assert (place.hidden(), place.ids()) == (taken[:1], taken)
+
+
+def test_a_tombstone_of_one_store_hides_nothing_in_another(tmp_path: Path) -> None:
+    with yard(tmp_path, ("a", "b")) as two:
+        for store in ("a", "b"):
+            two.clock.set(START)
+            two.take(4, store=store)
+        bury(two.services, two.stores["a"], two.ids()[2])
+        for key in [key for key in two.stores["a"].objects if "/tombstone" in key]:
+            two.stores["b"].objects[key] = two.stores["a"].objects[key]
+        found = catalog.rebuild(two.services)
+        assert "is the tombstone of store a" in str(found.problems)
+        (copy,) = [each for each in two.row(two.ids()[2]).copies if each.store == "b"]
+        assert copy.state == "complete"

@@ -11,6 +11,7 @@ from holdfast.jobs.reading import open_backup
 from holdfast.jobs.services import Services
 from holdfast.jobs.writing import Place
 from holdfast.ledger import marks as kept_marks
+from holdfast.ledger import withdrawn
 from holdfast.ledger.ledger import BackupRow, CopyState
 from holdfast.ledger.losses import SETTLE_AFTER
 from holdfast.model import codec, layout
@@ -129,6 +130,7 @@ def _adopt_marks(
     the store without our signature has to hold all the same.
     """
     if layout.TOMBSTONE in known and layout.TOMBSTONE not in sizes:
+        _note_withdrawal(services, place)
         kept_marks.forget(services.ledger, place.backup_id, place.store.name, layout.TOMBSTONE)
         if layout.MANIFEST in sizes:
             problem = (
@@ -138,11 +140,26 @@ def _adopt_marks(
             result.problems.append((place.prefix, problem))
     names = [name for name in sizes if layout.mark_kind(name) and not (quick and name in known)]
     found = marks.read_all(place, names, services.keys)
+    held: set[str] = set()
     for kept in found.kept:
+        wrong = marks.void(services.ledger, services.stores, kept) if kept.mark.kind == "tombstone" else None
+        if wrong is not None:
+            result.problems.append((place.key(kept.name), wrong))
+            continue
         marks.adopt(services, kept)
+        held.add(kept.name)
     result.problems.extend(found.problems)
-    held = {kept.name for kept in found.kept} | (known & sizes.keys() if quick else set())
+    held |= known & sizes.keys() if quick else set()
     return layout.TOMBSTONE in held
+
+
+def _note_withdrawal(services: Services, place: Place) -> None:
+    """Know of a tombstone that another host took back; a listing may have been cut short."""
+    for kept in kept_marks.of_backup(services.ledger, place.backup_id, "tombstone"):
+        if (kept.store, kept.mark.target) == (place.store.name, place.target) and (
+            place.store.stat(place.key(layout.TOMBSTONE)) is None
+        ):
+            withdrawn.record(services.ledger, kept)
 
 
 def _adopt_proofs(services: Services, place: Place) -> None:

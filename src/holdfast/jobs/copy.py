@@ -60,7 +60,7 @@ def _copy(
     opened = open_backup(origin, services.keys)
     locking.prepare(services, place.store, stop)
     for each in (origin, place):
-        if marks.tombstone(each, services.keys) is not None:
+        if marks.standing(services, each) is not None:
             raise NotFoundError(
                 f"{each.store.location}: a tombstone hides backup {each.backup_id}: it is not copied",
                 hint="`holdfast undelete` brings it back, as long as its objects are there.",

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from holdfast.jobs import writing
 from holdfast.jobs.reading import read_signed
 from holdfast.jobs.services import Keys, Services
-from holdfast.ledger import marks as ledger
+from holdfast.ledger import marks as kept_marks
+from holdfast.ledger import withdrawn
+from holdfast.ledger.ledger import Ledger
 from holdfast.ledger.marks import Kept
 from holdfast.model import codec, layout
 from holdfast.model import mark as model
@@ -59,7 +61,7 @@ def put(
     else:
         signature = writing.put_signed(place, name, data, services.keys.signer())
     kept = Kept(store=place.store.name, name=name, mark=mark, document=data, signature=signature)
-    ledger.record(services.ledger, kept)
+    kept_marks.record(services.ledger, kept)
     services.stage(f"marked:{kind}")
     return kept
 
@@ -128,11 +130,30 @@ def listed(place: writing.Place, keys: Keys) -> Found:
 
 
 def tombstone(place: writing.Place, keys: Keys) -> Kept | None:
-    """The tombstone of a backup, or None where there is none that can be believed."""
+    """The tombstone of a backup, or None where there is none that can be believed; whether it counts is another question."""
     try:
         return read(place, layout.TOMBSTONE, keys)
     except (NotFoundError, IntegrityError, KeyFileError):
         return None
+
+
+def standing(services: Services, place: writing.Place) -> Kept | None:
+    """The tombstone that hides a backup, or None where none does."""
+    found = tombstone(place, services.keys)
+    return found if found is None or void(services.ledger, services.stores, found) is None else None
+
+
+def void(ledger: Ledger, stores: Collection[str], kept: Kept) -> str | None:
+    """Say why a tombstone whose signature holds counts for nothing; None where it counts.
+
+    Whoever can write to a store can put an old one there again, or one of another of the `stores`.
+    """
+    told = model.content(kept.mark, Tombstone).store
+    if told != kept.store and told in stores:
+        return f"is the tombstone of store {told}, and hides nothing here; somebody brought it here"
+    if withdrawn.knows(ledger, kept):
+        return "is a tombstone that was taken back, and hides nothing; somebody put it there again"
+    return None
 
 
 def remove_after(kept: Kept) -> datetime:
@@ -142,7 +163,7 @@ def remove_after(kept: Kept) -> datetime:
 
 def adopt(services: Services, kept: Kept) -> None:
     """Let the ledger know a mark that was read, and what it says of the backup."""
-    ledger.record(services.ledger, kept)
+    kept_marks.record(services.ledger, kept)
     if kept.mark.kind == "proof" and services.ledger.backup(kept.mark.backup_id) is not None:
         services.ledger.record_proof(model.proof(kept.mark))
 
@@ -156,7 +177,7 @@ def copy(services: Services, origin: writing.Place, place: writing.Place) -> Non
             continue
         writing.put_bytes(place, layout.signature_name(kept.name), kept.signature)
         writing.put_bytes(place, kept.name, kept.document)
-        ledger.record(
+        kept_marks.record(
             services.ledger,
             Kept(
                 store=place.store.name,

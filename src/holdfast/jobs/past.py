@@ -28,9 +28,10 @@ _STONE = (layout.TOMBSTONE, layout.signature_name(layout.TOMBSTONE))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackupFolders:
-    """See Folders. A tombstone may come and go: what is there of it to see is the truth."""
+    """See Folders. A tombstone may come and go: what is there of it to see is the truth. `stores` are the names of all."""
 
     store: Store
+    stores: frozenset[str]
     keys: Keys = field(repr=False)
     ledger: Ledger
     clock: Clock
@@ -54,6 +55,8 @@ class BackupFolders:
         if stone is None:
             place = Place(store=self.store, target=where.target, backup_id=where.backup_id)
             stone = marks.tombstone(place, self.keys)
+            if stone is not None and marks.void(self.ledger, self.stores, stone) is not None:
+                return True
         return stone is None or self.clock.now() < marks.remove_after(stone)
 
 
@@ -62,7 +65,7 @@ def seen_past(stores: Mapping[str, Store], keys: Keys, ledger: Ledger, clock: Cl
     seen: dict[str, Store] = {}
     for name, store in stores.items():
         versions = versions_of(store)
-        folders = BackupFolders(store=store, keys=keys, ledger=ledger, clock=clock)
+        folders = BackupFolders(store=store, stores=frozenset(stores), keys=keys, ledger=ledger, clock=clock)
         seen[name] = store if versions is None else VersionedStore(store, versions, folders)
     return seen
 

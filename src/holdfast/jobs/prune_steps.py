@@ -12,6 +12,7 @@ from holdfast.jobs.prune_look import Folder, Held, segments
 from holdfast.jobs.services import Services
 from holdfast.jobs.writing import Place
 from holdfast.ledger import marks as kept_marks
+from holdfast.ledger import withdrawn
 from holdfast.model import layout
 from holdfast.model.errors import NotFoundError
 from holdfast.model.mark import Tombstone
@@ -38,10 +39,11 @@ def hide(
     place = held.folder.place
     stone = Tombstone(store=place.store.name, why=why, policy=policy, remove_after=now + grace)
     services.stage("prune:hiding")
+    _clear_void(services, place)
     try:
         marks.put(services, place, stone, at=now)
     except ExistsError as error:
-        theirs = marks.tombstone(place, services.keys)
+        theirs = marks.standing(services, place)
         if theirs is None:
             services.reporter.warn(
                 "a tombstone that cannot be believed keeps a backup from being hidden",
@@ -61,6 +63,14 @@ def hide(
     return "hidden"
 
 
+def _clear_void(services: Services, place: Place) -> None:
+    """Take a tombstone of ours away that somebody put there again, and that counts for nothing."""
+    there = marks.tombstone(place, services.keys)
+    if there is not None and marks.void(services.ledger, services.stores, there) is not None:
+        for name in _STONE:
+            place.store.delete(place.key(name))
+
+
 def bring_back(services: Services, place: Place, now: datetime) -> None:
     """Take a tombstone away, and let the backup be listed. Raise NotFoundError where its objects are not all there."""
     row = services.ledger.backup(place.backup_id)
@@ -72,8 +82,11 @@ def bring_back(services: Services, place: Place, now: datetime) -> None:
             f"{place.store.location}: backup {place.backup_id} cannot come back: {missing[0]} is gone already",
             hint="Use another copy or another backup; `holdfast list` shows them.",
         )
+    there = marks.tombstone(place, services.keys)
     for name in _STONE:  # without the document the signature is worth nothing
         place.store.delete(place.key(name))
+    if there is not None:
+        withdrawn.record(services.ledger, there)
     kept_marks.forget(services.ledger, place.backup_id, place.store.name, layout.TOMBSTONE)
     copy = next((each for each in row.copies if each.store == place.store.name), None)
     wrong = copy.error if copy is not None and copy.state == "hidden" else None
@@ -101,7 +114,7 @@ def remove(services: Services, folder: Folder, now: datetime) -> Literal["remove
     what the store does not let go; the next run tries again.
     """
     place = folder.place
-    stone = marks.tombstone(place, services.keys)
+    stone = marks.standing(services, place)
     if stone is None or marks.remove_after(stone) > now:
         services.reporter.info("left alone: no tombstone says that it may go", backup=place.backup_id)
         return "left"

@@ -127,7 +127,7 @@ def _write(
 ) -> None:
     """Write the copy, its manifest last. What breaks off is taken back: its key is gone, so that nobody could go on."""
     for each in (opened.place, place):
-        if marks.tombstone(each, services.keys) is not None:
+        if marks.standing(services, each) is not None:
             raise NotFoundError(
                 f"{each.store.location}: a tombstone hides backup {each.backup_id}: it is not copied",
                 hint="`holdfast undelete` brings it back, as long as its objects are there.",

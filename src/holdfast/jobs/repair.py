@@ -122,7 +122,7 @@ def _repair(
 
 def _is_damaged(services: Services, place: writing.Place, row: BackupRow, stop: Stop) -> bool:
     """Whether anything of the copy is not as it was written; each object is read."""
-    if marks.tombstone(place, services.keys) is not None:
+    if marks.standing(services, place) is not None:
         raise NotFoundError(
             f"{place.store.location}: a tombstone hides backup {place.backup_id}: it is not mended",
             hint="`holdfast undelete` brings it back, as long as its objects are there.",

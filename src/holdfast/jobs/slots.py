@@ -82,7 +82,7 @@ def _candidates(services: Services, target: Target, slot: datetime) -> Iterator[
             if layout.MANIFEST not in held or services.ledger.backup(backup_id):
                 continue
             place = Place(store=store, target=target.name, backup_id=backup_id)
-            if layout.TOMBSTONE in held and marks.tombstone(place, services.keys) is not None:
+            if layout.TOMBSTONE in held and marks.standing(services, place) is not None:
                 continue
             try:
                 yield open_backup(place, services.keys)

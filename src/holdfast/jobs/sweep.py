@@ -95,7 +95,7 @@ def _adopt_idle(services: Services, target: Target, place: writing.Place) -> boo
 def _adopt(services: Services, place: writing.Place) -> bool:
     """Adopt the backup that lies there whole; else remove what lies there, and return False."""
     now, name = services.clock.now(), place.store.name
-    if marks.tombstone(place, services.keys) is not None:
+    if marks.standing(services, place) is not None:
         return False  # a backup that retention removed, or is about to
     try:
         opened = open_backup(place, services.keys)
