@@ -140,13 +140,14 @@ def test_a_metric_tells_whose_the_lease_was(scene: Scene) -> None:
         ("shop", name, "backup"): 0,
         ("shop", name, "objects"): 0,
     }
+    assert set(elsewhere(host, timedelta(days=3)).values()) == {0}  # met once, and not wanted since
     pruned(host)
     assert set(elsewhere(host).values()) == {0}
 
 
-def elsewhere(host: Host) -> dict[tuple[str, ...], float]:
+def elsewhere(host: Host, later: timedelta = timedelta()) -> dict[tuple[str, ...], float]:
     store = host.store.name
-    overview = facts.overview(host.made.services.ledger.path, host.clock.now())
+    overview = facts.overview(host.made.services.ledger.path, host.clock.now() + later)
     seen = Scrape(
         overview=overview, configured=Configured(targets={"shop": (store,)}, stores=(store,)), now=0
     )

@@ -17,6 +17,7 @@ from holdfast import __version__
 from holdfast.cli.help import ByPurpose, PlainCommand
 from holdfast.cli.options import ConfigPath, common
 from holdfast.model.errors import CancelledError, Error, UsageError
+from holdfast.system import stdio
 
 # Which module brings a command. Making all of them ready takes a tenth of a second, and one is wanted.
 MODULES = {
@@ -84,8 +85,28 @@ def main(argv: Sequence[str]) -> int:
         sys.stderr.close()  # nobody reads us any more; keep the interpreter from saying so at exit
         return Error.exit_code
     except Exception as error:  # noqa: BLE001 - the outermost catcher: a bug is said as one
-        return _misused(error) if hasattr(error, "format_message") else _bug(error)
+        return _unexpected(error)
     return int(result or 0)
+
+
+def _unexpected(error: Exception) -> int:
+    if hasattr(error, "format_message"):
+        return _misused(error)
+    if isinstance(error, OSError) and _modules(error) <= {
+        __name__
+    }:  # the parser itself prints, such as a help
+        stdio.leave()
+        return _failed(Error(f"cannot write the output: {error.strerror}"))
+    return _bug(error)
+
+
+def _modules(error: Exception) -> set[str]:
+    """Give the modules of ours that an error came through."""
+    found, trace = set[str](), error.__traceback__
+    while trace is not None:
+        found.add(str(trace.tb_frame.f_globals.get("__name__")))
+        trace = trace.tb_next
+    return {name for name in found if name.startswith("holdfast.")}
 
 
 def _misused(error: Exception) -> int:

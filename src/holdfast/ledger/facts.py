@@ -7,7 +7,7 @@ import os
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote
 
@@ -110,6 +110,10 @@ _DRILLS = """
 """
 # Of what retention keeps and no hold does, where this host prunes: else another renews the locks, and only that one
 # knows of it. What was never locked has been without since it was looked at.
+_RECENTLY = timedelta(
+    days=2
+)  # whoever wants a lease each day, and finds another's: one that was met once is forgotten
+_ELSEWHERE = "SELECT target, store, kind FROM leases WHERE NOT ours AND at >= :since"
 _LOCKS = """
     SELECT l.store, min(coalesce(l.until, l.at)) FROM locks AS l
     JOIN copies AS c ON c.backup_id = l.backup_id AND c.store = l.store
@@ -165,7 +169,7 @@ def overview(
             covered=covers.covered(connection),
             damaged=covers.damaged(connection),
             locked_until=dict(_with_times(connection, _LOCKS, {"lately": time_text(now - LATELY)})),
-            elsewhere=frozenset(connection.execute("SELECT target, store, kind FROM leases WHERE NOT ours")),
+            elsewhere=frozenset(connection.execute(_ELSEWHERE, {"since": time_text(now - _RECENTLY)})),
             tallies=tuple(RunTally(*row) for row in connection.execute("SELECT * FROM run_tallies")),
             last_runs=tuple(map(_run, connection.execute(_LAST_RUNS))),
             running=tuple(map(_run, connection.execute(_RUNNING))),

@@ -64,7 +64,7 @@ LOCKED = Family(
 )
 ELSEWHERE = Family(
     name="holdfast_lease_elsewhere",
-    help="1 where another host had the lease for that work in the store when this one last wanted it, else 0.",
+    help="1 where another host had the lease for that work in the store when this one last wanted it, within two days, else 0.",
     labels=("target", "store", "kind"),
 )
 FAMILIES = (UP, LAST_PROBE, BYTES, OBJECTS, LAG, LOCKED, COVERED, DAMAGED, DELETED, BLOCKED, ELSEWHERE)
