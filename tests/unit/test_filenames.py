@@ -67,7 +67,12 @@ def test_the_time_is_that_of_the_scripts_clock() -> None:
     assert fixed.at == datetime(2026, 7, 1, 7, tzinfo=UTC)
 
 
-@pytest.mark.parametrize("pattern", ["", "%Q.dump", "{name}.dump", "%Y%"])
+@pytest.mark.parametrize("pattern", ["", "%Q.dump", "{name}.dump", "%Y%", "{database}*a*b*c*d"])
 def test_a_pattern_that_says_nothing_sensible_is_refused(pattern: str) -> None:
     with pytest.raises(ValueError, match=r"\w"):
         compile_pattern(pattern, UTC)
+
+
+def test_stars_side_by_side_are_one() -> None:
+    assert compile_pattern("*" * 40 + "e", UTC).read("x" * 250) is None
+    assert compile_pattern("a**-%F", UTC).read("abc-2026-07-01") is not None

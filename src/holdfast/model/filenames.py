@@ -18,13 +18,13 @@ _FIELDS: dict[str, str] = {
     "M": r"(?P<M>[0-5]\d)",
     "S": r"(?P<S>[0-5]\d|60)",
     "s": r"(?P<s>\d{9,11})",
-    "N": r"\d+",
+    "N": r"\d{1,9}",
     "z": r"(?P<z>[+-]\d{2}:?\d{2})",
-    "Z": r"[A-Za-z0-9+-]+",
-    "a": r"\w+",
-    "A": r"\w+",
-    "b": r"\w+",
-    "B": r"\w+",
+    "Z": r"[A-Za-z0-9+-]{1,9}",
+    "a": r"\w{1,20}",
+    "A": r"\w{1,20}",
+    "b": r"\w{1,20}",
+    "B": r"\w{1,20}",
     "u": r"[1-7]",
     "w": r"[0-6]",
     "U": r"\d\d",
@@ -35,7 +35,8 @@ _FIELDS: dict[str, str] = {
 }
 _SHORT = {"F": "%Y-%m-%d", "T": "%H:%M:%S", "R": "%H:%M", "D": "%m/%d/%y"}
 _DATABASE = "{database}"
-_PIECE = re.compile(r"%(?P<field>.)|\{(?P<word>[^{}]*)\}|(?P<wild>[*?])|(?P<text>.)", re.DOTALL)
+_LONG = 4  # the time to read a name grows by its length with each
+_PIECE = re.compile(r"%(?P<field>.)|\{(?P<word>[^{}]*)\}|(?P<wild>\*+|\?)|(?P<text>.)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,13 +80,15 @@ def compile_pattern(text: str, zone: tzinfo) -> Pattern:
         elif piece["word"] is not None:
             pieces.append(_word(piece["word"], seen))
         elif piece["wild"] is not None:
-            pieces.append(r"[^/]*" if piece["wild"] == "*" else "[^/]")
+            pieces.append("[^/]" if piece["wild"] == "?" else "[^/]*")
         elif piece["text"] == "%":
             raise ValueError("a % stands at its end: write %% for one")
         else:
             pieces.append(re.escape(piece["text"]))
     if not text:
         raise ValueError("it is empty")
+    if pieces.count("[^/]*") + ("database" in seen) > _LONG:
+        raise ValueError(f"* and {_DATABASE} may stand in it {_LONG} times in all")
     return Pattern(text=text, zone=zone, expression=re.compile("".join(pieces)))
 
 
