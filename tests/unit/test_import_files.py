@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from holdfast.cli.importing import passed_over
 from holdfast.jobs.import_files import Broken, ImportWish, look
 from holdfast.model.errors import StoreError
 from holdfast.model.filenames import compile_pattern
@@ -43,6 +44,26 @@ def test_a_file_that_may_not_be_read_is_broken_and_the_next_is_looked_at(tmp_pat
         "app-2026-01-01.dump",
         "app-2026-01-02.dump",
     ]
+
+
+def test_what_is_passed_over_is_named(tmp_path: Path) -> None:
+    for name in (
+        "app-2026-01-01.dump",
+        "b\u00fccher.dump",
+        "sub/a\nb.dump",
+        "b\udcff.dump",
+        "with space.dump",
+    ):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "link.dump").symlink_to("app-2026-01-01.dump")
+    assert sorted(passed_over(tmp_path)) == [
+        "b\\udcff.dump",
+        "b\\xfccher.dump",
+        "link.dump",
+        "sub/a\\nb.dump",
+    ]
+    assert passed_over(Path("s3://bucket/prefix")) == []
 
 
 def test_a_place_that_fails_ends_the_import(tmp_path: Path) -> None:

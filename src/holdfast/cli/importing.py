@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from holdfast.streams.openssl import Passphrase
 
 _ITERATIONS = 10_000
+_SHOWN = 3
 
 
 def import_(
@@ -84,6 +85,12 @@ def import_(
             dry_run=dry_run,
         )
         services = opened.services if dry_run else opened.writing_services()
+        if passed := passed_over(Path(place)):
+            services.reporter.warn(
+                "files are passed over: links, or names with other than plain ASCII characters; rename them",
+                count=len(passed),
+                first=", ".join(passed[:_SHOWN]),
+            )
         report = import_dumps(services, chosen, wish, opened.stop)
     if as_json:
         printing.facts(importing.facts(report))
@@ -94,6 +101,20 @@ def import_(
             f"{many(report.count('broken'), 'file')} of {len(report.outcomes)} could not be imported"
             + "".join(f"; the copy of {each} failed" for each in report.failed_copies)
         )
+
+
+def passed_over(folder: Path) -> list[str]:
+    """Name what no store can name, or what is a link: it is not looked at, whatever the pattern. Of a directory only."""
+    from holdfast.stores.base import check_key
+
+    def unknown(path: Path) -> bool:
+        try:
+            check_key(str(path.relative_to(folder)))
+        except ValueError:
+            return not path.is_dir()
+        return path.is_symlink()
+
+    return [ascii(str(path.relative_to(folder)))[1:-1] for path in sorted(folder.rglob("*")) if unknown(path)]
 
 
 def _origin(opened: App, place: str) -> Store:
