@@ -192,6 +192,20 @@ def test_what_was_left_out_is_named_with_the_reason(pair: _Pair) -> None:
     assert [(each.kind, each.name) for each in done.left_out] == [("rows", "public.a")]
 
 
+def test_values_that_a_restore_works_out_anew_are_named_as_not_compared(pair: _Pair) -> None:
+    done = pair(
+        'CREATE TABLE shop (price integer, gross integer GENERATED ALWAYS AS (price * 2) STORED, "N t" integer GENERATED ALWAYS AS (1) STORED)',
+        "INSERT INTO shop VALUES (1)",
+        "CREATE MATERIALIZED VIEW sums AS SELECT sum(price) FROM shop",
+        "CREATE MATERIALIZED VIEW hollow AS SELECT 1 AS x WITH NO DATA",
+    )
+    assert done.same
+    assert {(each.kind, each.name) for each in done.left_out} == {
+        ("generated columns", 'public.shop (gross, "N t")'),
+        ("rows of a materialised view", "public.sums"),
+    }
+
+
 def test_what_a_backup_is_not_meant_to_hold_is_no_difference(
     cluster: Cluster, second_cluster: Cluster, database: Conninfo
 ) -> None:

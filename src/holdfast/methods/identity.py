@@ -101,6 +101,7 @@ def compare_database(
     with phases.phase("properties"):
         there = belongings.read_restored(subject, stop)
         views = belongings.compare_views(subject, there)
+        anew = tuple(belongings.made_anew(subject))
     tables = tuple(rows.tables(subject, both))
     differences = (
         *belongings.contents_differences(subject, contents.toc),
@@ -135,7 +136,12 @@ def compare_database(
         large_objects=both.archived.large_objects,
         differences=differences,
         respelled=definitions.respelled,
-        left_out=(*subject.found.left_out, *subject.left_out, *rows.tables_left_out(subject, both)),
+        left_out=(
+            *subject.found.left_out,
+            *subject.left_out,
+            *rows.tables_left_out(subject, both),
+            *anew,
+        ),
         notes=tuple(notes),
         validity=validity,
         phases=(*phases.done, took),

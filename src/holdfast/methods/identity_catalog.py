@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 
 from holdfast.methods.subject import LABEL, Subject, session
-from holdfast.model.catalog import Database, Properties, Table
+from holdfast.model.catalog import Database, LeftOut, Properties, Table
 from holdfast.model.comparison import Difference, Validity
 from holdfast.model.target import Selection
-from holdfast.postgres import catalog, snapshot, validity
+from holdfast.postgres import catalog, snapshot, undumped, validity
 from holdfast.postgres.entries import RELATIONS, Toc, data_tables, defined_tables
 from holdfast.postgres.relation_names import Name, shown
 from holdfast.system.stop import Stop
@@ -23,6 +23,8 @@ _PLAIN = frozenset(field.name for field in fields(Properties)) - {
     "tablespace",
 }
 _LOCK_WAIT = 60.0
+_WORKED_OUT = "a restore works their values out anew by what the expression says then; no dump holds those of the source"
+_FILLED_ANEW = "a restore fills it anew; no dump holds the rows of the source, only their number is known"
 _NOT_SHOWN = "(values are not shown)"
 
 
@@ -149,6 +151,19 @@ def compare_views(subject: Subject, there: Database) -> Views:
                 )
             )
     return Views(differences=tuple(differences), notes=tuple(notes))
+
+
+def made_anew(subject: Subject) -> Iterator[LeftOut]:
+    """Name the values that a restore works out anew, and that no dump holds to compare them with. Raise SourceError."""
+    with session(subject.where) as connection:
+        for schema, name, columns in undumped.generated(connection):
+            what = f"{shown(schema, name)} ({columns})"
+            yield LeftOut(kind="generated columns", name=what, reason=_WORKED_OUT)
+    for table in subject.found.tables:
+        if table.kind == "m" and table.rows is not None:
+            yield LeftOut(
+                kind="rows of a materialised view", name=shown(table.schema, table.name), reason=_FILLED_ANEW
+            )
 
 
 def version_notes(subject: Subject, there: Database) -> Iterator[str]:

@@ -22,6 +22,7 @@ from holdfast.postgres.entries import data_tables, defined_tables
 from holdfast.postgres.patterns import match_databases
 from holdfast.postgres.schema_reading import SchemaCollector
 from holdfast.postgres.scripts import ZONE
+from holdfast.postgres.undumped import of_server
 from holdfast.system import proc
 from holdfast.system.stop import Stop
 
@@ -63,6 +64,7 @@ class Logical:
             if facts.in_recovery and (late := standby.behind(connection)):
                 self._warn(f"{late}; what is backed up is as old")
             garbled = sessions.garbled_settings(connection)
+            undumpable = tuple(of_server(connection)) if target.globals else ()
         toolset = tools.choose(tools.find_toolsets(), facts.version_num)
         if trouble := tools.cannot_restore_here(toolset, facts.version_num):
             self._warn(trouble)
@@ -88,6 +90,7 @@ class Logical:
             left_out=(
                 *skipped,
                 *_globals_left_out(target, readable=readable_roles),
+                *undumpable,
                 *supabase_dump.elsewhere(target.supabase),
             ),
             platform=supabase_dump.platform(target.supabase),

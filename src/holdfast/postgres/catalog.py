@@ -14,7 +14,7 @@ from psycopg.rows import TupleRow
 from holdfast.model.catalog import Collation, Database, Extension, LeftOut, Named, Subscription, Table
 from holdfast.model.errors import SourceError
 from holdfast.model.target import Selection
-from holdfast.postgres import queries
+from holdfast.postgres import queries, undumped
 from holdfast.postgres.migrations import read_migrations
 from holdfast.postgres.patterns import LeftOutBy, left_out_by
 from holdfast.postgres.properties import read_properties
@@ -74,7 +74,7 @@ def read_database(
         ),
         left_out=(
             *_foreign(tables),
-            *_of_extensions(conn),
+            *undumped.of_database(conn, selection, left_out.tables),
             *(
                 LeftOut.value_of(schema, sequence, left_out.data[oid])  # a pattern for rows takes it, too
                 for oid, schema, sequence in sequences
@@ -138,13 +138,6 @@ def _foreign(tables: Iterable[Table]) -> list[LeftOut]:
         for table in tables
         if table.kind == "f" and table.extension is None and table.left_out is None
     ]
-
-
-def _of_extensions(conn: Connection) -> list[LeftOut]:
-    """Tell of the extensions' own tables that seem to hold rows: the extension makes them anew, without those."""
-    reason = "belongs to the extension {}, which does not mark it for dumps"
-    rows = _rows(conn, queries.OF_EXTENSIONS)
-    return [LeftOut(kind="rows", name=name, reason=reason.format(extension)) for name, extension in rows]
 
 
 def _without_large_objects(selection: Selection, options: Sequence[str], count: int) -> list[LeftOut]:

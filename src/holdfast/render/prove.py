@@ -194,7 +194,7 @@ def _verdict(value: Shown) -> Iterator[Block]:
         )
     if not tested.whole:
         yield Paragraph(
-            "Only one database of the backup was tested, so the backup as a whole is not proven by this."
+            "Not every database of the backup was tested, so the backup as a whole is not proven by this."
         )
     if not tested.owners:
         yield Paragraph(
