@@ -37,6 +37,10 @@ from holdfast.methods import dump_hints, restore_hints
             ),
             "without --exit-on-error",
         ),
+        (
+            'pg_restore: error: could not execute query: ERROR:  trigger "RI_ConstraintTrigger_c_30511" for table "fkp1" does not exist',
+            "ENABLE TRIGGER ALL",
+        ),
     ],
 )
 def test_a_complaint_has_its_advice(complaint: str, advice: str) -> None:

@@ -71,6 +71,13 @@ _SIGNS = (
         "The new server was built without {what}: restore into one that has it.",
     ),
     _sign(
+        r"trigger \"(?P<trigger>[^\"]+)\" for table \"(?P<table>[^\"]+)\" does not exist",
+        "The trigger {trigger} of {table}, a partition, was switched off or on by itself, and pg_dump wrote that by a name that"
+        " no restore gives it. Restore --section pre-data and --section data; then `holdfast export --format archive` and, without"
+        " --exit-on-error, pg_restore --section=post-data. In the original give it the state of its parent's (ALTER TABLE … ENABLE"
+        " TRIGGER ALL): the next backup restores as usual.",
+    ),
+    _sign(
         r"deadlock detected",
         "Sessions stood in each other's way: restore when nobody else works in the database, and with --jobs 1.",
     ),
