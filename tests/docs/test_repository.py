@@ -100,6 +100,17 @@ def test_no_group_is_repeated_possessively() -> None:
     assert found == {}
 
 
+def test_no_class_is_a_kind_of_thread() -> None:
+    """A name that such a class gives to something may be one of Thread's own in another version of Python."""
+    found = [
+        f"{path.relative_to(ROOT)}: {node.name}"
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef) and any(ast.unparse(base).endswith("Thread") for base in node.bases)
+    ]
+    assert found == []
+
+
 def test_there_is_no_lock_file() -> None:
     names = {path.name for path in _files()}
     assert names.isdisjoint({"uv.lock", "poetry.lock", "pdm.lock", "Pipfile.lock"})
