@@ -25,13 +25,14 @@ UNQUALIFIED = (
     "CREATE FUNCTION fourfold(i int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT i * 4'",
     "CREATE TABLE t AS SELECT 1 AS x",
     "CREATE INDEX ON t (fourfold(x))",
-    # Only now, as PostgreSQL 17 makes an index with a search_path of its own.
+    # Only now, as PostgreSQL 17 makes indexes and materialised views with a search_path of its own.
     "CREATE OR REPLACE FUNCTION fourfold(i int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT twice(twice(i))'",
 )
 LOOKING = (
     "CREATE TABLE t AS SELECT 1 AS x",
-    "CREATE FUNCTION total() RETURNS bigint LANGUAGE plpgsql AS 'BEGIN RETURN (SELECT sum(x) FROM t); END'",
+    "CREATE FUNCTION total() RETURNS bigint LANGUAGE sql AS 'SELECT 1::bigint'",
     "CREATE MATERIALIZED VIEW v AS SELECT total() AS n",
+    "CREATE OR REPLACE FUNCTION total() RETURNS bigint LANGUAGE plpgsql AS 'BEGIN RETURN (SELECT sum(x) FROM t); END'",
 )
 BROKEN = (
     'CREATE TABLE "line\nbreak" ()',
@@ -267,6 +268,9 @@ def test_an_event_trigger_that_refuses(source: Cluster, shop: World, opened: Ope
         "CREATE EVENT TRIGGER no ON ddl_command_start EXECUTE FUNCTION no()",
     )
     try:
+        if source.version_num >= 170000:  # there a session can do without them
+            put_back(shop, opened, source, database="text", rename="again", options=Options(clean=True))
+            return
         said, advice = refused(shop, opened, source, "text", clean=True)
     finally:
         drop(source, "again")
