@@ -163,6 +163,21 @@ def test_names_that_are_no_keys_are_not_listed(disk: LocalStore, root: Path) -> 
     assert [found.key for found in disk.list()] == ["a"]
 
 
+def test_a_thousand_folders_in_each_other_hide_nothing(disk: LocalStore, root: Path) -> None:
+    disk.put("z", [b"z"])
+    handle = os.open(root, os.O_RDONLY)
+    for _ in range(1500):  # deeper than a path can tell
+        os.mkdir("d", dir_fd=handle)
+        below = os.open("d", os.O_RDONLY, dir_fd=handle)
+        os.close(handle)
+        handle = below
+    os.close(handle)
+    try:
+        assert [found.key for found in disk.list()] == ["z"]
+    finally:
+        subprocess.run(["/bin/rm", "-rf", root / "d"], check=True)  # pytest could not
+
+
 def test_a_key_cannot_look_half_written(disk: LocalStore) -> None:
     with pytest.raises(ValueError, match="half written"):
         disk.put("shop/.holdfast-tmp-x", [b"x"])

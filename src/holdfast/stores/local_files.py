@@ -29,6 +29,7 @@ _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK})
 _NO_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EBADF})
 _FOREIGN = frozenset({"lost+found/"})
 _ATTEMPTS = 100
+_LONGEST = 1024  # of a key, as in S3
 _FLUSH_BYTES = 8 * 1024**2
 
 
@@ -195,6 +196,8 @@ def _walk(folder: int, base: str, prefix: str) -> Iterator[tuple[str, os.stat_re
             found = status(name, folder)
             if found is not None and stat.S_ISREG(found.st_mode):
                 yield key, found
+        elif len(key) > _LONGEST:
+            continue  # nothing of ours lies so deep, and somebody may have laid a thousand folders into each other
         elif key.startswith(prefix) or prefix.startswith(key):
             with contextlib.ExitStack() as stack:
                 try:
